@@ -1,0 +1,152 @@
+"""The configuration's schema: one class a section, defaults included. docs/configuration in contract form: README.
+
+Unknown keys are faults (load.py adds "did you mean"). Secrets are `Secret`: they print as asterisks.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Secret = SecretStr
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Device(Section):
+    name: str = "handset"
+
+
+class Room(Section):
+    enabled: bool = True
+    input: str = "default"
+    output: str = "default"
+    mode: Literal["open", "push-to-talk", "wake-word"] = "open"
+    duplex: Literal["auto", "full", "half"] = "auto"
+    sound_card: str = "pyaudio"
+    period_ms: Literal[10, 20] = 20
+
+
+class Vad(Section):
+    aggressiveness: Annotated[int, Field(ge=0, le=3)] = 2
+    confirm: str = "auto"
+    start_ms: Annotated[int, Field(ge=20, le=500)] = 60
+    hangover_ms: Annotated[int, Field(ge=100, le=5000)] = 600
+    pre_roll_ms: Annotated[int, Field(ge=0, le=2000)] = 240
+
+
+class Conversation(Section):
+    providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("offline",)
+    agent: str = "assistant"
+    fallback_after: Annotated[float, Field(gt=0)] = 3.0
+    barge_in_confirm_ms: Annotated[int, Field(ge=60, le=2000)] = 240
+    max_sessions: Annotated[int, Field(ge=1, le=32)] = 4
+    idle_timeout: Annotated[float, Field(gt=0)] = 300.0
+
+
+class ProviderSection(BaseModel):
+    """A `[providers.NAME]` table: its own provider validates it; the usual keys are typed here."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str = ""
+    voice: str = ""
+    language: str = ""
+    api_key: Secret = Secret("")
+    base_url: str = ""
+
+
+class Agent(Section):
+    instructions: str = "You are a helpful assistant on a telephone and a kiosk. Answer briefly, in spoken language."
+    greeting: str = ""
+    language: str = "en"
+    voice: str = ""
+    tools: tuple[str, ...] = ("time", "timer", "volume", "call", "transfer", "hangup")
+
+
+class Sip(Section):
+    enabled: bool = False
+    server: str = ""
+    user: str = ""
+    auth_user: str = ""
+    password: Secret = Secret("credential:sip")
+    display_name: str = ""
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    outbound_proxy: tuple[str, ...] = ()
+    expiry: Annotated[int, Field(ge=30, le=86400)] = 300
+    srtp: Literal["off", "optional", "mandatory"] = "off"
+    codecs: tuple[str, ...] = ("G722", "opus", "PCMU", "PCMA")
+    port: Annotated[int, Field(ge=0, le=65535)] = 5060
+    rtp_ports: str = "40000-40100"
+    bind: str = ""
+    allow: tuple[str, ...] = ()
+    auto_answer: bool = True
+    ring_time: Annotated[float, Field(ge=0, le=300)] = 0.0
+    max_calls: Annotated[int, Field(ge=1, le=30)] = 2
+    dtmf: Literal["auto", "rfc4733", "info"] = "auto"
+    stun: tuple[str, ...] = ()
+    telephone: str = "pjsua2"
+    force_old_tls: bool = False
+
+
+class Control(Section):
+    bind: str = "127.0.0.1"
+    port: Port = 8765
+    tls_certificate: str = ""
+    tls_key: str = ""
+    origins: tuple[str, ...] = ()
+    allow_plain: bool = False
+
+
+class Gpio(Section):
+    button: int = 17
+    hook: int = 0
+    mute: int = 0
+    led_red: int = 0
+    led_green: int = 0
+    led_blue: int = 0
+    active_low: bool = True
+
+
+class Recording(Section):
+    enabled: bool = False
+    directory: str = ""
+    announce: bool = True
+    keep_days: Annotated[int, Field(ge=1)] = 30
+
+
+class Limits(Section):
+    minutes_per_call: Annotated[int, Field(ge=0)] = 0
+    minutes_per_day: Annotated[int, Field(ge=0)] = 0
+
+
+class Storage(Section):
+    directory: Path = Path("/var/lib/handset")
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Configuration(Section):
+    """The whole: what `handset config` prints."""
+
+    device: Device = Device()
+    room: Room = Room()
+    vad: Vad = Vad()
+    conversation: Conversation = Conversation()
+    providers: dict[str, ProviderSection] = {}
+    agents: dict[str, Agent] = {"assistant": Agent()}
+    contacts: dict[str, str] = {}
+    sip: Sip = Sip()
+    control: Control = Control()
+    gpio: Gpio = Gpio()
+    recording: Recording = Recording()
+    limits: Limits = Limits()
+    storage: Storage = Storage()
+    log: Log = Log()

@@ -1,0 +1,134 @@
+"""The error tree.
+
+    ApplianceError
+    ├── ConfigurationInvalid     the configuration has faults; nothing was started
+    ├── RequestInvalid           a command or its fields are wrong
+    │   └── UnknownName          ... a session, call, line or agent of that name does not exist
+    ├── Forbidden                the caller may not do this
+    ├── LineBusy                 the line, or every session slot, is taken
+    ├── NotPossible              the thing asked for cannot be done in the present state
+    ├── NotRunning               no daemon answers
+    ├── DeviceUnavailable        a sound card or other device cannot be opened now
+    ├── DriverMissing            the library behind a driver is not installed
+    ├── TelephoneUnavailable     the SIP process does not run or does not answer
+    ├── ProviderUnavailable      a provider cannot be reached or broke off
+    ├── CredentialsRejected      a provider or registrar refused the credentials
+    ├── StoreUnavailable         the database cannot be written
+    └── IllegalTransition        a local event that the present state forbids: a bug of ours
+
+`code` is stable: it goes to the log, the control API and the documents. `retryable` alone drives back-off.
+`hint` says what the reader can do about it. Library exceptions are translated where they arise, with `from`.
+"""
+
+from typing import ClassVar
+
+
+class ApplianceError(Exception):
+    """Base of all errors that Handset raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+
+class ConfigurationInvalid(ApplianceError):
+    """The configuration has faults; the message lists them all."""
+
+    code = "configuration_invalid"
+    default_hint = "run: handset check"
+
+
+class RequestInvalid(ApplianceError):
+    """A command, or one of its fields, is wrong."""
+
+    code = "request_invalid"
+
+
+class UnknownName(RequestInvalid):
+    """A session, call, line, agent or tool of that name does not exist."""
+
+    code = "unknown_name"
+
+
+class Forbidden(ApplianceError):
+    """The caller's token lacks the scope, or a rule forbids it."""
+
+    code = "forbidden"
+
+
+class LineBusy(ApplianceError):
+    """The line, or every session slot, is taken."""
+
+    code = "line_busy"
+    retryable = True
+
+
+class NotPossible(ApplianceError):
+    """The command is well formed, but the present state forbids it."""
+
+    code = "not_possible"
+
+
+class NotRunning(ApplianceError):
+    """No daemon answers at the control address."""
+
+    code = "not_running"
+    retryable = True
+    default_hint = "start it with: handset run"
+
+
+class DeviceUnavailable(ApplianceError):
+    """A device is absent, busy, or refused to open."""
+
+    code = "device_unavailable"
+    retryable = True
+    default_hint = "run: handset audio list"
+
+
+class DriverMissing(ApplianceError):
+    """The library behind a driver is not installed."""
+
+    code = "driver_missing"
+
+
+class TelephoneUnavailable(ApplianceError):
+    """The SIP process is down or does not answer; it is being restarted."""
+
+    code = "telephone_unavailable"
+    retryable = True
+
+
+class ProviderUnavailable(ApplianceError):
+    """A provider could not be reached, or broke the connection."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+
+class CredentialsRejected(ApplianceError):
+    """A provider or registrar refused the credentials: never retried fast."""
+
+    code = "credentials_rejected"
+
+
+class StoreUnavailable(ApplianceError):
+    """The database cannot be opened or written; talking goes on without it."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class IllegalTransition(ApplianceError):
+    """A local event arrived in a state whose table has no entry for it."""
+
+    code = "illegal_transition"
+
+    def __init__(self, state: object, event: object) -> None:
+        super().__init__(f"{type(event).__name__} is illegal in state {state}")
+        self.state = state
+        self.event = event

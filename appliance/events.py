@@ -1,0 +1,270 @@
+"""What happened: the events of the control API (docs/control-api.md), and the bus that carries them.
+
+Audio never travels here. `topic` is the event's `type` on the wire; the other fields keep their wire names.
+Fields that are None are left out on the wire.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+Listener = Callable[["Event"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base: `at` is wall-clock Unix seconds; `session` and `line` are ids where they apply."""
+
+    topic: ClassVar[str] = ""
+    at: float = field(default_factory=time.time)
+    session: str | None = None
+    line: str | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """The JSON object of the control API."""
+        body: dict[str, Any] = {"type": self.topic}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None:
+                body[item.name.rstrip("_")] = value
+        return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStateChanged(Event):
+    topic: ClassVar[str] = "session.state"
+    from_: str
+    to: str
+    reason: str = ""
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnChanged(Event):
+    """`state` is idle, listening, thinking or speaking."""
+
+    topic: ClassVar[str] = "turn"
+    turn: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStarted(Event):
+    topic: ClassVar[str] = "speech.started"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStopped(Event):
+    topic: ClassVar[str] = "speech.stopped"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript(Event):
+    """`text` is cumulative; `heard` (assistant, final) is what the person really heard."""
+
+    topic: ClassVar[str] = "transcript"
+    turn: int
+    role: str
+    text: str
+    final: bool
+    heard: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Event):
+    topic: ClassVar[str] = "interrupted"
+    turn: int
+    heard_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChanged(Event):
+    topic: ClassVar[str] = "agent"
+    from_: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(Event):
+    topic: ClassVar[str] = "tool.call"
+    call_id: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished(Event):
+    topic: ClassVar[str] = "tool.result"
+    call_id: str
+    tool: str
+    result: Any = None
+    error: str | None = None
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCancelled(Event):
+    topic: ClassVar[str] = "tool.cancel"
+    call_id: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified(Event):
+    topic: ClassVar[str] = "notification"
+    text: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationChanged(Event):
+    """`state` is off, trying, registered or failed; `code` the SIP status, 0 without one."""
+
+    topic: ClassVar[str] = "registration"
+    state: str
+    code: int = 0
+    reason: str = ""
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallChanged(Event):
+    """`direction` is in or out; `state` as in appliance/call/machine.py; `code` the SIP status, 0 without one."""
+
+    topic: ClassVar[str] = "call"
+    call: str
+    direction: str
+    state: str
+    peer: str
+    code: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DtmfReceived(Event):
+    topic: ClassVar[str] = "dtmf"
+    call: str
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingChanged(Event):
+    """`state` is started, stopped or failed."""
+
+    topic: ClassVar[str] = "recording"
+    call: str
+    state: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteChanged(Event):
+    topic: ClassVar[str] = "mute"
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeChanged(Event):
+    topic: ClassVar[str] = "volume"
+    level: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceChanged(Event):
+    """`kind` is input or output; `state` present, lost or recovered."""
+
+    topic: ClassVar[str] = "device"
+    kind: str
+    state: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderChanged(Event):
+    """`state` is up, down or renewing."""
+
+    topic: ClassVar[str] = "provider"
+    provider: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMeasured(Event):
+    """Milliseconds after the person's last speech sample; None where the stage did not happen."""
+
+    topic: ClassVar[str] = "latency"
+    turn: int
+    end_of_speech: int | None = None
+    first_text: int | None = None
+    first_audio: int | None = None
+    first_sound: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReported(Event):
+    topic: ClassVar[str] = "usage"
+    provider: str
+    input: float
+    output: float
+    unit: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioLevel(Event):
+    """10 Hz per line, on subscription: RMS of microphone and playout, dBFS."""
+
+    topic: ClassVar[str] = "audio.level"
+    input_dbfs: float
+    output_dbfs: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsMeasured(Event):
+    """1 Hz, on subscription: the counters that /metrics shows."""
+
+    topic: ClassVar[str] = "metrics"
+    counters: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    topic: ClassVar[str] = "warning"
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    topic: ClassVar[str] = "error"
+    code: str
+    message: str
+    hint: str = ""
+
+
+class EventBus:
+    """Carries events to listeners, at once, in order, on the loop's thread. A listener must not block or raise."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def publish(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Add a listener; the returned function removes it."""
+        self._listeners.append(listener)
+
+        def leave() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return leave

@@ -1,0 +1,490 @@
+"""Contracts between the parts: sound card, detectors, echo canceller, telephone, provider, voice, tools.
+
+Whatever is outside Handset sits behind one of these and is loaded by entry-point name; the core never asks for a class.
+"Driver's thread" functions copy bytes and count: they do not log, wait for a lock, call asyncio, or raise.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from appliance.frames import Frame
+
+# --- audio edges --------------------------------------------------------------------------------------------------
+
+CaptureSink = Callable[[bytes, float], None]
+"""Driver's thread: (pcm s16le mono at the driver's rate, monotonic second of its last sample)."""
+
+PlayoutSource = Callable[[int], bytes]
+"""Driver's thread: (samples wanted) -> exactly so many samples, s16le mono; silence where nothing is due."""
+
+
+class LineKind(StrEnum):
+    ROOM = "room"
+    PHONE = "phone"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport:
+    """A sound card tells what became of a device. `kind` input or output; `state` present, lost or recovered."""
+
+    kind: str
+    state: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device as `handset audio list` shows it; `name` is stable over re-plugging and is what the configuration takes."""
+
+    name: str
+    kind: str
+    channels: int
+    rate: int
+    default: bool = False
+
+
+class SoundCard(Protocol):
+    """A microphone and a speaker. Entry-point group `appliance.sound_cards`.
+
+    Built as `factory(input_name, output_name)`. `start` returns at once, also without any device: the card keeps looking, opens what
+    comes, re-opens what was lost within 3 s of its return, and reports each change through `report` (any thread).
+    """
+
+    capture_rate: int
+    """Rate at which the capture sink is called; known from construction on."""
+    playout_rate: int
+    """Rate at which the playout source is asked; known from construction on."""
+
+    def start(self, capture: CaptureSink, playout: PlayoutSource, report: Callable[[DeviceReport], None]) -> None: ...
+
+    def stop(self) -> None:
+        """Close the devices and join the threads; at most 2 s."""
+        ...
+
+    @property
+    def output_delay_ms(self) -> float:
+        """Time from a `playout` call's return to its first sample sounding, as far as the driver knows."""
+        ...
+
+    def counters(self) -> Mapping[str, int]: ...
+
+
+class VoiceDetector(Protocol):
+    """Says whether a frame is speech. Group `appliance.voice_detectors`. Built without arguments or with `aggressiveness`."""
+
+    rate: int
+    frame_samples: int
+
+    def is_speech(self, pcm: bytes) -> bool:
+        """`pcm` is exactly `frame_samples` of s16le mono at `rate`."""
+        ...
+
+    def reset(self) -> None: ...
+
+
+class EchoCanceller(Protocol):
+    """Removes the played sound from the microphone's. Group `appliance.echo_cancellers`. 16 kHz, 10 ms (160 samples) a call."""
+
+    def far_end(self, pcm: bytes) -> None:
+        """Feed 10 ms of what was played, before the microphone's 10 ms."""
+        ...
+
+    def near_end(self, pcm: bytes) -> bytes:
+        """Return the microphone's 10 ms with the echo taken out."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# --- telephone ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TelephoneEvent:
+    """Base of what the SIP process reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationReport(TelephoneEvent):
+    """`state` is off, trying, registered or failed."""
+
+    state: str
+    code: int = 0
+    reason: str = ""
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall(TelephoneEvent):
+    """An INVITE waits for `ring`, `answer` or `reject`. `source` is the host:port that the request came from."""
+
+    call: str
+    peer: str
+    source: str
+    display_name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport(TelephoneEvent):
+    """The SIP dialogue moved. `state` is dialing, ringing, early, connected, held, transferring or ended."""
+
+    call: str
+    state: str
+    code: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReport(TelephoneEvent):
+    """RTP runs (`active`) or stopped; `codec` as negotiated, for example "PCMU/8000"."""
+
+    call: str
+    active: bool
+    codec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReport(TelephoneEvent):
+    call: str
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TelephoneLost(TelephoneEvent):
+    """The SIP process crashed or hung: `calls` are gone. It is being restarted."""
+
+    reason: str
+    calls: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TelephoneReady(TelephoneEvent):
+    """The SIP process runs and its transports listen at `address` (host:port)."""
+
+    address: str
+
+
+class Telephone(Protocol):
+    """A SIP stack. Group `appliance.telephones`. Built as `factory(settings: Mapping[str, Any])` from the `[sip]` section.
+
+    All methods belong to the loop's thread; none waits on the network: outcomes come as events through `post`, which is
+    called on the loop's thread. Commands for an unknown or ended call raise `UnknownName`; while the process is down
+    they raise `TelephoneUnavailable`. Audio of a call is 16 kHz mono, 20 ms frames, both ways.
+    """
+
+    rate: int
+
+    async def start(self, post: Callable[[TelephoneEvent], None]) -> None: ...
+
+    async def stop(self) -> None:
+        """Hang up all calls, unregister, end the process; at most 4 s, then it is killed."""
+        ...
+
+    def dial(self, to: str) -> str:
+        """Start an outgoing call to a SIP URI, extension or number; return its call id."""
+        ...
+
+    def ring(self, call: str) -> None:
+        """Send 180 Ringing."""
+        ...
+
+    def answer(self, call: str) -> None: ...
+
+    def reject(self, call: str, code: int, reason: str = "") -> None: ...
+
+    def hang_up(self, call: str) -> None: ...
+
+    def hold(self, call: str) -> None: ...
+
+    def resume(self, call: str) -> None: ...
+
+    def transfer(self, call: str, to: str) -> None:
+        """Blind transfer (REFER)."""
+        ...
+
+    def send_dtmf(self, call: str, digits: str) -> None: ...
+
+    def attach(self, call: str, capture: CaptureSink, playout: PlayoutSource) -> None:
+        """Join a call's audio: both functions are called on the driver's thread, once each 20 ms, while media runs."""
+        ...
+
+    def heard_lag_ms(self, call: str) -> float:
+        """Audio taken from `playout` that the RTP stream has not yet taken."""
+        ...
+
+    def counters(self) -> Mapping[str, int]: ...
+
+
+# --- provider -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do; a session branches on these and never on a class."""
+
+    input_rate: int = 16_000
+    output_rate: int = 24_000
+    server_turns: bool = False
+    """The provider finds the turns' ends itself; otherwise the session says where a turn starts and ends."""
+    truncate: bool = False
+    """It takes Truncate with heard milliseconds and cuts its own memory of the answer."""
+    paced: bool = False
+    """It makes audio faster than real time from a local engine, and may be held back by not reading its events."""
+    local: bool = False
+    """It needs no network."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDeclaration:
+    """What a provider is told of a tool; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One thing said: `role` user or assistant; for the assistant, what was heard."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that a connection needs to begin or to take a conversation up again."""
+
+    session: str
+    instructions: str = ""
+    language: str = "en"
+    voice: str = ""
+    tools: Sequence[ToolDeclaration] = ()
+    history: Sequence[HistoryItem] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCommand:
+    """Base of what a session tells a provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendAudio(ProviderCommand):
+    """20 ms of speech of `turn`, at the provider's `input_rate`; pre-roll first."""
+
+    turn: int
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTurn(ProviderCommand):
+    """The person has finished `turn`: answer it."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardTurn(ProviderCommand):
+    """What was sent of `turn` was no turn: forget it."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendText(ProviderCommand):
+    """The person typed `text` as `turn`: answer it."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse(ProviderCommand):
+    """Stop answering. `heard` is the text of the answer that was really heard, `heard_ms` its length. Harmless when late or doubled."""
+
+    response: str
+    heard: str
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult(ProviderCommand):
+    """The one answer to a ToolCall. `error` is a sentence for the model, or empty."""
+
+    call_id: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """Base of what a provider tells a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserHeard(ProviderEvent):
+    """What the provider understood of `turn`; `text` is cumulative and may be empty when final: nothing was understood."""
+
+    turn: int
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted(ProviderEvent):
+    """An answer begins; `response` names it in all that follows. `turn` is what it answers."""
+
+    response: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseText(ProviderEvent):
+    """The next piece of the answer's text, and where in the answer's audio it starts (milliseconds from its first sample)."""
+
+    response: str
+    text: str
+    audio_from_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseAudio(ProviderEvent):
+    """The next piece of the answer's audio: s16le mono at `rate`, any length."""
+
+    response: str
+    pcm: bytes
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFinished(ProviderEvent):
+    """No more of this answer comes. `status` is completed, cancelled, failed or silent (there is nothing to say)."""
+
+    response: str
+    turn: int
+    status: str = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall(ProviderEvent):
+    """Run a tool and send exactly one ToolResult, also when `arguments` (JSON text or object) are malformed."""
+
+    call_id: str
+    tool: str
+    arguments: Mapping[str, Any] | str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderUsage(ProviderEvent):
+    input: float
+    output: float
+    unit: str
+
+
+class Connection(Protocol):
+    """One live conversation with a provider. Iterating yields its events; the end of the iteration is a disconnect."""
+
+    async def send(self, command: ProviderCommand) -> None:
+        """Raise ProviderUnavailable when the connection is gone; never wait for an answer."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[ProviderEvent]: ...
+
+    async def close(self) -> None:
+        """Idempotent; at most 2 s."""
+        ...
+
+
+class Provider(Protocol):
+    """Listens and answers. Group `appliance.providers`. Built as `factory(settings: Mapping[str, Any])` from `[providers.NAME]`."""
+
+    name: str
+    capabilities: Capabilities
+
+    async def warm(self) -> None:
+        """Import the SDK or load the models off the loop, so that the first turn is not slow. Idempotent."""
+        ...
+
+    async def connect(self, setup: Setup) -> Connection:
+        """Raise ProviderUnavailable or CredentialsRejected."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# --- voice --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A piece of speech: the text that it says (on the first piece of each sentence, else empty) and its samples."""
+
+    text: str
+    pcm: bytes
+    rate: int
+
+
+class Voice(Protocol):
+    """Text to speech on the device, for `say`, notifications and the appliance's own lines. Group `appliance.voices`."""
+
+    def speak(self, text: str) -> AsyncIterator[Spoken]:
+        """Yield speech sentence by sentence; closing the iterator stops the engine at once."""
+        ...
+
+
+# --- tools --------------------------------------------------------------------------------------------------------
+
+
+class ToolContext(Protocol):
+    """What a tool may do to the session that called it. Every method raises an ApplianceError when it is not possible."""
+
+    session: str
+    line: str
+    line_kind: LineKind
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def volume(self) -> int: ...
+
+    def set_volume(self, level: int) -> int:
+        """0-100; returns what is in force."""
+        ...
+
+    def set_muted(self, on: bool) -> None:
+        """Silence the microphone of the session's line."""
+        ...
+
+    async def dial(self, to: str) -> str:
+        """Call a number, extension, URI or named contact; return the call id."""
+        ...
+
+    async def transfer(self, to: str) -> None:
+        """Transfer the session's own call, blind."""
+        ...
+
+    async def hang_up(self) -> None:
+        """End the session's own call, or its session, once what is being said has been heard."""
+        ...
+
+    def notify(self, text: str, *, label: str = "", urgent: bool = False) -> None:
+        """Tell the person on this line, or in the room when the line is gone, as soon as the floor is free."""
+        ...
+
+
+class Tool(Protocol):
+    """One thing that an agent can do. Group `appliance.tools`; configured by name in `agents.NAME.tools`."""
+
+    declarations: Sequence[ToolDeclaration]
+    """The functions of this tool, as a model sees them."""
+
+    def run(self, function: str, arguments: Mapping[str, Any], context: ToolContext) -> Awaitable[Mapping[str, Any]]:
+        """Do it and return what the model is told; raise an ApplianceError with a sentence for the person otherwise."""
+        ...

@@ -1,0 +1,1 @@
+"""First boot: identity, network, accounts, secrets, pairing, reset."""
