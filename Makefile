@@ -1,0 +1,51 @@
+# Every target does its own set-up first; the second time that takes no time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench lock pjsua2 clean
+
+BIN := .venv/bin
+UV := uv==0.13.8
+COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Debian packages, .venv and the SIP library, so that .venv/bin/handset works
+	@provisioning/setup.sh run
+
+run: export HANDSET_STORAGE__DIRECTORY ?= $(CURDIR)/.state
+run: export HANDSET_SIP__ENABLED ?= true
+run: setup ## the appliance on this machine: microphone, sip:handset@127.0.0.1, http://127.0.0.1:8765 (CONFIG=file)
+	@exec $(BIN)/handset run $(if $(CONFIG),--config "$(CONFIG)")
+
+test: ## all tests, with the servers and phones they need (ARGS="-k name")
+	@provisioning/setup.sh test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: ## format, lint, types, layers and the fast tests
+	@provisioning/setup.sh check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > .cache/layers.log || { cat .cache/layers.log; exit 1; }
+	@$(BIN)/python -m pytest -q -m "not system and not slow" tests/unit tests/contract $(ARGS)
+
+bench: ## the figures of docs: one JSON object a line
+	@provisioning/setup.sh test >&2
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+pjsua2: ## the SIP library compiled from source, in place of the wheel
+	@provisioning/setup.sh pjsua2
+
+lock: ## requirements*.txt anew from pyproject.toml (UPGRADE=1 takes the newest versions)
+	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet $(UV); }
+	@$(COMPILE) --group pyproject.toml:build -o requirements-build.txt
+	@$(COMPILE) --group pyproject.toml:pjsua2 -o requirements-pjsua2.txt
+	@$(COMPILE) pyproject.toml -o requirements.txt
+	@$(COMPILE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	@! grep -nE '://|--(extra-)?index-url|--find-links' requirements*.txt
+
+clean: ## removes what was made here, .venv and caches, but not .state
+	@rm -rf .venv .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find appliance drivers provisioning tests -name __pycache__ -prune -exec rm -rf {} +
