@@ -58,7 +58,12 @@ class SoundCard(Protocol):
     playout_rate: int
     """Rate at which the playout source is asked; known from construction on."""
 
-    def start(self, capture: CaptureSink, playout: PlayoutSource, report: Callable[[DeviceReport], None]) -> None: ...
+    def start(
+        self,
+        capture: CaptureSink,
+        playout: PlayoutSource,
+        report: Callable[[DeviceReport], None],
+    ) -> None: ...
 
     def stop(self) -> None:
         """Close the devices and join the threads; at most 2 s."""
@@ -485,6 +490,8 @@ class Tool(Protocol):
     declarations: Sequence[ToolDeclaration]
     """The functions of this tool, as a model sees them."""
 
-    def run(self, function: str, arguments: Mapping[str, Any], context: ToolContext) -> Awaitable[Mapping[str, Any]]:
+    def run(
+        self, function: str, arguments: Mapping[str, Any], context: ToolContext
+    ) -> Awaitable[Mapping[str, Any]]:
         """Do it and return what the model is told; raise an ApplianceError with a sentence for the person otherwise."""
         ...

@@ -15,7 +15,7 @@ Secret = SecretStr
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class Device(Section):
@@ -52,7 +52,7 @@ class Conversation(Section):
 class ProviderSection(BaseModel):
     """A `[providers.NAME]` table: its own provider validates it; the usual keys are typed here."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
 
     model: str = ""
     voice: str = ""

@@ -1,0 +1,86 @@
+"""The verbs `check` and `config`: faults, and the effective configuration with each value's origin."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from appliance.config.load import DEFAULT, Loaded, load
+from appliance.config.rules import check_rules
+from appliance.config.secrets import is_reference
+
+
+def read(config: str | None) -> Loaded:
+    """Load and apply all rules: what every verb that needs the configuration uses."""
+    return check_rules(load(Path(config) if config else None))
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print every fault at once; 2 if there is any, else 0."""
+    loaded = read(args.config)
+    if args.json:
+        faults = [
+            {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint}
+            for f in loaded.faults
+        ]
+        print(json.dumps({"ok": not faults, "files": loaded.files, "faults": faults}))
+    else:
+        report(loaded)
+        if not loaded.faults:
+            print(f"ok: {', '.join(loaded.files) or 'no file, all defaults'}")
+    return 2 if loaded.faults else 0
+
+
+def report(loaded: Loaded) -> None:
+    """Print the faults, one a line, to stderr."""
+    for fault in loaded.faults:
+        print(fault, file=sys.stderr)
+    if loaded.faults:
+        print(f"{len(loaded.faults)} fault(s); nothing was started", file=sys.stderr)
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print the effective configuration as TOML, secrets masked, each value with its origin."""
+    loaded = read(args.config)
+    if loaded.configuration is None:
+        report(loaded)
+        return 2
+    section = None
+    for path, value in _leaves(loaded.configuration, ()):
+        if path[:-1] != section:
+            section = path[:-1]
+            print(f"\n[{'.'.join(section)}]")
+        print(
+            f"{path[-1]} = {_toml(value)}  # {_origin('.'.join(path), loaded.origins)}"
+        )
+    return 0
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    return origins.get(key, DEFAULT)
+
+
+def _leaves(
+    node: BaseModel | Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    items = dict(node) if isinstance(node, BaseModel) else node
+    for key, value in items.items():
+        if isinstance(value, BaseModel | Mapping):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        return json.dumps(text if not text or is_reference(text) else "********")
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(str(value), ensure_ascii=False)

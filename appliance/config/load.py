@@ -1,0 +1,241 @@
+"""Reads the configuration: layers of TOML, the environment and the command line; finds every fault in one go.
+
+Later layers win: defaults, /usr/share/handset/*.toml, /etc/handset/handset.toml, /etc/handset/conf.d/*.toml,
+HANDSET_<SECTION>__<KEY>, command line. `--config F` stands in for the files.
+"""
+
+import difflib
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from appliance.config.schema import Configuration
+from appliance.errors import ConfigurationInvalid
+
+DEFAULT: Final = "default"
+_PREFIX: Final = "HANDSET_"
+_FOREIGN: Final = frozenset({"HANDSET_TOKEN", "HANDSET_ADDRESS"})
+_Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong: `origin` is the file or variable, `key` the dotted key."""
+
+    origin: str
+    key: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.origin}: {self.key}" if self.key else self.origin
+        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The outcome: `configuration` is None exactly when there are faults; `origins` maps dotted keys to where they were set."""
+
+    configuration: Configuration | None
+    origins: Mapping[str, str]
+    faults: tuple[Fault, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def require(self) -> Configuration:
+        """The configuration, or ConfigurationInvalid with every fault in its message."""
+        if self.configuration is None:
+            raise ConfigurationInvalid("\n".join(str(fault) for fault in self.faults))
+        return self.configuration
+
+
+@dataclass(slots=True)
+class _Layers:
+    tree: _Tree = field(default_factory=lambda: {"agents": {"assistant": {}}})
+    origins: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def lay(self, tree: Mapping[str, Any], origin: str) -> None:
+        self._merge(self.tree, tree, origin, ())
+
+    def _merge(
+        self, into: _Tree, tree: Mapping[str, Any], origin: str, path: tuple[str, ...]
+    ) -> None:
+        for key, value in tree.items():
+            here = (*path, key)
+            if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
+                self._merge(into.setdefault(key, {}), value, origin, here)
+                self.origins.setdefault(".".join(here), origin)
+            else:
+                into[key] = value
+                self.origins[".".join(here)] = origin
+
+
+def load(
+    config: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    command_line: Mapping[str, Any] | None = None,
+    root: Path = Path("/"),
+) -> Loaded:
+    """Read and validate all layers; never raises for bad input: faults are in the result. `root` is where /etc and /usr are."""
+    layers = _Layers()
+    files = [config] if config else list(_standard_files(root))
+    for path in files:
+        _lay_file(layers, path)
+    for name, value in sorted(environ.items()):
+        if name.startswith(_PREFIX) and "__" in name and name not in _FOREIGN:
+            _lay_variable(layers, name, value)
+    if command_line:
+        layers.lay(command_line, "command line")
+    configuration = _validate(layers)
+    if layers.faults:
+        configuration = None
+    return Loaded(
+        configuration,
+        layers.origins,
+        tuple(layers.faults),
+        tuple(str(path) for path in files),
+    )
+
+
+def _standard_files(root: Path) -> Iterator[Path]:
+    yield from sorted((root / "usr/share/handset").glob("*.toml"))
+    main = root / "etc/handset/handset.toml"
+    if main.exists():
+        yield main
+    yield from sorted((root / "etc/handset/conf.d").glob("*.toml"))
+
+
+def _lay_file(layers: _Layers, path: Path) -> None:
+    try:
+        layers.lay(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError:
+        layers.faults.append(
+            Fault(
+                str(path),
+                "",
+                "there is no such file",
+                "correct the path given with --config",
+            )
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        layers.faults.append(Fault(str(path), "", f"cannot be read: {error}"))
+    except tomllib.TOMLDecodeError as error:
+        layers.faults.append(
+            Fault(
+                str(path),
+                "",
+                f"is not TOML: {error}",
+                "text needs quotes, lists need brackets",
+            )
+        )
+
+
+def _lay_variable(layers: _Layers, name: str, text: str) -> None:
+    path = tuple(part.lower() for part in name.removeprefix(_PREFIX).split("__"))
+    value: Any = text if _takes_text(path) else _toml_value(text)
+    for part in reversed(path):
+        value = {part: value}
+    layers.lay(value, name)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _takes_text(path: tuple[str, ...]) -> bool:
+    """True when the key's type is a string or a path, so that HANDSET_SIP__USER=0100 stays as it is written."""
+    at: Any = Configuration
+    for part in path:
+        if typing.get_origin(at) is dict:
+            at = typing.get_args(at)[1]
+        elif (
+            isinstance(at, type)
+            and issubclass(at, BaseModel)
+            and part in at.model_fields
+        ):
+            at = at.model_fields[part].annotation
+        else:
+            return False
+    return at in (str, Path) or (isinstance(at, type) and at.__name__ == "SecretStr")
+
+
+def _validate(layers: _Layers) -> Configuration | None:
+    try:
+        return Configuration.model_validate(layers.tree)
+    except ValidationError as error:
+        layers.faults.extend(
+            _fault(details, layers.origins)
+            for details in error.errors(include_url=False)
+        )
+        return None
+
+
+def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
+    path = tuple(str(part) for part in details["loc"])
+    key = ".".join(path)
+    origin = next(
+        (origins[part] for part in _ancestors(path) if part in origins), DEFAULT
+    )
+    if details["type"] == "extra_forbidden":
+        return Fault(
+            origin, key, "unknown key", _did_you_mean(path[-1], _names_beside(path))
+        )
+    given = details.get("input")
+    shown = (
+        f", not {given!r}"
+        if isinstance(given, str | int | float | bool) and not _is_secret(path[-1])
+        else ""
+    )
+    message = details["msg"].removeprefix("Input ")
+    choices = details.get("ctx", {}).get("expected", "")
+    hint = (
+        _did_you_mean(
+            str(given),
+            [
+                choice.strip("' ")
+                for choice in str(choices).replace(" or ", ",").split(",")
+            ],
+        )
+        if choices
+        else ""
+    )
+    return Fault(origin, key, message + shown, hint)
+
+
+def _ancestors(path: tuple[str, ...]) -> Iterator[str]:
+    for end in range(len(path), 0, -1):
+        yield ".".join(path[:end])
+
+
+def _names_beside(path: tuple[str, ...]) -> list[str]:
+    at: Any = Configuration
+    for part in path[:-1]:
+        if typing.get_origin(at) in (dict, types.MappingProxyType):
+            at = typing.get_args(at)[1]
+        elif isinstance(at, type) and issubclass(at, BaseModel):
+            at = at.model_fields[part].annotation if part in at.model_fields else None
+    return (
+        list(at.model_fields)
+        if isinstance(at, type) and issubclass(at, BaseModel)
+        else []
+    )
+
+
+def _did_you_mean(word: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _is_secret(key: str) -> bool:
+    return any(word in key for word in ("password", "secret", "token", "api_key"))

@@ -1,0 +1,202 @@
+"""What a single key's type cannot say: names that must exist, ranges, and settings that only make sense together."""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Final
+
+from appliance.config.load import DEFAULT, Fault, Loaded
+from appliance.config.schema import Configuration
+from appliance.config.secrets import reveal
+from appliance.errors import ConfigurationInvalid
+
+CODECS: Final = ("G722", "opus", "PCMU", "PCMA")
+_HOST_PORT: Final = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$")
+_Finding = tuple[str, str, str]
+
+
+def check_rules(loaded: Loaded) -> Loaded:
+    """`loaded` with the faults that the rules find added; unchanged where it has faults already."""
+    configuration = loaded.configuration
+    if configuration is None:
+        return loaded
+    faults = tuple(
+        Fault(_origin(key, loaded.origins), key, message, hint)
+        for key, message, hint in _findings(configuration)
+    )
+    return Loaded(
+        None if faults else configuration, loaded.origins, faults, loaded.files
+    )
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    parts = key.split(".")
+    return next(
+        (
+            origins[".".join(parts[:end])]
+            for end in range(len(parts), 0, -1)
+            if ".".join(parts[:end]) in origins
+        ),
+        DEFAULT,
+    )
+
+
+def _findings(configuration: Configuration) -> Iterator[_Finding]:
+    yield from _names(configuration)
+    yield from _control(configuration)
+    if configuration.sip.enabled:
+        yield from _sip(configuration)
+
+
+def _names(configuration: Configuration) -> Iterator[_Finding]:
+    conversation = configuration.conversation
+    yield from _unknown(
+        "conversation.agent", [conversation.agent], configuration.agents
+    )
+    yield from _unknown(
+        "conversation.providers",
+        conversation.providers,
+        _installed("appliance.providers"),
+    )
+    yield from _unknown(
+        "room.sound_card",
+        [configuration.room.sound_card],
+        _installed("appliance.sound_cards"),
+    )
+    detectors = [*_installed("appliance.voice_detectors"), "auto", "off"]
+    yield from _unknown("vad.confirm", [configuration.vad.confirm], detectors)
+    tools = _installed("appliance.tools")
+    for name, agent in configuration.agents.items():
+        yield from _unknown(f"agents.{name}.tools", agent.tools, tools)
+    if configuration.room.mode == "wake-word":
+        yield (
+            "room.mode",
+            "no wake word detector is installed",
+            "use open or push-to-talk",
+        )
+
+
+def _unknown(
+    key: str, names: Iterable[str], known: Iterable[str]
+) -> Iterator[_Finding]:
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f"known: {', '.join(known) or 'none'}"
+            )
+            yield key, f"{name!r} does not exist", hint
+
+
+def _installed(group: str) -> list[str]:
+    return [entry.name for entry in entry_points(group=group)]
+
+
+def _control(configuration: Configuration) -> Iterator[_Finding]:
+    control = configuration.control
+    if bool(control.tls_certificate) != bool(control.tls_key):
+        yield (
+            "control.tls_key",
+            "tls_certificate and tls_key go together",
+            "set both, or neither",
+        )
+    for key, value in (
+        ("tls_certificate", control.tls_certificate),
+        ("tls_key", control.tls_key),
+    ):
+        if value and not Path(value).is_file():
+            yield f"control.{key}", f"there is no file {value}", "correct the path"
+    if (
+        not is_loopback(control.bind)
+        and not control.tls_certificate
+        and not control.allow_plain
+    ):
+        hint = "set tls_certificate and tls_key, or allow_plain = true on a network that you trust"
+        yield (
+            "control.bind",
+            f"{control.bind} is reachable from outside, and there is no TLS",
+            hint,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """True for 127.0.0.0/8, ::1 and localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _sip(configuration: Configuration) -> Iterator[_Finding]:
+    sip = configuration.sip
+    for key, hosts in (
+        ("server", [sip.server] if sip.server else []),
+        ("outbound_proxy", sip.outbound_proxy),
+        ("stun", sip.stun),
+    ):
+        for host in hosts:
+            if not _HOST_PORT.match(host):
+                yield (
+                    f"sip.{key}",
+                    f"{host!r} is not host or host:port",
+                    "for example pbx.example.org:5060",
+                )
+    yield from _unknown("sip.codecs", sip.codecs, CODECS)
+    if not sip.codecs:
+        yield "sip.codecs", "no codec is left", f"known: {', '.join(CODECS)}"
+    for entry in sip.allow:
+        if not _is_network(entry):
+            yield (
+                "sip.allow",
+                f"{entry!r} is neither an address nor a network",
+                "for example 192.168.1.0/24",
+            )
+    if port_range(sip.rtp_ports) is None:
+        yield (
+            "sip.rtp_ports",
+            f"{sip.rtp_ports!r} is not LOW-HIGH with at least 4 ports",
+            'for example "40000-40100"',
+        )
+    yield from _account(configuration)
+
+
+def _account(configuration: Configuration) -> Iterator[_Finding]:
+    sip = configuration.sip
+    if sip.server and not sip.user:
+        yield (
+            "sip.user",
+            "a server is set but no user",
+            "the extension's name or number",
+        )
+    if sip.user and not sip.server:
+        yield "sip.server", "a user is set but no server", "the host name of the PBX"
+    if sip.server:
+        try:
+            reveal(sip.password)
+        except ConfigurationInvalid as error:
+            yield "sip.password", error.message, error.hint
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def port_range(text: str) -> tuple[int, int] | None:
+    """ "LOW-HIGH" as two ports, or None where it is not a range of at least four."""
+    low, dash, high = text.partition("-")
+    if not (dash and low.strip().isdigit() and high.strip().isdigit()):
+        return None
+    ports = int(low), int(high)
+    return ports if 1024 <= ports[0] and ports[0] + 3 <= ports[1] <= 65535 else None

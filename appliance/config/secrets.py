@@ -1,0 +1,74 @@
+"""Where secrets come from: "credential:NAME", "env:NAME", "file:PATH", or the value itself."""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from appliance.errors import ConfigurationInvalid
+
+_REFERENCE: Final = re.compile(r"^(credential|env|file):(.+)$", re.DOTALL)
+
+
+def is_reference(value: str) -> bool:
+    """True when `value` names a secret and is none itself: it may be shown."""
+    return bool(_REFERENCE.match(value))
+
+
+def reveal(secret: SecretStr, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret itself. Raise ConfigurationInvalid, with a remedy, where its reference leads nowhere."""
+    value = secret.get_secret_value()
+    match = _REFERENCE.match(value)
+    if match is None:
+        return value
+    kind, name = match.groups()
+    if kind == "env":
+        return _from_environment(name, environ)
+    if kind == "credential":
+        return _from_credential(name, environ)
+    return _from_file(Path(name))
+
+
+def _from_environment(name: str, environ: Mapping[str, str]) -> str:
+    try:
+        return environ[name]
+    except KeyError:
+        raise ConfigurationInvalid(
+            f"the environment has no {name}", hint=f"export {name}=..."
+        ) from None
+
+
+def _from_credential(name: str, environ: Mapping[str, str]) -> str:
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        raise ConfigurationInvalid(
+            f"credential {name} is not there: the service manager gave no CREDENTIALS_DIRECTORY",
+            hint=f"run it as a service with LoadCredential={name}:..., or write env:NAME or file:PATH instead",
+        )
+    if "/" in name or name.startswith("."):
+        raise ConfigurationInvalid(
+            f"{name!r} is no credential name", hint="a credential name has no slash"
+        )
+    return _read(Path(directory) / name)
+
+
+def _from_file(path: Path) -> str:
+    text = _read(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigurationInvalid(
+            f"{path} can be read by others", hint=f"chmod 600 {path}"
+        )
+    return text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationInvalid(
+            f"{path} cannot be read: {error}", hint="make the file, or correct the path"
+        ) from error

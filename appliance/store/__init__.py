@@ -1,0 +1,1 @@
+"""SQLite: what was said and who called."""

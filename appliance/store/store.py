@@ -1,0 +1,327 @@
+"""History in SQLite: sessions, turns and calls. WAL, foreign keys, one writer thread, power-cut safe.
+
+Writing never blocks the loop and never fails a conversation: a full disk or a broken file stops the history with one
+warning, and talking goes on. A database that cannot be read is moved aside, told, and a new one is begun.
+"""
+
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.errors import StoreUnavailable, UnknownName
+
+SCHEMA_VERSION: Final = 1
+_QUEUE_BOUND: Final = 2000
+_RETRY_SECONDS: Final = 60.0
+_CLOSE_SECONDS: Final = 3.0
+_Warn = Callable[[str, str, str], None]
+_Write = tuple[str, tuple[Any, ...]]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One finished call. Times are Unix seconds; `connected_at` is None where nobody answered."""
+
+    call: str
+    direction: str
+    peer: str
+    started_at: float
+    connected_at: float | None
+    ended_at: float
+    code: int = 0
+    reason: str = ""
+    session: str | None = None
+
+
+class Store:
+    """`directory` holds handset.db; `warn(code, message, hint)` is called, on any thread, when something is wrong."""
+
+    def __init__(self, directory: Path, warn: _Warn) -> None:
+        self._path = directory / "handset.db"
+        self._warn = warn
+        self._writes: queue.Queue[_Write | threading.Event | None] = queue.Queue(
+            _QUEUE_BOUND
+        )
+        self._dropped = 0
+        self._failing = False
+        self._retry_at = 0.0
+        self._reader: sqlite3.Connection | None = None
+        self._reading = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+
+    def open(self) -> None:
+        """Open or create the database and start the writer. A database that cannot be had is told, not raised."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is queued and close; at most 3 s."""
+        with contextlib.suppress(queue.Full):
+            self._writes.put(None, timeout=0.5)
+        if self._thread.ident is not None:
+            self._thread.join(_CLOSE_SECONDS)
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def begin_session(
+        self, session: str, line: str, agent: str, at: float, user: str = ""
+    ) -> None:
+        self._put(
+            "INSERT OR IGNORE INTO session (id, line, agent, user, started_at) VALUES (?, ?, ?, ?, ?)",
+            (session, line, agent, user, at),
+        )
+
+    def add_turn(
+        self,
+        session: str,
+        turn: int,
+        role: str,
+        text: str,
+        heard: str | None,
+        at: float,
+    ) -> None:
+        self._put(
+            "INSERT INTO turn (session, turn, role, text, heard, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (session, turn, role, text, heard, at),
+        )
+
+    def end_session(self, session: str, reason: str, at: float) -> None:
+        self._put(
+            "UPDATE session SET ended_at = ?, reason = ? WHERE id = ?",
+            (at, reason, session),
+        )
+
+    def add_call(self, record: CallRecord) -> None:
+        r = record
+        self._put(
+            "INSERT INTO call (id, direction, peer, session, started_at, connected_at, ended_at, code, reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                r.call,
+                r.direction,
+                r.peer,
+                r.session,
+                r.started_at,
+                r.connected_at,
+                r.ended_at,
+                r.code,
+                r.reason,
+            ),
+        )
+
+    def list_sessions(
+        self, limit: int = 50, before: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest sessions first, those begun before `before` (Unix seconds); at most 500."""
+        return self._read(
+            "SELECT id, line, agent, user, started_at, ended_at, reason,"
+            " (SELECT count(*) FROM turn WHERE turn.session = session.id) AS turns"
+            " FROM session WHERE started_at < ? ORDER BY started_at DESC LIMIT ?",
+            (before if before is not None else float("inf"), _bounded(limit)),
+        )
+
+    def get_session(self, session: str) -> dict[str, Any]:
+        """One session with its turns in order. Raise UnknownName."""
+        rows = self._read(
+            "SELECT id, line, agent, user, started_at, ended_at, reason FROM session WHERE id = ?",
+            (session,),
+        )
+        if not rows:
+            raise UnknownName(
+                f"there is no session {session} in the history",
+                hint="history.list shows those there are",
+            )
+        turns = self._read(
+            "SELECT turn, role, text, heard, at FROM turn WHERE session = ? ORDER BY at, rowid",
+            (session,),
+        )
+        return {**rows[0], "turns": turns}
+
+    def list_calls(
+        self, limit: int = 50, before: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest calls first; at most 500."""
+        return self._read(
+            "SELECT id AS call, direction, peer, session, started_at, connected_at, ended_at, code, reason FROM call"
+            " WHERE started_at < ? ORDER BY started_at DESC LIMIT ?",
+            (before if before is not None else float("inf"), _bounded(limit)),
+        )
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all that was put so far is written; False when the time was too short."""
+        done = threading.Event()
+        try:
+            self._writes.put(done, timeout=timeout)
+        except queue.Full:
+            return False
+        return done.wait(timeout)
+
+    def counters(self) -> Mapping[str, int]:
+        return {
+            "queued": self._writes.qsize(),
+            "dropped": self._dropped,
+            "failing": int(self._failing),
+        }
+
+    def _put(self, statement: str, values: tuple[Any, ...]) -> None:
+        try:
+            self._writes.put_nowait((statement, values))
+        except queue.Full:
+            self._dropped += 1
+
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+        self.flush(1.0)
+        try:
+            with self._reading:
+                if self._reader is None:
+                    self._reader = sqlite3.connect(
+                        f"file:{self._path}?mode=ro",
+                        uri=True,
+                        timeout=1.0,
+                        check_same_thread=False,
+                    )
+                    self._reader.row_factory = sqlite3.Row
+                return [dict(row) for row in self._reader.execute(statement, values)]
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"the history cannot be read: {error}", hint=f"see {self._path}"
+            ) from error
+
+    def _run(self) -> None:
+        connection = self._connect()
+        while True:
+            item = self._writes.get()
+            if item is None:
+                break
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            if connection is None and time.monotonic() >= self._retry_at:
+                connection = self._connect()
+            connection = self._write(connection, item)
+        if connection is not None:
+            connection.close()
+
+    def _write(
+        self, connection: sqlite3.Connection | None, item: _Write
+    ) -> sqlite3.Connection | None:
+        if connection is None:
+            self._dropped += 1
+            return None
+        try:
+            with connection:
+                connection.execute(*item)
+        except sqlite3.Error as error:
+            self._dropped += 1
+            self._tell_failing(error)
+            if _is_damage(error):
+                connection.close()
+                return self._connect()
+        else:
+            self._failing = False
+        return connection
+
+    def _connect(self) -> sqlite3.Connection | None:
+        try:
+            return self._open_file()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                self._tell_failing(error)
+                return None
+        except OSError as error:
+            self._tell_failing(error)
+            return None
+        self._move_aside()
+        try:
+            return self._open_file()
+        except (sqlite3.Error, OSError) as error:
+            self._tell_failing(error)
+            return None
+
+    def _open_file(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=2.0)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError(
+                    "file is not a database: quick_check failed"
+                )
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._path.chmod(0o600)
+        return connection
+
+    def _move_aside(self) -> None:
+        aside = self._path.with_name(
+            f"handset.broken-{time.strftime('%Y%m%d-%H%M%S')}.db"
+        )
+        for suffix in ("", "-wal", "-shm"):
+            source = Path(f"{self._path}{suffix}")
+            if source.exists():
+                source.rename(f"{aside}{suffix}")
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+        logger.warning("the history was damaged: moved to %s, a new one begun", aside)
+        self._warn(
+            "store_damaged",
+            f"the history was damaged; it was moved to {aside.name} and a new one was begun",
+            str(aside),
+        )
+
+    def _tell_failing(self, error: Exception) -> None:
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        if self._failing:
+            return
+        self._failing = True
+        full = "full" in str(error)
+        code = "disk_full" if full else StoreUnavailable.code
+        logger.warning("history is not being written: %s", error)
+        hint = (
+            "make room on the disk"
+            if full
+            else f"see the rights of {self._path.parent}"
+        )
+        self._warn(code, f"history is not being written: {error}", hint)
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(500, limit))
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "") in {
+        "SQLITE_NOTADB",
+        "SQLITE_CORRUPT",
+    } or "not a database" in str(error)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise OSError(f"the database was written by a newer Handset (schema {version})")
+    if version == 0:
+        script = (
+            resources.files("appliance.store")
+            .joinpath("history.sql")
+            .read_text(encoding="utf-8")
+        )
+        connection.executescript(
+            f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )

@@ -1,0 +1,149 @@
+"""The configuration tells every fault at once, with its origin and a remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config.check import _toml
+from appliance.config.load import load
+from appliance.config.rules import check_rules
+from appliance.config.secrets import reveal
+from appliance.errors import ConfigurationInvalid
+from pydantic import SecretStr
+
+TEN_FAULTS = """
+[room]
+enabled = "perhaps"
+mode = "opened"
+duplx = "auto"
+[vad]
+aggressiveness = 7
+[conversation]
+providers = []
+max_sesions = 4
+[sip]
+port = 99999
+srtp = "on"
+[contrl]
+port = 1
+[agents.assistant]
+tools = "time"
+"""
+
+
+def write(directory: Path, text: str, name: str = "handset.toml") -> Path:
+    path = directory / name
+    path.write_text(text)
+    return path
+
+
+def test_no_file_at_all_gives_the_defaults(tmp_path: Path) -> None:
+    loaded = load(environ={}, root=tmp_path)
+    assert loaded.faults == ()
+    assert loaded.require().control.port == 8765
+    assert loaded.require().conversation.providers == ("offline",)
+
+
+def test_ten_faults_are_told_at_once_with_file_key_and_suggestion(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, TEN_FAULTS)
+    loaded = load(path, environ={})
+    assert loaded.configuration is None
+    told = {fault.key: fault for fault in loaded.faults}
+    assert set(told) == {
+        "room.enabled", "room.mode", "room.duplx", "vad.aggressiveness", "conversation.providers",
+        "conversation.max_sesions", "sip.port", "sip.srtp", "contrl", "agents.assistant.tools",
+    }  # fmt: skip
+    assert all(fault.origin == str(path) for fault in loaded.faults)
+    assert "did you mean 'duplex'?" in told["room.duplx"].hint
+    assert "did you mean 'max_sessions'?" in told["conversation.max_sesions"].hint
+    assert "did you mean 'control'?" in told["contrl"].hint
+    assert "did you mean 'open'?" in told["room.mode"].hint
+
+
+def test_a_file_that_is_not_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, "[room]\nenabled = yes\n"), environ={})
+    assert "line 2" in loaded.faults[0].message
+
+
+def test_a_missing_file_is_a_fault_and_not_a_traceback(tmp_path: Path) -> None:
+    loaded = load(tmp_path / "none.toml", environ={})
+    assert "no such file" in loaded.faults[0].message
+
+
+def test_later_layers_win_and_each_value_knows_its_origin(tmp_path: Path) -> None:
+    etc = tmp_path / "etc/handset"
+    (etc / "conf.d").mkdir(parents=True)
+    write(etc, '[device]\nname = "shop"\n[control]\nport = 1000\n')
+    write(etc / "conf.d", "[control]\nport = 2000\n", "10-port.toml")
+    loaded = load(
+        environ={"HANDSET_SIP__USER": "0100", "HANDSET_SIP__ALLOW": '["10.0.0.1"]'},
+        root=tmp_path,
+    )
+    configuration = loaded.require()
+    assert (configuration.device.name, configuration.control.port) == ("shop", 2000)
+    assert configuration.sip.user == "0100"
+    assert configuration.sip.allow == ("10.0.0.1",)
+    assert loaded.origins["control.port"].endswith("conf.d/10-port.toml")
+    assert loaded.origins["sip.user"] == "HANDSET_SIP__USER"
+
+
+def test_an_agent_of_ones_own_stands_beside_the_built_in_one(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, '[agents.porter]\ngreeting = "Hello"\n'), environ={})
+    assert set(loaded.require().agents) == {"assistant", "porter"}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[conversation]\nagent = "assistent"', "conversation.agent"),
+        ('[control]\nbind = "0.0.0.0"', "control.bind"),
+        ('[control]\ntls_certificate = "x.pem"', "control.tls_key"),
+        ('[sip]\nenabled = true\nallow = ["here"]', "sip.allow"),
+        ('[sip]\nenabled = true\ncodecs = ["G729"]', "sip.codecs"),
+        ('[sip]\nenabled = true\nrtp_ports = "5-9"', "sip.rtp_ports"),
+        (
+            '[sip]\nenabled = true\nserver = "sip:pbx"\nuser = "1"\npassword = "x"',
+            "sip.server",
+        ),
+        (
+            '[sip]\nenabled = true\nserver = "pbx"\nuser = "1"\npassword = "env:NOT_THERE_AT_ALL"',
+            "sip.password",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_faults(
+    tmp_path: Path, text: str, key: str
+) -> None:
+    loaded = check_rules(load(write(tmp_path, text), environ={}))
+    assert key in [fault.key for fault in loaded.faults]
+
+
+def test_a_secret_comes_from_where_its_reference_points(tmp_path: Path) -> None:
+    (tmp_path / "sip").write_text("wonderland\n")
+    (tmp_path / "sip").chmod(0o600)
+    assert reveal(SecretStr("plain")) == "plain"
+    assert reveal(SecretStr("env:KEY"), {"KEY": "k"}) == "k"
+    assert (
+        reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+        == "wonderland"
+    )
+    assert reveal(SecretStr(f"file:{tmp_path}/sip")) == "wonderland"
+
+
+def test_a_secret_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sip").write_text("wonderland")
+    (tmp_path / "sip").chmod(0o644)
+    with pytest.raises(ConfigurationInvalid, match="others"):
+        reveal(SecretStr(f"file:{tmp_path}/sip"))
+
+
+def test_secrets_are_masked_and_references_are_shown() -> None:
+    assert _toml(SecretStr("wonderland")) == '"********"'
+    assert _toml(SecretStr("credential:sip")) == '"credential:sip"'
+
+
+def test_a_wrong_secret_value_is_not_shown_in_its_fault(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, "[sip]\npassword = true\n"), environ={})
+    assert "True" not in str(loaded.faults[0])

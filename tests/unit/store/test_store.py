@@ -1,0 +1,120 @@
+"""The history is kept, and its faults never stop a conversation."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import StoreUnavailable, UnknownName
+from appliance.store.store import CallRecord, Store
+
+
+class Warnings(list[str]):
+    def __call__(self, code: str, message: str, hint: str) -> None:
+        assert message
+        self.append(code)
+
+
+@pytest.fixture
+def warnings() -> Warnings:
+    return Warnings()
+
+
+@pytest.fixture
+def store(tmp_path: Path, warnings: Warnings) -> Iterator[Store]:
+    store = Store(tmp_path, warnings)
+    store.open()
+    yield store
+    store.close()
+
+
+def converse(store: Store, session: str = "s1", at: float = 100.0) -> None:
+    store.begin_session(session, "room", "assistant", at)
+    store.add_turn(session, 1, "user", "what time is it", None, at + 1)
+    store.add_turn(session, 1, "assistant", "It is ten o'clock.", "It is ten", at + 2)
+    store.end_session(session, "idle_timeout", at + 3)
+
+
+def test_a_session_is_read_back_with_its_turns_in_order(store: Store) -> None:
+    converse(store)
+    kept = store.get_session("s1")
+    assert [turn["role"] for turn in kept["turns"]] == ["user", "assistant"]
+    assert kept["turns"][1]["heard"] == "It is ten"
+    assert kept["reason"] == "idle_timeout"
+
+
+def test_sessions_are_listed_newest_first_and_paged(store: Store) -> None:
+    for number in range(3):
+        converse(store, f"s{number}", 100.0 * (number + 1))
+    assert [row["id"] for row in store.list_sessions(2)] == ["s2", "s1"]
+    assert [row["id"] for row in store.list_sessions(2, before=200.0)] == ["s0"]
+    assert store.list_sessions(1)[0]["turns"] == 2
+
+
+def test_calls_are_kept(store: Store) -> None:
+    store.add_call(CallRecord("c1", "in", "sip:100@pbx", 10.0, None, 12.0, 486, "busy"))
+    assert store.list_calls()[0]["code"] == 486
+
+
+def test_an_unknown_session_is_a_clear_error(store: Store) -> None:
+    with pytest.raises(UnknownName, match="no session nope"):
+        store.get_session("nope")
+
+
+def test_what_was_written_outlives_the_process(
+    tmp_path: Path, warnings: Warnings
+) -> None:
+    for session in ("s1", "s2"):
+        store = Store(tmp_path, warnings)
+        store.open()
+        converse(store, session, 100.0)
+        store.close()
+    reader = sqlite3.connect(tmp_path / "handset.db")
+    assert reader.execute("SELECT count(*) FROM session").fetchone() == (2,)
+    reader.close()
+    assert warnings == []
+
+
+def test_a_broken_database_is_moved_aside_and_a_new_one_begun(
+    tmp_path: Path, warnings: Warnings
+) -> None:
+    (tmp_path / "handset.db").write_bytes(b"this is no database" * 100)
+    store = Store(tmp_path, warnings)
+    store.open()
+    converse(store)
+    assert store.get_session("s1")["id"] == "s1"
+    store.close()
+    assert warnings == ["store_damaged"]
+    (aside,) = tmp_path.glob("handset.broken-*.db")
+    assert aside.read_bytes().startswith(b"this is no database")
+
+
+def test_a_directory_that_cannot_be_made_stops_the_history_with_one_warning(
+    tmp_path: Path, warnings: Warnings
+) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(tmp_path / "file" / "below", warnings)
+    store.open()
+    converse(store)
+    assert store.flush()
+    assert warnings == ["store_unavailable"]
+    assert store.counters()["dropped"] == 4
+    with pytest.raises(StoreUnavailable):
+        store.list_sessions()
+    store.close()
+
+
+def test_a_full_disk_stops_the_history_with_one_warning(
+    store: Store, warnings: Warnings, tmp_path: Path
+) -> None:
+    converse(store, "s1")
+    assert store.flush()
+    full = sqlite3.connect(tmp_path / "handset.db")
+    pages = full.execute("PRAGMA page_count").fetchone()[0]
+    full.close()
+    store._put(f"PRAGMA max_page_count = {pages}", ())  # noqa: SLF001 - SQLite's own way to run out of room
+    for number in range(200):
+        store.add_turn("s1", number, "user", "x" * 1000, None, float(number))
+    assert store.flush()
+    assert warnings == ["disk_full"]
