@@ -25,11 +25,11 @@ test: ## all tests, with the servers and phones they need (ARGS="-k name")
 
 check: ## format, lint, types, layers and the fast tests
 	@provisioning/setup.sh check
-	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet --output-format concise
+	@$(BIN)/ruff check --quiet --output-format concise
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .cache/layers.log || { cat .cache/layers.log; exit 1; }
-	@$(BIN)/python -m pytest -q -m "not system and not slow" tests/unit tests/contract $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not system and not slow" $(wildcard tests/unit tests/contract) $(ARGS)
 
 bench: ## the figures of docs: one JSON object a line
 	@provisioning/setup.sh test >&2

@@ -118,7 +118,6 @@ install_pjsua2() {
     return
   fi
   [ -x "$pjsua2/pjsua2.sh" ] || { say "no pjsua2 for Python $version on $machine: the phone line stays off" && return; }
-  [ ! -e "$pjsua2/packages.txt" ] || install_packages "$pjsua2/packages.txt"
   [ -n "$own" ] || pip uninstall --yes pjsua2-python
   "$pjsua2/pjsua2.sh" "$venv/bin/python" || fail "pjsua2 could not be compiled; the lines above say why."
 }
