@@ -88,7 +88,7 @@ install_packages() {
     { apt update && apt install --yes --no-remove --no-install-recommends "${names[@]}"; } ||
     fail "the packages could not be installed. To see why: $command"
   case " ${names[*]} " in # it would take port 5060 at the next start of the machine
-    *' kamailio '*) ! command -v systemctl >/dev/null || as_root systemctl disable --quiet kamailio.service || true ;;
+    *' kamailio '*) as_root update-rc.d kamailio disable ;;
   esac
 }
 
