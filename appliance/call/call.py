@@ -1,0 +1,42 @@
+"""What is known of one call."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.call.machine import CallState
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, from its INVITE to its end. Times are Unix seconds."""
+
+    id: str
+    direction: str
+    peer: str
+    state: CallState
+    started_at: float
+    agent: str = ""
+    connected_at: float | None = None
+    code: int = 0
+    reason: str = ""
+    session: str | None = None
+    line: str | None = None
+    codec: str = ""
+    display_name: str = ""
+    answer_timer: asyncio.TimerHandle | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """As `status` shows it."""
+        return {
+            "call": self.id,
+            "direction": self.direction,
+            "state": str(self.state),
+            "peer": self.peer,
+            "display_name": self.display_name,
+            "session": self.session,
+            "line": self.line,
+            "codec": self.codec,
+            "started_at": self.started_at,
+            "connected_at": self.connected_at,
+        }

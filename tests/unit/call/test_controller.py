@@ -1,0 +1,192 @@
+"""Calls: rings, answers, refuses, dials, ends; driven at the telephone, seen on the bus."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from appliance.call.call import Call
+from appliance.call.controller import Calls
+from appliance.config.schema import Sip
+from appliance.errors import LineBusy, NotPossible, RequestInvalid, UnknownName
+from appliance.events import CallChanged, DtmfReceived, Event, EventBus, Failed
+from appliance.store.store import CallRecord
+from tests.fakes.telephone import FakeTelephone
+
+
+class Office:
+    """The controller with all that it touches."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.telephone = FakeTelephone()
+        self.events: list[Event] = []
+        self.records: list[CallRecord] = []
+        self.connected: list[str] = []
+        self.over: list[str] = []
+        bus = EventBus()
+        bus.listen(self.events.append)
+        self.calls = Calls(
+            self.telephone,
+            Sip(enabled=True, **settings),
+            bus,
+            self,
+            lambda call: self.connected.append(call.id),
+            lambda call: self.over.append(call.id),
+            contacts={"Kitchen": "201"},
+        )
+
+    def add_call(self, record: CallRecord) -> None:
+        self.records.append(record)
+
+    def states(self, call: str) -> list[str]:
+        return [event.state for event in self.events if isinstance(event, CallChanged) and event.call == call]
+
+    def of(self, name: str) -> Call:
+        return self.calls.call(name)
+
+
+Opened = Callable[..., Any]
+
+
+@pytest_asyncio.fixture
+async def office() -> AsyncIterator[Office]:
+    office = Office()
+    await office.calls.start()
+    yield office
+    await office.calls.stop()
+
+
+async def test_an_allowed_call_is_answered_and_told(office: Office) -> None:
+    call = office.telephone.rings_in()
+    assert office.states(call) == ["incoming", "connected"]
+    assert office.connected == [call]
+    assert office.of(call).codec == "PCMU/8000"
+    office.telephone.ends(call)
+    assert office.over == [call]
+    assert office.states(call)[-1] == "ended"
+    assert office.records[0].connected_at is not None
+
+
+async def test_it_rings_for_the_ring_time_before_it_answers() -> None:
+    office = Office(ring_time=0.02)
+    await office.calls.start()
+    call = office.telephone.rings_in()
+    assert office.states(call) == ["incoming", "ringing"]
+    await asyncio.sleep(0.2)
+    assert office.states(call) == ["incoming", "ringing", "connected"]
+
+
+async def test_without_auto_answer_it_rings_until_somebody_answers() -> None:
+    office = Office(auto_answer=False)
+    await office.calls.start()
+    call = office.telephone.rings_in()
+    assert office.states(call) == ["incoming", "ringing"]
+    office.calls.answer()
+    assert office.states(call)[-1] == "connected"
+    await office.calls.stop()
+
+
+async def test_a_caller_who_gives_up_is_never_answered() -> None:
+    office = Office(ring_time=0.01)
+    await office.calls.start()
+    call = office.telephone.rings_in()
+    office.telephone.ends(call, 487, "Request Terminated")
+    await asyncio.sleep(0.05)
+    assert ("answer", call) not in office.telephone.told
+    assert office.records[0].connected_at is None
+
+
+async def test_the_third_call_hears_busy_and_a_stranger_forbidden(office: Office) -> None:
+    for _ in range(2):
+        office.telephone.rings_in()
+    third = office.telephone.rings_in()
+    stranger = office.telephone.rings_in(source="203.0.113.9:5060")
+    assert ("reject", third, "486") in office.telephone.told
+    assert ("reject", stranger, "403") in office.telephone.told
+    assert office.states(stranger) == []
+
+
+async def test_dialling_a_contact_calls_its_number_and_follows_the_far_phone(office: Office) -> None:
+    call = office.calls.dial("kitchen", agent="porter")
+    assert ("dial", call, "201") in office.telephone.told
+    for state in ("ringing", "early", "connected"):
+        office.telephone.reports(call, state)
+    assert office.states(call) == ["dialing", "ringing", "early", "connected"]
+    assert office.of(call).agent == "porter"
+
+
+async def test_a_late_or_doubled_report_changes_nothing(office: Office) -> None:
+    call = office.telephone.rings_in()
+    seen = office.states(call)
+    office.telephone.reports(call, "ringing")
+    office.telephone.reports(call, "connected")
+    office.telephone.reports("call-99", "connected")
+    assert office.states(call) == seen
+    assert office.connected == [call]
+    assert office.calls.counters()["late_reports"] == 3
+
+
+async def test_a_crash_of_the_sip_process_ends_all_calls_as_lost(office: Office) -> None:
+    calls = [office.telephone.rings_in(), office.calls.dial("100")]
+    office.telephone.crashes()
+    assert office.calls.status() == []
+    assert {record.reason for record in office.records} == {"lost"}
+    assert office.over == calls[:1]
+    assert any(isinstance(event, Failed) and event.code == "telephone_lost" for event in office.events)
+
+
+async def test_hold_resume_transfer_and_digits_reach_the_telephone(office: Office) -> None:
+    call = office.telephone.rings_in()
+    office.calls.send_dtmf(call, "12#")
+    office.calls.hold(call)
+    with pytest.raises(NotPossible, match="held"):
+        office.calls.send_dtmf(call, "1")
+    office.calls.resume(call)
+    office.calls.transfer(call, "Kitchen")
+    assert office.telephone.told[-1] == ("transfer", call, "201")
+    assert office.states(call)[-1] == "transferring"
+
+
+async def test_digits_of_the_far_side_are_told(office: Office) -> None:
+    call = office.telephone.rings_in()
+    office.telephone.presses(call, "5")
+    assert [event.digit for event in office.events if isinstance(event, DtmfReceived)] == ["5"]
+
+
+async def test_wrong_commands_get_a_clear_error(office: Office) -> None:
+    with pytest.raises(NotPossible, match="no call is up"):
+        office.calls.hang_up()
+    with pytest.raises(UnknownName):
+        office.calls.hold("call-77")
+    with pytest.raises(RequestInvalid):
+        office.calls.dial("  ")
+    call = office.telephone.rings_in()
+    with pytest.raises(RequestInvalid, match="DTMF"):
+        office.calls.send_dtmf(call, "x")
+    with pytest.raises(NotPossible):
+        office.calls.reject(call)
+    office.telephone.rings_in()
+    with pytest.raises(LineBusy):
+        office.calls.dial("100")
+    with pytest.raises(RequestInvalid, match="which call"):
+        office.calls.hang_up()
+
+
+async def test_stopping_hangs_up_and_keeps_the_record(office: Office) -> None:
+    office.telephone.rings_in()
+    await office.calls.stop()
+    assert [record.reason for record in office.records] == ["shutdown"]
+
+
+async def test_a_call_through_the_server_is_taken_though_its_name_was_not_resolved_yet() -> None:
+    office = Office(server="localhost:5099", user="1", password="x")
+    await office.telephone.start(office.calls.handle)
+    call = office.telephone.rings_in(source="127.0.0.1:5099")
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if office.connected:
+            break
+    assert office.connected == [call]
+    await office.calls.stop()
