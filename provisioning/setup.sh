@@ -77,7 +77,7 @@ install_packages() {
     command -v sudo >/dev/null || fail "This takes root, and there is no sudo. As root: $command" "then try again."
     [ -t 0 ] || sudo -n true 2>/dev/null || fail "This takes root, and sudo asks for a password. First: sudo $command" "then try again."
   fi
-  have_candidates "${names[@]}" || apt update
+  have_candidates "${names[@]}" || apt update || say "apt-get update had trouble, see above; trying all the same"
   if [ ! -e "$policy" ]; then # Debian's own switch against starting services
     # shellcheck disable=SC2064
     trap "as_root rm -f $policy" EXIT
