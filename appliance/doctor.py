@@ -1,0 +1,270 @@
+"""The verb `doctor`: looks at everything that can be wrong with the box and says what to do about it.
+
+Each check is a function that yields findings; none raises. Exit 1 when one failed.
+"""
+
+import argparse
+import asyncio
+import ctypes
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from appliance import plugins
+from appliance.config.check import read
+from appliance.config.schema import Configuration
+from appliance.errors import ApplianceError
+from appliance.interfaces import DeviceInfo, Setup
+
+OK: Final = "ok"
+WARNING: Final = "warning"
+FAILED: Final = "failed"
+_LOW_DISK_MB: Final = 100
+_EARLIEST_CLOCK: Final = 1_767_225_600  # 2026-01-01: no box runs this software before it was written
+_RESOLVE_SECONDS: Final = 3.0
+_HANDSHAKE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`state` is ok, warning or failed; `remedy` says what to do where it is not ok."""
+
+    check: str
+    state: str
+    message: str
+    remedy: str = ""
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Run all checks and print them; 2 for a faulty configuration, 1 if a check failed, else 0."""
+    loaded = read(args.config)
+    if loaded.configuration is None:
+        findings = [Finding("configuration", FAILED, str(fault), fault.hint) for fault in loaded.faults]
+    else:
+        findings = [finding for check in CHECKS for finding in _guarded(check, loaded.configuration)]
+    if args.json:
+        print(
+            json.dumps({"ok": not _failed(findings), "findings": [asdict(finding) for finding in findings]})
+        )
+    else:
+        for finding in findings:
+            print(f"{finding.state:8} {finding.check}: {finding.message}")
+            if finding.remedy and finding.state != OK:
+                print(f"{'':8} -> {finding.remedy}")
+    if loaded.configuration is None:
+        return 2
+    return 1 if _failed(findings) else 0
+
+
+def _failed(findings: list[Finding]) -> bool:
+    return any(finding.state == FAILED for finding in findings)
+
+
+def _guarded(check: "Check", configuration: Configuration) -> Iterator[Finding]:
+    """A check that fails in a way nobody thought of is a finding, not the end of the others."""
+    try:
+        yield from check(configuration)
+    except ApplianceError as error:
+        yield Finding(check.__name__.strip("_"), FAILED, error.message, error.hint)
+    except Exception as error:  # noqa: BLE001 - a check must not take the other findings away
+        yield Finding(
+            check.__name__.strip("_"), FAILED, f"{type(error).__name__}: {error}", "please report this"
+        )
+
+
+def _audio(configuration: Configuration) -> Iterator[Finding]:
+    if not configuration.room.enabled:
+        yield Finding("audio", OK, "the room line is switched off")
+        return
+    listing: Callable[[], list[DeviceInfo]] = plugins.load(
+        "appliance.sound_cards", configuration.room.sound_card
+    ).devices
+    devices = listing()
+    for kind, wanted in (("input", configuration.room.input), ("output", configuration.room.output)):
+        names = [device.name for device in devices if device.kind == kind]
+        if not names:
+            yield Finding(
+                "audio", WARNING, f"no {kind} device", "plug one in: it is taken at once, without a restart"
+            )
+        elif wanted not in ("default", *names):
+            yield Finding(
+                "audio", FAILED, f"room.{kind} {wanted!r} is not there", f"there are: {', '.join(names)}"
+            )
+        else:
+            yield Finding("audio", OK, f"{kind}: {wanted} ({len(names)} there)")
+
+
+def _echo(configuration: Configuration) -> Iterator[Finding]:
+    if not configuration.room.enabled or configuration.room.duplex == "half":
+        return
+    try:
+        plugins.load("appliance.echo_cancellers", "webrtc")().close()
+        yield Finding("echo", OK, "echo cancellation is there")
+    except ApplianceError as error:
+        state = FAILED if configuration.room.duplex == "full" else WARNING
+        yield Finding("echo", state, f"no echo cancellation, so half duplex: {error.message}", error.hint)
+
+
+def _telephone(configuration: Configuration) -> Iterator[Finding]:
+    if not configuration.sip.enabled:
+        yield Finding("sip", OK, "the SIP line is switched off")
+        return
+    report: Mapping[str, Any] = plugins.load(
+        "appliance.telephones", configuration.sip.telephone
+    ).library_report()
+    yield Finding("sip", OK, f"pjsua2 {report['version']}, {report['max_calls']} calls at most")
+    if report["old_openssl"]:
+        state = (
+            FAILED
+            if configuration.sip.transport == "tls" and not configuration.sip.force_old_tls
+            else WARNING
+        )
+        yield Finding(
+            "sip", state, f"pjsua2 bundles an old OpenSSL ({report['openssl']})", "run: make pjsua2"
+        )
+    if not report["opus"] and "opus" in configuration.sip.codecs:
+        yield Finding(
+            "sip",
+            WARNING,
+            "this pjsua2 has no Opus codec",
+            "run: make pjsua2, or take opus out of sip.codecs",
+        )
+    if configuration.sip.max_calls > report["max_calls"]:
+        remedy = f"run: make pjsua2, or set sip.max_calls to {report['max_calls']}"
+        yield Finding("sip", WARNING, f"sip.max_calls is {configuration.sip.max_calls}", remedy)
+
+
+def _daemon(configuration: Configuration) -> Iterator[Finding]:
+    control = configuration.control
+    host = "127.0.0.1" if control.bind in ("0.0.0.0", "::") else control.bind  # noqa: S104 - read, not bound
+    scheme = "https" if control.tls_certificate else "http"
+    if scheme == "https":
+        return
+    try:
+        with urllib.request.urlopen(f"http://{host}:{control.port}/health", timeout=2) as answer:
+            health = json.load(answer)
+    except urllib.error.HTTPError as error:
+        health = json.load(error)
+    except OSError:
+        yield Finding(
+            "daemon",
+            WARNING,
+            "not running, so its registration was not looked at",
+            "start it with: handset run",
+        )
+        return
+    for name, part in health.get("parts", {}).items():
+        state = OK if part.get("ok") else FAILED
+        yield Finding(
+            f"daemon {name}", state, part.get("reason") or "fine", "see the log, and handset status"
+        )
+
+
+def _names(configuration: Configuration) -> Iterator[Finding]:
+    names = [configuration.sip.server] if configuration.sip.enabled and configuration.sip.server else []
+    for name in names:
+        host = name.rpartition(":")[0] or name
+        started = time.monotonic()
+        try:
+            found = socket.getaddrinfo(host, None)
+        except OSError as error:
+            yield Finding(
+                "names", FAILED, f"{host} does not resolve: {error}", "check the name, and the network's DNS"
+            )
+            continue
+        slow = time.monotonic() - started > _RESOLVE_SECONDS
+        yield Finding(
+            "names",
+            WARNING if slow else OK,
+            f"{host} is {found[0][4][0]}",
+            "the DNS server is slow" if slow else "",
+        )
+
+
+def _provider(configuration: Configuration) -> Iterator[Finding]:
+    for name in configuration.conversation.providers:
+        section = configuration.providers.get(name)
+        provider = plugins.load("appliance.providers", name)(section.model_dump() if section else {})
+        started = time.monotonic()
+        try:
+            asyncio.run(_shake_hands(provider))
+        except ApplianceError as error:
+            yield Finding(f"provider {name}", FAILED, error.message, error.hint)
+        except TimeoutError:
+            yield Finding(
+                f"provider {name}", FAILED, f"no answer in {_HANDSHAKE_SECONDS:.0f} s", "check the network"
+            )
+        else:
+            yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
+
+
+async def _shake_hands(provider: Any) -> None:
+    async with asyncio.timeout(_HANDSHAKE_SECONDS):
+        await provider.warm()
+        connection = await provider.connect(Setup(session="doctor"))
+        await connection.close()
+        await provider.close()
+
+
+def _clock(_: Configuration) -> Iterator[Finding]:
+    if time.time() < _EARLIEST_CLOCK:
+        yield Finding(
+            "clock", FAILED, f"the clock says {time.strftime('%Y-%m-%d')}", "connect to a network with NTP"
+        )
+        return
+    synchronised = _ntp_synchronised()
+    if synchronised is False:
+        yield Finding("clock", WARNING, "the clock is not synchronised", "see: timedatectl status")
+    else:
+        yield Finding("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+
+
+def _ntp_synchronised() -> bool | None:
+    """What the kernel says (adjtimex(2), STA_UNSYNC); None where it does not say."""
+    timex = (ctypes.c_long * 64)()
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != 5
+
+
+def _voltage(_: Configuration) -> Iterator[Finding]:
+    for alarm in Path("/sys/class/hwmon").glob("hwmon*/in0_lcrit_alarm"):
+        low = alarm.read_text().strip() == "1"
+        remedy = "use the official power supply and a short cable"
+        yield Finding("voltage", FAILED if low else OK, "under-voltage was seen" if low else "fine", remedy)
+
+
+def _disk(configuration: Configuration) -> Iterator[Finding]:
+    directory = configuration.storage.directory
+    at = next(path for path in (directory, *directory.parents) if path.exists())
+    if not os.access(at, os.W_OK):
+        yield Finding(
+            "disk", FAILED, f"{at} cannot be written", "set storage.directory, or run as the service's user"
+        )
+        return
+    free_mb = shutil.disk_usage(at).free // 1_000_000
+    state = OK if free_mb >= _LOW_DISK_MB else FAILED
+    yield Finding(
+        "disk", state, f"{free_mb} MB free at {at}", "make room: history and recordings stop when it is full"
+    )
+
+
+def _python(_: Configuration) -> Iterator[Finding]:
+    yield Finding("python", OK, sys.version.split()[0])
+
+
+Check = Callable[[Configuration], Iterator[Finding]]
+CHECKS: Final[tuple[Check, ...]] = (
+    _python, _disk, _clock, _voltage, _audio, _echo, _telephone, _names, _provider, _daemon,
+)  # fmt: skip
