@@ -28,7 +28,7 @@ def to_pcm(signal: NDArray[np.float32]) -> bytes:
 
 
 def converter_for(from_rate: int, to_rate: int) -> str:
-    """libsamplerate's converter: the short filter towards telephony, else the one that is flat to 0.4 of the rate."""
+    """The libsamplerate converter: the short filter towards telephony, else the one that is flat to 0.4 of the rate."""
     return "sinc_fastest" if to_rate <= TELEPHONE_RATE and from_rate > to_rate else "sinc_medium"
 
 

@@ -233,7 +233,7 @@ def test_a_finished_utterance_waits_for_nothing():
 def test_a_short_piece_does_not_wait_for_ever():
     playout = Playout(RATE, start_ms=60)
     playout.play("a", tone(320).tobytes(), RATE)
-    blocks = [pull(playout).any() for _ in range(12)]
+    blocks = [bool(pull(playout).any()) for _ in range(12)]
     assert blocks.index(True) == 8
 
 
