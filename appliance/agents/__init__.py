@@ -1,0 +1,1 @@
+"""Agents: what speaks in a session, the tools it has, and how they are run."""

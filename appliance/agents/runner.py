@@ -1,0 +1,154 @@
+"""Runs tools. Whatever happens, each ToolCall gets exactly one ToolResult."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.agents.agent import Agent
+from appliance.errors import ApplianceError, NotPossible, RequestInvalid, UnknownName
+from appliance.events import Event, EventBus, ToolCalled, ToolCancelled, ToolFinished
+from appliance.interfaces import ToolCall, ToolContext, ToolResult
+
+TOOL_SECONDS: Final = 30.0
+RUNNING_BOUND: Final = 16
+_REMEMBERED: Final = 256
+Deliver = Callable[[ToolResult], None]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call under way; out of the runner's table as soon as its result is delivered."""
+
+    call: ToolCall
+    deliver: Deliver
+    begun: float
+    task: asyncio.Task[Mapping[str, Any]]
+    deadline: asyncio.TimerHandle
+
+
+class ToolRunner:
+    """The tools of one session. `deliver` gets the one result of a call on the loop's thread, not within `start`.
+
+    A call id that was seen before is ignored and counted: its one result is on its way or was delivered. What a tool
+    does after its call was cancelled or timed out changes nothing.
+    """
+
+    def __init__(
+        self, agent: Agent, context: ToolContext, bus: EventBus, *, seconds: float = TOOL_SECONDS
+    ) -> None:
+        self.agent = agent
+        self._context = context
+        self._bus = bus
+        self._seconds = seconds
+        self._running: dict[str, _Run] = {}
+        self._tasks: set[asyncio.Task[Mapping[str, Any]]] = set()
+        self._seen: deque[str] = deque(maxlen=_REMEMBERED)
+        self._counters = {"tool_calls": 0, "tool_errors": 0, "tool_repeats": 0, "tool_cancels": 0}
+
+    @property
+    def running(self) -> int:
+        """Calls without a result so far."""
+        return len(self._running)
+
+    def counters(self) -> Mapping[str, int]:
+        return dict(self._counters)
+
+    def start(self, call: ToolCall, deliver: Deliver) -> bool:
+        """Run `call` beside whatever runs already; return False for an id that was seen before."""
+        if call.call_id in self._seen:
+            self._counters["tool_repeats"] += 1
+            return False
+        self._seen.append(call.call_id)
+        self._counters["tool_calls"] += 1
+        loop = asyncio.get_running_loop()
+        crowded = len(self._running) >= RUNNING_BOUND
+        task = loop.create_task(self._perform(call, crowded), name=f"tool {call.tool}")
+        deadline = loop.call_later(self._seconds, self._expire, call.call_id)
+        self._running[call.call_id] = _Run(call, deliver, loop.time(), task, deadline)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(call.call_id, done))
+        return True
+
+    def cancel(self) -> int:
+        """Cancel what runs; each gets its one result, an error, at once. Return how many there were."""
+        runs = tuple(self._running.values())
+        for run in runs:
+            self._counters["tool_cancels"] += 1
+            self._publish(ToolCancelled, call_id=run.call.call_id, tool=run.call.tool)
+            self._settle(run, error="The call was cancelled.")
+            run.task.cancel()
+        return len(runs)
+
+    async def close(self) -> None:
+        """Cancel what runs and wait for it, at most 1 s."""
+        self.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=1.0)
+
+    async def _perform(self, call: ToolCall, crowded: bool) -> Mapping[str, Any]:
+        try:
+            arguments = arguments_of(call)
+        except RequestInvalid:
+            self._publish(ToolCalled, call_id=call.call_id, tool=call.tool, arguments={})
+            raise
+        self._publish(ToolCalled, call_id=call.call_id, tool=call.tool, arguments=arguments)
+        tool = self.agent.functions.get(call.tool)
+        if tool is None:
+            raise UnknownName(f"There is no tool {call.tool}.")
+        if crowded:
+            raise NotPossible("Too many tools are running at once.")
+        return await tool.run(call.tool, arguments, self._context)
+
+    def _expire(self, call_id: str) -> None:
+        run = self._running.get(call_id)
+        if run is not None:
+            self._settle(run, error=f"The tool did not finish within {self._seconds:g} seconds.")
+            run.task.cancel()
+
+    def _ended(self, call_id: str, task: asyncio.Task[Mapping[str, Any]]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        run = self._running.get(call_id)
+        if run is None or run.task is not task:
+            return
+        if task.cancelled():
+            self._settle(run, error="The tool gave up.")
+        elif fault is None:
+            self._settle(run, result=task.result())
+        elif isinstance(fault, ApplianceError):
+            self._settle(run, error=fault.message)
+        else:
+            logger.warning("tool %s failed: %s", run.call.tool, type(fault).__name__)
+            self._settle(run, error="The tool failed.")
+
+    def _settle(self, run: _Run, *, result: Mapping[str, Any] | None = None, error: str = "") -> None:
+        del self._running[run.call.call_id]
+        run.deadline.cancel()
+        self._counters["tool_errors"] += bool(error)
+        spent = round((asyncio.get_running_loop().time() - run.begun) * 1000)
+        outcome: dict[str, Any] = {"error": error} if error else {"result": result}
+        self._publish(
+            ToolFinished, call_id=run.call.call_id, tool=run.call.tool, duration_ms=spent, **outcome
+        )
+        run.deliver(ToolResult(run.call.call_id, result or {}, error))
+
+    def _publish(self, kind: type[Event], **fields: Any) -> None:
+        self._bus.publish(kind(session=self._context.session, line=self._context.line, **fields))
+
+
+def arguments_of(call: ToolCall) -> Mapping[str, Any]:
+    """The arguments as an object. Raise RequestInvalid with a sentence for the model where they are none."""
+    if not isinstance(call.arguments, str):
+        return call.arguments
+    try:
+        decoded = json.loads(call.arguments or "{}")
+    except ValueError:
+        raise RequestInvalid("The arguments are not valid JSON.") from None
+    if not isinstance(decoded, dict):
+        raise RequestInvalid("The arguments must be a JSON object.")
+    return decoded
