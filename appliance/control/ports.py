@@ -1,0 +1,126 @@
+"""What the control server needs of the other parts. They are handed in by the daemon and know nothing of control."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from appliance.interfaces import LineKind
+
+
+class PlayoutPort(Protocol):
+    """appliance/audio/playout.py, as far as a client line needs it."""
+
+    lag: Callable[[], float]
+
+    def pull(self, samples: int) -> bytes: ...
+
+    def active(self) -> bool: ...
+
+
+class CapturePort(Protocol):
+    """appliance/audio/capture.py, as far as a client line needs it."""
+
+    def feed(self, pcm: bytes, at: float) -> None: ...
+
+
+class SessionPort(Protocol):
+    """appliance/session/session.py: one conversation."""
+
+    @property
+    def id(self) -> str: ...
+
+    def send_text(self, text: str) -> int: ...
+
+    def say(self, text: str, *, interruptible: bool = True, priority: str = "normal") -> str: ...
+
+    def notify(self, text: str, *, label: str = "", urgent: bool = False) -> None: ...
+
+    def interrupt(self, reason: str) -> None: ...
+
+    async def close(self, reason: str) -> None: ...
+
+
+class LinePort(Protocol):
+    """appliance/session/lines.py: a place where a person talks."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def playout(self) -> PlayoutPort: ...
+
+    @property
+    def capture(self) -> CapturePort: ...
+
+    @property
+    def session(self) -> SessionPort | None: ...
+
+    def set_muted(self, on: bool) -> None: ...
+
+    def set_volume(self, level: int) -> int: ...
+
+    def press(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+L = TypeVar("L", bound=LinePort)
+
+
+class LinesPort(Protocol[L]):
+    """The registry of lines and sessions."""
+
+    def open_line(self, kind: LineKind, *, capture_rate: int, playout_rate: int, line_id: str | None = None) -> L: ...
+
+    async def close_line(self, line_id: str, reason: str) -> None: ...
+
+    def open_session(self, line: L, *, agent: str = "", user: str = "", greeting: bool = True) -> SessionPort: ...
+
+    def line(self, line_id: str) -> L: ...
+
+    def session(self, session_id: str) -> SessionPort: ...
+
+    def status(self) -> Mapping[str, Any]: ...
+
+
+class CallsPort(Protocol):
+    """appliance/call/controller.py: the SIP calls. Commands raise UnknownName, NotPossible or TelephoneUnavailable."""
+
+    @property
+    def registration(self) -> Mapping[str, Any]: ...
+
+    def dial(self, to: str, *, agent: str = "") -> str: ...
+
+    def answer(self, call: str) -> None: ...
+
+    def reject(self, call: str, code: int = 603) -> None: ...
+
+    def hang_up(self, call: str) -> None: ...
+
+    def hold(self, call: str) -> None: ...
+
+    def resume(self, call: str) -> None: ...
+
+    def transfer(self, call: str, to: str, mode: str = "blind") -> None: ...
+
+    def send_dtmf(self, call: str, digits: str) -> None: ...
+
+    def status(self) -> list[dict[str, Any]]: ...
+
+
+class StorePort(Protocol):
+    """appliance/store: reading the history. Called on a worker thread."""
+
+    def list_sessions(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]: ...
+
+    def get_session(self, session: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What only the daemon can do. None answers `not_supported`."""
+
+    reload: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    diagnose: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    record: Callable[[str, bool], Mapping[str, Any]] | None = None
+    """(call, on) -> what is recorded where."""

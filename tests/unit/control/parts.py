@@ -1,0 +1,285 @@
+"""The parts behind the control server, small and in memory: they do what they are told and remember it."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from appliance.config.schema import Control
+from appliance.control.auth import Tokens
+from appliance.control.limits import Limits
+from appliance.control.ports import Actions
+from appliance.control.server import ControlServer
+from appliance.errors import LineBusy, NotPossible, UnknownName
+from appliance.events import EventBus, SessionStateChanged, Transcript
+from appliance.health import Health
+from appliance.interfaces import LineKind
+
+
+def _no_lag() -> float:
+    return 0.0
+
+
+class MemoryPlayout:
+    """Plays what `queue` was given; silence otherwise."""
+
+    def __init__(self) -> None:
+        self.lag: Callable[[], float] = _no_lag
+        self.waiting = b""
+        self.pulls = 0
+
+    def queue(self, pcm: bytes) -> None:
+        self.waiting += pcm
+
+    def pull(self, samples: int) -> bytes:
+        self.pulls += 1
+        piece, self.waiting = self.waiting[: samples * 2], self.waiting[samples * 2 :]
+        return piece.ljust(samples * 2, b"\0")
+
+    def active(self) -> bool:
+        return bool(self.waiting)
+
+
+class MemoryCapture:
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def feed(self, pcm: bytes, at: float) -> None:
+        self.heard += pcm
+
+
+class MemorySession:
+    def __init__(self, id: str, line: "MemoryLine", bus: EventBus, agent: str) -> None:
+        self.id = id
+        self.line = line
+        self.agent = agent
+        self.done: list[tuple[Any, ...]] = []
+        self.closed = ""
+        self._bus = bus
+
+    def send_text(self, text: str) -> int:
+        self.done.append(("text", text))
+        answer = f"you said {text}"
+        self._bus.publish(Transcript(session=self.id, line=self.line.id, turn=1, role="assistant", text=answer, final=True, heard=answer))
+        return 1
+
+    def say(self, text: str, *, interruptible: bool = True, priority: str = "normal") -> str:
+        self.done.append(("say", text, interruptible, priority))
+        return "u1"
+
+    def notify(self, text: str, *, label: str = "", urgent: bool = False) -> None:
+        self.done.append(("notify", text, label, urgent))
+
+    def interrupt(self, reason: str) -> None:
+        self.done.append(("interrupt", reason))
+
+    async def close(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = reason
+        self.line.session = None
+        self._bus.publish(SessionStateChanged(session=self.id, line=self.line.id, from_="active", to="closed", reason=reason))
+
+
+class MemoryLine:
+    def __init__(self, id: str, kind: LineKind) -> None:
+        self.id = id
+        self.kind = kind
+        self.playout = MemoryPlayout()
+        self.capture = MemoryCapture()
+        self.session: MemorySession | None = None
+        self.muted = False
+        self.volume = 50
+        self.pressed: list[bool] = []
+
+    def set_muted(self, on: bool) -> None:
+        self.muted = on
+
+    def set_volume(self, level: int) -> int:
+        self.volume = min(level, 90)
+        return self.volume
+
+    def press(self) -> None:
+        self.pressed.append(True)
+
+    def release(self) -> None:
+        self.pressed.append(False)
+
+
+class MemoryLines:
+    def __init__(self, bus: EventBus, max_sessions: int = 2) -> None:
+        self.all: dict[str, MemoryLine] = {"room": MemoryLine("room", LineKind.ROOM)}
+        self.closed: list[str] = []
+        self._bus = bus
+        self._max = max_sessions
+        self._numbers = itertools.count(1)
+
+    def open_line(self, kind: LineKind, *, capture_rate: int, playout_rate: int, line_id: str | None = None) -> MemoryLine:
+        line = MemoryLine(line_id or f"{kind}-{next(self._numbers)}", kind)
+        self.all[line.id] = line
+        return line
+
+    async def close_line(self, line_id: str, reason: str) -> None:
+        line = self.all.pop(line_id, None)
+        if line is not None:
+            self.closed.append(line_id)
+            if line.session is not None:
+                await line.session.close(reason)
+
+    def open_session(self, line: MemoryLine, *, agent: str = "", user: str = "", greeting: bool = True) -> MemorySession:
+        if agent == "nobody":
+            raise UnknownName("there is no agent 'nobody'")
+        if sum(other.session is not None for other in self.all.values()) >= self._max:
+            raise LineBusy("every session slot is taken")
+        line.session = MemorySession(f"s{next(self._numbers)}", line, self._bus, agent)
+        return line.session
+
+    def line(self, line_id: str) -> MemoryLine:
+        if line_id not in self.all:
+            raise UnknownName(f"there is no line {line_id!r}")
+        return self.all[line_id]
+
+    def session(self, session_id: str) -> MemorySession:
+        for line in self.all.values():
+            if line.session is not None and line.session.id == session_id:
+                return line.session
+        raise UnknownName(f"there is no session {session_id!r}")
+
+    def status(self) -> dict[str, Any]:
+        lines = [{"line": line.id, "kind": str(line.kind)} for line in self.all.values()]
+        sessions = [{"session": line.session.id, "line": line.id} for line in self.all.values() if line.session]
+        return {"lines": lines, "sessions": sessions, "mute": False, "volume": 50, "providers": {"offline": {"healthy": True}}}
+
+
+class MemoryCalls:
+    def __init__(self) -> None:
+        self.registration: Mapping[str, Any] = {"state": "registered", "server": "pbx"}
+        self.done: list[tuple[Any, ...]] = []
+        self.live: dict[str, str] = {"c1": "incoming"}
+
+    def _note(self, what: str, call: str, *more: Any) -> None:
+        if call not in self.live:
+            raise UnknownName(f"there is no call {call!r}")
+        self.done.append((what, call, *more))
+
+    def dial(self, to: str, *, agent: str = "") -> str:
+        self.done.append(("dial", to, agent))
+        self.live["c2"] = "dialing"
+        return "c2"
+
+    def answer(self, call: str) -> None:
+        self._note("answer", call)
+
+    def reject(self, call: str, code: int = 603) -> None:
+        self._note("reject", call, code)
+
+    def hang_up(self, call: str) -> None:
+        self._note("hang_up", call)
+
+    def hold(self, call: str) -> None:
+        self._note("hold", call)
+
+    def resume(self, call: str) -> None:
+        self._note("resume", call)
+
+    def transfer(self, call: str, to: str, mode: str = "blind") -> None:
+        if mode == "attended":
+            raise NotPossible("only blind transfer")
+        self._note("transfer", call, to, mode)
+
+    def send_dtmf(self, call: str, digits: str) -> None:
+        self._note("dtmf", call, digits)
+
+    def status(self) -> list[dict[str, Any]]:
+        return [{"call": call, "state": state, "peer": "sip:1@pbx"} for call, state in self.live.items()]
+
+
+class MemoryStore:
+    def list_sessions(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
+        return [{"id": "old", "limit": limit, "before": before}]
+
+    def get_session(self, session: str) -> dict[str, Any]:
+        if session != "old":
+            raise UnknownName(f"there is no session {session!r}")
+        return {"id": "old", "turns": []}
+
+
+async def _diagnosis() -> Mapping[str, Any]:
+    return {"checks": []}
+
+
+class Desk:
+    """A control server on a free port, with everything behind it in reach."""
+
+    def __init__(self, directory: Path, limits: Limits | None = None, actions: Actions | None = None, **settings: Any) -> None:
+        self.bus = EventBus()
+        self.lines = MemoryLines(self.bus)
+        self.calls = MemoryCalls()
+        self.health = Health()
+        self.tokens = Tokens(directory)
+        control = Control(**settings).model_copy(update={"port": 0})
+        self.server = ControlServer(
+            control,
+            self.bus,
+            self.lines,
+            self.calls,
+            MemoryStore(),
+            self.health,
+            self.tokens,
+            actions or Actions(diagnose=_diagnosis),
+            version="0.0",
+            device={"name": "desk"},
+            limits=limits,
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    def dial(self, **options: Any) -> connect:
+        return connect(f"ws://{self.address}/v1", proxy=None, compression=None, **options)
+
+
+@contextlib.asynccontextmanager
+async def desk(directory: Path, limits: Limits | None = None, actions: Actions | None = None, **settings: Any) -> AsyncIterator[Desk]:
+    """A running server, stopped at the end."""
+    made = Desk(directory, limits, actions, **settings)
+    await made.server.start()
+    try:
+        yield made
+    finally:
+        await made.server.stop()
+
+
+async def receive(client: ClientConnection) -> Any:
+    """The next text frame; binary ones are skipped."""
+    async with asyncio.timeout(5):
+        while True:
+            frame = await client.recv()
+            if isinstance(frame, str):
+                return json.loads(frame)
+
+
+async def ask(client: ClientConnection, type_: str, id_: Any = "1", **fields: Any) -> Any:
+    """Send a command and return its one answer; events before it are skipped."""
+    await client.send(json.dumps({"type": type_, "id": id_, **fields}))
+    while True:
+        message = await receive(client)
+        if message["type"] in ("result", "error") and message.get("id") is not None:
+            assert message["id"] == id_
+            return message
+
+
+async def close_code(client: ClientConnection) -> int | None:
+    """Read until the server closes, and return its code."""
+    with contextlib.suppress(ConnectionClosed):
+        async with asyncio.timeout(10):
+            async for _ in client:
+                pass
+    return client.close_code
