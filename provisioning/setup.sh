@@ -117,7 +117,7 @@ install_pjsua2() {
     [ -n "$own" ] || pip install --require-hashes -r requirements-pjsua2.txt || fail "pjsua2 could not be installed."
     return
   fi
-  [ -x "$pjsua2/pjsua2.sh" ] || { say "no pjsua2 for Python $version on $machine: the phone line stays off" && return; }
+  [ -x "$pjsua2/pjsua2.sh" ] || fail "$pjsua2/pjsua2.sh is missing: this checkout is not whole."
   [ -n "$own" ] || pip uninstall --yes pjsua2-python
   "$pjsua2/pjsua2.sh" "$venv/bin/python" || fail "pjsua2 could not be compiled; the lines above say why."
 }
