@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One leg: a SIP dialogue and its audio. Everything here runs on the main thread."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import pjsua2 as pj
+
+from drivers.sip_pjsua2.port import CallPort
+
+if TYPE_CHECKING:
+    from drivers.sip_pjsua2.switchboard import Switchboard
+
+logger = logging.getLogger(__name__)
+
+DTMF_MS: Final = 160
+_DTMF_UPDATE: Final = 1
+_DTMF_END: Final = 2
+_DTMF_SILENCE: Final = 0.5
+
+
+class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
+    """Reports to the switchboard; `number` is the call's id on the wire, 0 once the call lives on in another leg."""
+
+    def __init__(self, board: "Switchboard", account: pj.Account, number: int, call_id: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, call_id)
+        self.board = board
+        self.account = account
+        self.number = number
+        self.incoming = call_id != pj.PJSUA_INVALID_ID
+        self.state = ""
+        self.since = self.moved_at = self.rtp_at = time.monotonic()
+        self.confirmed = False
+        self.rung = False
+        self.gone = False
+        self.held = False
+        self.ending: tuple[int, str] | None = None
+        self.ending_at = 0.0
+        self.successor: Leg | None = None
+        self.transfer_ends: float | None = None
+        self._port: CallPort | None = None
+        self._codec = ""
+        self._media = False
+        self._rtp_count = -1
+        self._digit: tuple[str, int, float] | None = None
+
+    # --- what the library reports
+
+    def onCallState(self, prm: Any) -> None:
+        info = self.getInfo()
+        self.moved_at = time.monotonic()
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self._gone(int(info.lastStatusCode), str(info.lastReason))
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.confirmed = True
+            self.rtp_at = time.monotonic()
+            self.report("connected", int(info.lastStatusCode))
+            self.board.confirmed(self)
+        elif info.state == pj.PJSIP_INV_STATE_CALLING:
+            self.report("dialing")
+        elif info.state == pj.PJSIP_INV_STATE_EARLY:
+            ringing = self.incoming or info.lastStatusCode == pj.PJSIP_SC_RINGING
+            self.report("ringing" if ringing else "early", int(info.lastStatusCode))
+
+    def onCallMediaState(self, prm: Any) -> None:
+        info = self.getInfo()
+        media = info.media  # bound: iterating over it on the temporary reads freed memory
+        active = None
+        statuses = set()
+        for item in media:
+            if item.type == pj.PJMEDIA_TYPE_AUDIO:
+                statuses.add(int(item.status))
+                if item.status == pj.PJSUA_CALL_MEDIA_ACTIVE and active is None:
+                    active = int(item.index)
+        if active is None:
+            self._disconnect_audio()
+        else:
+            self._connect_audio(active)
+        self._set_held(statuses)
+
+    def onDtmfEvent(self, prm: Any) -> None:
+        now = time.monotonic()
+        if self._digit and (not prm.flags & _DTMF_UPDATE or self._digit[0] != prm.digit):
+            self._finish_digit()
+        duration = int(prm.duration) if prm.duration < 60_000 else 0
+        if prm.flags & _DTMF_END or prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO:
+            self._digit = (prm.digit, duration, now)
+            self._finish_digit()
+        else:
+            self._digit = (prm.digit, duration, now)
+
+    def onCallTransferRequest(self, prm: Any) -> None:
+        prm.newCall = self.board.succeed(self)
+
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        prm.newCall = self.board.succeed(self)
+
+    def onCallReplaced(self, prm: Any) -> None:
+        if self.successor is not None:
+            self.board.hand_over(self, self.successor)
+
+    def onCallTransferStatus(self, prm: Any) -> None:
+        code = int(prm.statusCode)
+        if self.transfer_ends is None or (not prm.finalNotify and code < 300):
+            return
+        self.transfer_ends = None
+        prm.cont = False
+        if code // 100 == 2:
+            self.end(0, "transferred")
+        else:
+            self.report("connected", code, f"transfer failed: {code} {prm.reason}".strip())
+
+    # --- what Handset asks for
+
+    def dial(self, uri: str) -> None:
+        self.makeCall(uri, pj.CallOpParam(True))
+
+    def reply(self, code: int, reason: str = "") -> None:
+        prm = pj.CallOpParam(True)
+        prm.statusCode = code
+        prm.reason = reason
+        self.rung = self.rung or code == pj.PJSIP_SC_RINGING
+        self.answer(prm)
+
+    def end(self, code: int = 0, reason: str = "") -> None:
+        """BYE, CANCEL or a refusal with `code`, whichever fits; `reason` is what Handset is told in the end."""
+        if self.gone:
+            return
+        if self.ending is None:
+            self.ending = (code, reason)
+            self.ending_at = time.monotonic()
+        prm = pj.CallOpParam(True)
+        prm.statusCode = code
+        prm.reason = reason if code >= 300 else ""
+        try:
+            self.hangup(prm)
+        except pj.Error as error:
+            logger.info("hang-up was refused: %s", error.info())
+
+    def hold(self) -> None:
+        self.setHold(pj.CallOpParam(True))
+
+    def resume(self) -> None:
+        prm = pj.CallOpParam(True)
+        prm.opt.flag = pj.PJSUA_CALL_UNHOLD
+        self.reinvite(prm)
+
+    def transfer(self, uri: str, deadline: float) -> None:
+        self.xfer(uri, pj.CallOpParam(True))
+        self.transfer_ends = time.monotonic() + deadline
+        self.report("transferring")
+
+    def send_digits(self, digits: str, method: str) -> None:
+        prm = pj.CallSendDtmfParam()
+        prm.digits = digits
+        prm.duration = DTMF_MS
+        if method != "info":
+            prm.method = pj.PJSUA_DTMF_METHOD_RFC2833
+            try:
+                self.sendDtmf(prm)
+            except pj.Error:
+                if method == "rfc4733":
+                    raise
+            else:
+                return
+        prm.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
+        self.sendDtmf(prm)
+
+    # --- time
+
+    def tick(self, now: float, media_timeout: float) -> None:
+        """Once a second or so: what the library would never tell."""
+        if self._digit and now - self._digit[2] > _DTMF_SILENCE:
+            self._finish_digit()
+        if self.transfer_ends is not None and now > self.transfer_ends:
+            self.transfer_ends = None
+            self.report("connected", 408, "transfer failed: no answer")
+        if self.confirmed and not self.gone and self.ending is None:
+            if self.held or not self._media:
+                self.rtp_at = now
+            elif self._rtp_moved():
+                self.rtp_at = now
+            elif now - self.rtp_at > media_timeout:
+                self.end(0, "media timeout")
+
+    def counters(self) -> dict[str, int]:
+        port = self._port
+        return {"underruns": port.underruns, "overruns": port.dropped} if port else {}
+
+    # --- inside
+
+    def report(self, state: str, code: int = 0, reason: str = "") -> None:
+        if state != self.state or reason:
+            self.state = state
+            self.board.report(self, state, code, reason)
+
+    def vanish(self, reason: str) -> None:
+        """The library has lost it: tell, and let go."""
+        self._gone(0, reason)
+
+    def _gone(self, code: int, reason: str) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        self._finish_digit()
+        self._disconnect_audio()
+        if self._port is not None:
+            self.board.pool.give_back(self._port)
+            self._port = None
+        if self.ending and self.ending[1]:
+            code, reason = self.ending[0] or code, self.ending[1]
+        self.board.left(self, code, reason)
+
+    def _connect_audio(self, index: int) -> None:
+        port = self._port or self.board.pool.take(self.number)
+        if port is None:
+            self.end(503, "no media port is free")
+            return
+        self._port = port
+        stream = self.getAudioMedia(index)
+        stream.startTransmit(port)
+        port.startTransmit(stream)
+        info = self.getStreamInfo(index)
+        codec = f"{info.codecName}/{info.codecClockRate}"
+        if not self._media or codec != self._codec:
+            self._media, self._codec, self._rtp_count = True, codec, -1
+            self.board.send_media(self, True, codec)
+
+    def _disconnect_audio(self) -> None:
+        if not self._media:
+            return
+        self._media = False
+        # The bridge drops the connections of a stream that it removes; what is left to stop is stopped here.
+        if self._port is not None:
+            try:
+                stream = self.getAudioMedia(-1)
+                stream.stopTransmit(self._port)
+                self._port.stopTransmit(stream)
+            except pj.Error as error:
+                logger.debug("the stream was gone already: %s", error.info())
+        self.board.send_media(self, False, "")
+
+    def move_port(self, number: int) -> None:
+        """The call's id goes to another leg: this one's audio ends here."""
+        self._disconnect_audio()
+        if self._port is not None:
+            self.board.pool.give_back(self._port)
+            self._port = None
+        self.number = number
+
+    def adopt(self, number: int) -> None:
+        """Carry on the call `number`."""
+        self.number = number
+        if self._port is not None:
+            self._port.call = number
+            self.board.send_media(self, True, self._codec)
+
+    def _set_held(self, statuses: set[int]) -> None:
+        if not self.confirmed:
+            return
+        here = int(pj.PJSUA_CALL_MEDIA_LOCAL_HOLD) in statuses
+        there = int(pj.PJSUA_CALL_MEDIA_REMOTE_HOLD) in statuses
+        if (here or there) and not self.held:
+            self.held = True
+            self.report("held", 0, "held here" if here else "held by the far end")
+        elif self.held and not (here or there):
+            self.held = False
+            self.report("connected")
+
+    def _rtp_moved(self) -> bool:
+        try:
+            info = self.getInfo()
+            media = info.media
+            count = 0
+            for item in media:
+                if item.type == pj.PJMEDIA_TYPE_AUDIO and item.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
+                    rtcp = self.getStreamStat(item.index).rtcp
+                    # RTCP reports count as life: a phone with silence suppression sends nothing else for long.
+                    count += int(rtcp.rxStat.pkt) + int(rtcp.txStat.updateCount)
+        except pj.Error:
+            return False
+        moved = count != self._rtp_count
+        self._rtp_count = count
+        return moved
+
+    def _finish_digit(self) -> None:
+        if self._digit is not None:
+            digit, duration, _ = self._digit
+            self._digit = None
+            self.board.send_dtmf(self, digit, duration)

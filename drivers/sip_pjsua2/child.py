@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The SIP process: `python -m drivers.sip_pjsua2.child FD`, where FD is its end of a socket pair.
+
+It ends when told to, when Handset's end closes, or when Handset says nothing for `parent_timeout` seconds. `--report` prints what the library can do.
+"""
+
+import faulthandler
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drivers.sip_pjsua2 import wire
+from drivers.sip_pjsua2.channel import Channel, adopt
+from drivers.sip_pjsua2.endpoint import Endpoint, Unusable
+from drivers.sip_pjsua2.settings import Settings, from_message
+
+logger = logging.getLogger("sip")
+
+BEAT: Final = 0.25
+TICK: Final = 0.5
+LOOK_AROUND: Final = 5.0
+CONFIGURE_WAIT: Final = 5.0
+CLOSING_TIME: Final = 5.0
+
+
+class SipProcess:
+    """One main loop: commands, the library's events, heartbeats."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._channel = Channel(adopt(descriptor), self._audio)
+        self._endpoint: Endpoint | None = None
+        self._settings = Settings()
+        self._stop = False
+        self._audio_lost = 0
+
+    def run(self) -> int:
+        """Return the exit code."""
+        self._channel.start()
+        try:
+            self._configure()
+            endpoint = self._endpoint
+            if endpoint is None:
+                return 0
+            gc.collect()
+            gc.freeze()
+            self._channel.send({"type": "ready", "address": endpoint.address, "pid": os.getpid()})
+            endpoint.register()
+            self._loop(endpoint)
+        except Unusable as error:
+            body = {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}
+            self._channel.send({"type": "fatal", **body})
+            return 3
+        _leave_in(CLOSING_TIME)
+        endpoint.close()
+        return 0
+
+    def _configure(self) -> None:
+        deadline = time.monotonic() + CONFIGURE_WAIT
+        while time.monotonic() < deadline and not self._channel.closed.is_set():
+            for body in self._channel.commands():
+                if body["type"] == "configure":
+                    self._settings = from_message(body)
+                    self._endpoint = Endpoint(self._settings, self._channel.send, self._channel.send_audio)
+                    return
+            time.sleep(0.002)
+
+    def _loop(self, endpoint: Endpoint) -> None:
+        next_beat = next_tick = 0.0
+        next_look = time.monotonic() + LOOK_AROUND
+        while not self._stop and not self._channel.closed.is_set():
+            for body in self._channel.commands():
+                self._command(endpoint, body)
+            endpoint.turn(5)
+            if endpoint.board.bury():
+                gc.collect()
+            now = time.monotonic()
+            if now >= next_beat:
+                next_beat = now + BEAT
+                self._channel.send({"type": "beat", "counters": self._counters(endpoint)})
+            if now >= next_tick:
+                next_tick = now + TICK
+                endpoint.tick(now)
+            if now >= next_look:
+                next_look = now + LOOK_AROUND
+                self._look_around(endpoint, now)
+            self._channel.flush()
+
+    def _command(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
+        if body["type"] == "stop":
+            self._stop = True
+        elif body["type"] != "beat":
+            endpoint.board.command(body)
+
+    def _look_around(self, endpoint: Endpoint, now: float) -> None:
+        if now - self._channel.heard_at > self._settings.parent_timeout:
+            logger.warning("Handset has said nothing for %.0f s", self._settings.parent_timeout)
+            self._stop = True
+        elif endpoint.moved():
+            raise Unusable("address_changed", "the address of this machine changed")
+
+    def _counters(self, endpoint: Endpoint) -> dict[str, int]:
+        return {
+            **endpoint.board.counters(),
+            "audio_dropped": self._channel.audio_dropped,
+            "audio_late": self._audio_lost,
+            "malformed": self._channel.malformed,
+            "rss_kb": _resident_kb(),
+        }
+
+    def _audio(self, message: wire.Audio) -> None:
+        """Socket thread."""
+        endpoint = self._endpoint
+        port = endpoint.pool.find(message.call) if endpoint else None
+        if port is None:
+            self._audio_lost += 1
+        else:
+            port.push(message.pcm)
+
+
+def _resident_kb() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+
+
+def _leave_in(seconds: float) -> None:
+    """The library's shut-down can hang: then end anyway."""
+    timer = threading.Timer(seconds, os._exit, args=(4,))
+    timer.daemon = True
+    timer.start()
+
+
+def _take_priority() -> None:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    except OSError:
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
+        except OSError:
+            logger.info("no right to a higher priority: audio may stutter when the machine is busy")
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["--report"]:
+        from drivers.sip_pjsua2.report import library_report
+
+        print(json.dumps(library_report()))
+        return 0
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # The terminal's Ctrl-C goes to the whole group; Handset decides when we end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(0.0005)
+    # The collector must not run on the clock thread: it would destroy the library's objects there.
+    gc.disable()
+    _take_priority()
+    return SipProcess(int(arguments[0])).run()
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # Not sys.exit: the interpreter's own clean-up destroys library objects in any order.
+    os._exit(code)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The telephone as Handset sees it: commands out, events in, 20 ms of audio each way; the SIP process behind it may die at any time."""
+
+import asyncio
+import importlib.util
+import json
+import logging
+import secrets
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Final
+
+from appliance.errors import DriverMissing, RequestInvalid, TelephoneUnavailable, UnknownName
+from appliance.interfaces import (
+    CallReport,
+    CaptureSink,
+    IncomingCall,
+    PlayoutSource,
+    RegistrationReport,
+    TelephoneEvent,
+    TelephoneLost,
+    TelephoneReady,
+)
+from drivers.sip_pjsua2 import address, process
+from drivers.sip_pjsua2.audio import Routes
+from drivers.sip_pjsua2.reports import read
+from drivers.sip_pjsua2.supervisor import Down, Message, Supervisor, Timing, Up
+
+logger = logging.getLogger(__name__)
+
+RATE: Final = 16_000
+_REMEDY: Final = "run: make pjsua2 (x86-64 with CPython 3.11 or 3.12 may use: pip install pjsua2-python)"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why the telephone is down; `code` is stable."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Pjsua2Telephone:
+    """Implements interfaces.Telephone with PJSIP in a process of its own."""
+
+    rate = RATE
+
+    def __init__(self, settings: Mapping[str, Any], timing: Timing | None = None) -> None:
+        self._timing = timing or Timing()
+        self._configure = configure_message(settings, self._timing)
+        self._server = str(self._configure["server"])
+        self._routes = Routes(RATE)
+        self._states: dict[str, str] = {}
+        self._post: Callable[[TelephoneEvent], None] = _nowhere
+        self._supervisor: Supervisor | None = None
+        self._up = False
+        self._child_counters: Mapping[str, int] = {}
+        self._restarts = 0
+        self._told = ""
+        self.fault: Fault | None = None
+
+    async def start(self, post: Callable[[TelephoneEvent], None]) -> None:
+        """Return at once; raise DriverMissing when there is no library. TelephoneReady follows."""
+        if importlib.util.find_spec("pjsua2") is None:
+            raise DriverMissing("the SIP library pjsua2 is not installed", hint=_REMEDY)
+        self._post = post
+        if self._server:
+            post(RegistrationReport("trying", 0, "", self._server))
+        self._supervisor = Supervisor(self._configure, self._routes, self._timing, asyncio.get_running_loop(), self._heard)
+        self._supervisor.start()
+
+    async def stop(self) -> None:
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            await supervisor.stop()
+        self._up = False
+        self._lose("the telephone was stopped")
+
+    def dial(self, to: str) -> str:
+        uri = address.dialled(to, self._server)
+        self._require_up()
+        call = f"{secrets.randbits(32) or 1:08x}"
+        self._states[call] = "dialing"
+        self._send({"type": "dial", "call": call, "to": str(uri)})
+        return call
+
+    def ring(self, call: str) -> None:
+        self._command(call, "ring")
+
+    def answer(self, call: str) -> None:
+        self._command(call, "answer")
+
+    def reject(self, call: str, code: int, reason: str = "") -> None:
+        if not 300 <= code <= 699:
+            raise RequestInvalid(f"{code} does not refuse a call", hint="SIP status codes 300 to 699 do")
+        self._command(call, "reject", code=code, reason=_one_line(reason))
+
+    def hang_up(self, call: str) -> None:
+        self._command(call, "hang_up")
+
+    def hold(self, call: str) -> None:
+        self._command(call, "hold")
+
+    def resume(self, call: str) -> None:
+        self._command(call, "resume")
+
+    def transfer(self, call: str, to: str) -> None:
+        self._require_call(call)
+        self._command(call, "transfer", to=str(address.dialled(to, self._server)))
+
+    def send_dtmf(self, call: str, digits: str) -> None:
+        self._require_call(call)
+        self._command(call, "dtmf", digits=address.tones(digits))
+
+    def attach(self, call: str, capture: CaptureSink, playout: PlayoutSource) -> None:
+        self._require_call(call)
+        self._routes.attach(int(call, 16), capture, playout)
+
+    def heard_lag_ms(self, call: str) -> float:
+        return self._routes.lag_ms(int(call, 16)) if call in self._states else 0.0
+
+    def counters(self) -> Mapping[str, int]:
+        return {**self._child_counters, **self._routes.counters(), "restarts": self._restarts, "calls_now": len(self._states)}
+
+    def child_pid(self) -> int:
+        """The SIP process, 0 while there is none."""
+        return self._supervisor.pid if self._supervisor is not None else 0
+
+    def _require_up(self) -> None:
+        if self._supervisor is None or not self._up:
+            fault = self.fault
+            message = f"the telephone is down: {fault.message}" if fault else "the telephone is starting"
+            raise TelephoneUnavailable(message, hint=fault.hint if fault else "try again in a moment")
+
+    def _require_call(self, call: str) -> None:
+        self._require_up()
+        if call not in self._states:
+            raise UnknownName(f"there is no call {call!r}", hint="it may have ended")
+
+    def _command(self, call: str, name: str, **fields: object) -> None:
+        self._require_call(call)
+        self._send({"type": name, "call": call, **fields})
+
+    def _send(self, body: Mapping[str, Any]) -> None:
+        if self._supervisor is None or not self._supervisor.send(body):
+            raise TelephoneUnavailable("the SIP process does not take commands", hint="it is being restarted")
+
+    # --- what the supervisor hands to the loop
+
+    def _heard(self, notice: Up | Down | Message) -> None:
+        match notice:
+            case Up(where):
+                self._up, self.fault, self._told = True, None, ""
+                self._post(TelephoneReady(where))
+            case Down(code, message, hint, restarting):
+                self._went_down(Fault(code, message, hint), restarting)
+            case Message(body):
+                self._message(body)
+
+    def _went_down(self, fault: Fault, restarting: bool) -> None:
+        self._up, self.fault = False, fault
+        self._restarts += restarting
+        if fault.message == self._told and not self._states:
+            return  # said already: one attempt after the other fails alike
+        self._told = fault.message
+        self._lose("; ".join(part for part in (f"{fault.code}: {fault.message}", fault.hint) if part), always=True)
+        if self._server:
+            self._post(RegistrationReport("failed", 0, fault.message, self._server))
+
+    def _lose(self, reason: str, *, always: bool = False) -> None:
+        calls = tuple(self._states)
+        self._states.clear()
+        self._routes.clear()
+        if calls or always:
+            self._post(TelephoneLost(reason, calls))
+
+    def _message(self, body: Mapping[str, Any]) -> None:
+        if body["type"] == "beat":
+            self._child_counters = body["counters"]
+            return
+        if body["type"] == "refused":
+            self._refused(body)
+            return
+        event = read(body)
+        if event is None:
+            logger.warning("unknown message from the SIP process: %s", body["type"])
+            return
+        if isinstance(event, IncomingCall):
+            self._states[event.call] = "incoming"
+        elif isinstance(event, CallReport):
+            if event.call not in self._states:
+                return
+            self._states[event.call] = event.state
+            if event.state == "ended":
+                del self._states[event.call]
+                self._routes.detach(int(event.call, 16))
+        self._post(event)
+
+    def _refused(self, body: Mapping[str, Any]) -> None:
+        call = str(body["call"])
+        if call in self._states:
+            self._post(CallReport(call, self._states[call], 0, f"{body['command']} failed: {body['reason']}"))
+
+
+def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, Any]:
+    """The SIP process's first message, from the `[sip]` section."""
+    first, _, last = str(settings.get("rtp_ports") or "40000-40100").partition("-")
+    password = settings.get("password", "")
+    reveal = getattr(password, "get_secret_value", None)
+    copied = ("server", "user", "auth_user", "display_name", "transport", "expiry", "srtp", "port", "bind", "max_calls", "dtmf", "force_old_tls")
+    return {
+        "type": "configure",
+        **{name: settings[name] for name in copied if name in settings},
+        **{name: list(settings.get(name, ())) for name in ("outbound_proxy", "codecs", "stun")},
+        "server": str(settings.get("server", "")),
+        "password": reveal() if reveal else str(password),
+        "rtp_first": int(first),
+        "rtp_count": max(1, int(last or first) - int(first)),
+        "user_agent": f"Handset/{_version()}",
+        "keep_alive": timing.keep_alive,
+        "media_timeout": timing.media_timeout,
+        "parent_timeout": timing.parent_timeout,
+    }
+
+
+def library_report() -> dict[str, Any]:
+    """What the installed SIP library can do: version, max_calls, openssl, old_openssl, opus, codecs. Blocks for under a second; raises DriverMissing."""
+    if importlib.util.find_spec("pjsua2") is None:
+        raise DriverMissing("the SIP library pjsua2 is not installed", hint=_REMEDY)
+    arguments, environment = process.command("--report")
+    try:
+        done = subprocess.run(arguments, env=environment, capture_output=True, timeout=15, check=True)  # noqa: S603
+        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        raise DriverMissing(f"the SIP library does not work: {error}", hint=_REMEDY) from error
+    return report
+
+
+def _version() -> str:
+    try:
+        return metadata.version("handset")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:128]
+
+
+def _nowhere(event: TelephoneEvent) -> None:
+    """Before `start` nobody listens."""

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When to register, when to ask the registrar whether it lives, and what to say about it. Pure: time comes in, actions come out.
+
+The library would take 38 s to notice a dead registrar. So the registrar is asked (OPTIONS) every `keep_alive` seconds; once it has
+answered one, silence means that it is gone, and an answer that took long means that it was away and may have forgotten us.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+REFUSED: Final = frozenset({401, 403, 404, 407})
+ASK_TIMEOUT: Final = 2.0
+SLOW_ANSWER: Final = 1.2
+MISSES: Final = 2
+FIRST_RETRY: Final = 1.0
+LAST_RETRY: Final = 30.0
+FIRST_REFUSED_RETRY: Final = 30.0
+LAST_REFUSED_RETRY: Final = 600.0
+ATTEMPT_TIMEOUT: Final = 40.0
+
+
+class State(StrEnum):
+    OFF = "off"
+    TRYING = "trying"
+    REGISTERED = "registered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Base of what the machine asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Register(Action):
+    """Send a REGISTER now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAlive(Action):
+    """Send an OPTIONS to the registrar; `token` comes back with its answer."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Action):
+    """Tell Handset; made only when something changed."""
+
+    state: State
+    code: int
+    reason: str
+
+
+class Registration:
+    """One account at one registrar."""
+
+    def __init__(self, keep_alive: float, jitter: Callable[[], float] = random.random) -> None:
+        self._keep_alive = keep_alive
+        self._jitter = jitter
+        self._reported: Report | None = None
+        self.state = State.OFF
+        self._due: float | None = None
+        self._attempt_ends: float | None = None
+        self._failures = 0
+        self._refusals = 0
+        self._ask_at: float | None = None
+        self._asked: tuple[int, float] | None = None
+        self._token = 0
+        self._misses = 0
+        self._answers = False
+
+    def start(self, now: float) -> list[Action]:
+        return [*self._report(State.TRYING, 0, ""), *self._attempt(now)]
+
+    def registered(self, now: float) -> list[Action]:
+        """A REGISTER was accepted."""
+        self._due = self._attempt_ends = None
+        self._failures = self._refusals = self._misses = 0
+        if self._keep_alive > 0 and self._ask_at is None and self._asked is None:
+            self._ask_at = now + self._keep_alive
+        return self._report(State.REGISTERED, 200, "OK")
+
+    def failed(self, now: float, code: int, reason: str) -> list[Action]:
+        """A REGISTER was refused, or nobody answered."""
+        self._attempt_ends = None
+        if code in REFUSED:
+            self._refusals += 1
+            wait = min(FIRST_REFUSED_RETRY * 2 ** (self._refusals - 1), LAST_REFUSED_RETRY)
+        else:
+            self._failures += 1
+            wait = min(FIRST_RETRY * 2 ** min(self._failures - 1, 8), LAST_RETRY)
+        self._ask_at = self._asked = None
+        self._due = now + wait * (1 + 0.2 * self._jitter())
+        return self._report(State.FAILED, code, reason)
+
+    def answered(self, now: float, token: int) -> list[Action]:
+        """The registrar answered an OPTIONS, with whatever code."""
+        if self._asked is None or token > self._token:
+            return []
+        slow = self._misses > 0 or now - self._asked[1] > SLOW_ANSWER
+        self._answers = True
+        self._asked, self._misses = None, 0
+        self._ask_at = now + self._keep_alive
+        if slow and self._attempt_ends is None:
+            return self._attempt(now)
+        return []
+
+    def tick(self, now: float) -> list[Action]:
+        """Call at least twice a second."""
+        if self._attempt_ends is not None and now >= self._attempt_ends:
+            return self.failed(now, 408, "no answer from the registrar")
+        if self._due is not None and now >= self._due:
+            return self._attempt(now)
+        if self._asked is not None and now - self._asked[1] >= ASK_TIMEOUT:
+            return self._missed(now)
+        if self._ask_at is not None and now >= self._ask_at:
+            return self._ask(now)
+        return []
+
+    def _attempt(self, now: float) -> list[Action]:
+        self._due = None
+        self._attempt_ends = now + ATTEMPT_TIMEOUT
+        return [Register()]
+
+    def _ask(self, now: float) -> list[Action]:
+        self._token += 1
+        self._ask_at, self._asked = None, (self._token, now)
+        return [AskAlive(self._token)]
+
+    def _missed(self, now: float) -> list[Action]:
+        self._asked = None
+        self._misses += 1
+        if self._misses < MISSES:
+            return self._ask(now)
+        if not self._answers:
+            # It never answered one: it does not do OPTIONS, which proves nothing.
+            self._misses = 0
+            return []
+        self._misses = 0
+        self._failures += 1
+        return [*self._report(State.FAILED, 408, "the registrar does not answer"), *self._attempt(now)]
+
+    def _report(self, state: State, code: int, reason: str) -> list[Action]:
+        self.state = state
+        report = Report(state, code, reason)
+        if report == self._reported:
+            return []
+        self._reported = report
+        return [report]

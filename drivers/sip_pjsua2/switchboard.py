@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All legs of the SIP process, by call id: commands come in here, reports go out."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pjsua2 as pj
+
+from drivers.sip_pjsua2.call import Leg
+from drivers.sip_pjsua2.port import Pool
+from drivers.sip_pjsua2.request import Request
+from drivers.sip_pjsua2.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+UNANSWERED: Final = 15.0
+RINGING: Final = 330.0
+NO_ANSWER: Final = 180.0
+ENDING: Final = 4.0
+TRANSFER: Final = 60.0
+
+
+class Switchboard:
+    """Main thread only."""
+
+    def __init__(self, settings: Settings, pool: Pool, send: Callable[[Mapping[str, Any]], None]) -> None:
+        self._settings = settings
+        self.pool = pool
+        self._send = send
+        self._legs: dict[int, Leg] = {}
+        self._orphans: list[Leg] = []
+        self._dead: list[Leg] = []
+        self.account: pj.Account | None = None
+        self._totals = {"underruns": 0, "overruns": 0, "calls": 0, "refused": 0}
+
+    # --- commands
+
+    def command(self, body: Mapping[str, Any]) -> None:
+        """Carry out one command; what the library refuses becomes an event of that call."""
+        number = int(str(body.get("call", "0")), 16)
+        if body["type"] == "dial":
+            self._dial(number, str(body["to"]))
+            return
+        leg = self._legs.get(number)
+        if leg is None or leg.gone:
+            return  # it ended while the command was on its way
+        try:
+            self._direct(leg, body)
+        except pj.Error as error:
+            logger.warning("%s was refused by the library: %s", body["type"], error.info())
+            text = error.reason or "refused by the SIP library"
+            self._send({"type": "refused", "call": f"{number:08x}", "command": body["type"], "reason": text})
+            if body["type"] == "transfer":
+                leg.report("connected", 0, f"transfer failed: {text}")
+
+    def _direct(self, leg: Leg, body: Mapping[str, Any]) -> None:
+        match body["type"]:
+            case "ring":
+                leg.reply(pj.PJSIP_SC_RINGING)
+            case "answer":
+                leg.reply(pj.PJSIP_SC_OK)
+            case "reject":
+                leg.end(int(body["code"]), str(body["reason"]))
+            case "hang_up":
+                leg.end(0, "")
+            case "hold":
+                leg.hold()
+            case "resume":
+                leg.resume()
+            case "transfer":
+                leg.transfer(str(body["to"]), TRANSFER)
+            case "dtmf":
+                leg.send_digits(str(body["digits"]), self._settings.dtmf)
+            case other:
+                logger.warning("unknown command %s", other)
+
+    def _dial(self, number: int, uri: str) -> None:
+        leg = Leg(self, self.account, number)
+        self._legs[number] = leg
+        self._totals["calls"] += 1
+        try:
+            leg.dial(uri)
+        except pj.Error as error:
+            logger.warning("the call was refused by the library: %s", error.info())
+            if not leg.gone:
+                leg.vanish(error.reason or "refused by the SIP library")
+
+    def incoming(self, account: pj.Account, prm: Any) -> None:
+        """An INVITE came: take it in, and let Handset decide."""
+        number = int.from_bytes(os.urandom(4), "big") or 1
+        leg = Leg(self, account, number, prm.callId)
+        self._legs[number] = leg
+        self._totals["calls"] += 1
+        request = Request.parse(prm.rdata.wholeMsg)
+        self._send(
+            {
+                "type": "incoming",
+                "call": f"{number:08x}",
+                "peer": request.peer or _plain(leg.getInfo().remoteUri),
+                "source": _plain(prm.rdata.srcAddress),
+                "display_name": request.display_name,
+                "headers": request.headers,
+            }
+        )
+
+    # --- reports of the legs
+
+    def report(self, leg: Leg, state: str, code: int, reason: str) -> None:
+        if leg.number:
+            body = {"call": f"{leg.number:08x}", "state": state, "code": code, "reason": _plain(reason)}
+            self._send({"type": "call", **body})
+
+    def send_media(self, leg: Leg, active: bool, codec: str) -> None:
+        if leg.number:
+            self._send({"type": "media", "call": f"{leg.number:08x}", "active": active, "codec": codec})
+
+    def send_dtmf(self, leg: Leg, digit: str, duration_ms: int) -> None:
+        if leg.number:
+            self._send({"type": "dtmf", "call": f"{leg.number:08x}", "digit": digit, "duration_ms": duration_ms})
+
+    def left(self, leg: Leg, code: int, reason: str) -> None:
+        """A leg is over. Its object dies later, from the main loop, never inside the library's own call."""
+        for name, value in leg.counters().items():
+            self._totals[name] += value
+        self._dead.append(leg)
+        successor = leg.successor
+        if successor is not None and not successor.gone and leg.number:
+            self.hand_over(leg, successor)
+            return
+        self.report(leg, "ended", code, reason)
+        self._legs.pop(leg.number, None)
+
+    # --- a call that goes on in another leg (transfer, Replaces)
+
+    def succeed(self, leg: Leg) -> Leg:
+        """A leg that will carry `leg`'s call on once it is connected."""
+        successor = Leg(self, leg.account, 0)
+        leg.successor = successor
+        self._orphans.append(successor)
+        return successor
+
+    def hand_over(self, old: Leg, new: Leg) -> None:
+        number = old.number
+        if not number:
+            return
+        old.successor = None
+        old.move_port(0)
+        self._legs[number] = new
+        if new in self._orphans:
+            self._orphans.remove(new)
+        new.adopt(number)
+        if not old.gone:
+            self._orphans.append(old)
+            old.end(0, "")
+        self.report(new, new.state or "dialing", 0, "transferred")
+
+    def confirmed(self, leg: Leg) -> None:
+        for old in list(self._legs.values()):
+            if old.successor is leg:
+                self.hand_over(old, leg)
+
+    # --- time
+
+    def tick(self, now: float) -> None:
+        for leg in [*self._legs.values(), *self._orphans]:
+            self._watch(leg, now)
+        self._orphans = [leg for leg in self._orphans if not leg.gone]
+
+    def bury(self) -> bool:
+        """Let the objects of dead legs go; true when there were any."""
+        if not self._dead:
+            return False
+        self._dead.clear()
+        return True
+
+    def _watch(self, leg: Leg, now: float) -> None:
+        if leg.gone:
+            return
+        if leg.ending is not None:
+            if now - leg.ending_at > ENDING:
+                leg.vanish(leg.ending[1] or "hung up")
+            return
+        try:
+            leg.getInfo()
+        except pj.Error:
+            leg.vanish("lost by the SIP library")
+            return
+        leg.tick(now, self._settings.media_timeout)
+        if not leg.confirmed:
+            limit = NO_ANSWER if not leg.incoming else RINGING if leg.rung else UNANSWERED
+            if now - leg.since > limit:
+                leg.end(480 if leg.incoming else 0, "no answer")
+
+    def counters(self) -> dict[str, int]:
+        totals = dict(self._totals)
+        for leg in self._legs.values():
+            for name, value in leg.counters().items():
+                totals[name] += value
+        return {**totals, "legs": len(self._legs) + len(self._orphans), "faults": self.pool.faults()}
+
+    def hang_up_all(self) -> None:
+        for leg in [*self._legs.values(), *self._orphans]:
+            leg.end(0 if leg.confirmed or not leg.incoming else 480, "")
+
+    def empty(self) -> bool:
+        return all(leg.gone for leg in [*self._legs.values(), *self._orphans])
+
+    def clear(self) -> None:
+        self._legs.clear()
+        self._orphans.clear()
+        self._dead.clear()
+        self.account = None
+
+
+def _plain(text: str) -> str:
+    """Without the lone surrogates that stand for bytes that were no UTF-8, and not longer than anyone needs."""
+    return text.encode("utf-8", "replace").decode("utf-8")[:512]
