@@ -1,4 +1,4 @@
-"""The appliance's own pulse: parts and their reasons, heartbeats, loop lag, counters; and what systemd is told of it."""
+"""The appliance's own pulse: parts and their reasons, heartbeats, loop lag, counters; what systemd is told of it."""
 
 import asyncio
 import contextlib
@@ -101,7 +101,11 @@ class Health:
 
     def reasons(self) -> list[str]:
         """Why it is not ready; empty when it is."""
-        return [f"{part.name}: {part.reason}" for part in self._parts.values() if part.required and not part.working]
+        return [
+            f"{part.name}: {part.reason}"
+            for part in self._parts.values()
+            if part.required and not part.working
+        ]
 
     def stale(self) -> list[str]:
         """The heartbeats that are overdue."""
@@ -110,7 +114,10 @@ class Health:
 
     def counters(self) -> dict[str, float]:
         """All numbers, flat: what the event `metrics` carries."""
-        flat = {"uptime_seconds": round(self._clock() - self._began, 1), "loop_lag_ms": round(self.loop_lag_ms, 1)}
+        flat = {
+            "uptime_seconds": round(self._clock() - self._began, 1),
+            "loop_lag_ms": round(self.loop_lag_ms, 1),
+        }
         for source in tuple(self._sources):
             prefix = ".".join([source.group, *source.labels.values()])
             flat.update({f"{prefix}.{key}": value for key, value in source.read().items()})
@@ -123,11 +130,20 @@ class Health:
             "ready": self.ready(),
             "reasons": self.reasons(),
             "parts": {
-                part.name: {"ok": part.working, "required": part.required, "reason": part.reason, "since": round(part.since, 3)}
+                part.name: {
+                    "ok": part.working,
+                    "required": part.required,
+                    "reason": part.reason,
+                    "since": round(part.since, 3),
+                }
                 for part in self._parts.values()
             },
             "heartbeats": {
-                name: {"age": round(now - heart.at, 3), "within": heart.within, "fresh": now - heart.at <= heart.within}
+                name: {
+                    "age": round(now - heart.at, 3),
+                    "within": heart.within,
+                    "fresh": now - heart.at <= heart.within,
+                }
                 for name, heart in tuple(self._hearts.items())
             },
             "loop_lag_ms": round(self.loop_lag_ms, 1),
@@ -140,10 +156,12 @@ class Health:
         """/metrics: the Prometheus text format 0.0.4."""
         families: dict[str, list[str]] = {}
 
-        def add(name: str, value: float, **labels: str) -> None:
+        def add(name: str, value: float, /, **labels: str) -> None:
             inside = ",".join(f'{_metric(key)}="{_escape(text)}"' for key, text in labels.items())
             shown = f"{{{inside}}}" if inside else ""
-            families.setdefault(f"handset_{_metric(name)}", []).append(f"handset_{_metric(name)}{shown} {float(value)!r}")
+            families.setdefault(f"handset_{_metric(name)}", []).append(
+                f"handset_{_metric(name)}{shown} {float(value)!r}"
+            )
 
         now = self._clock()
         add("up", 1)
@@ -158,7 +176,9 @@ class Health:
         for source in tuple(self._sources):
             for key, value in source.read().items():
                 add(f"{source.group}_{key}", value, **source.labels)
-        return "".join(f"# TYPE {name} {_kind(name)}\n" + "\n".join(lines) + "\n" for name, lines in families.items())
+        return "".join(
+            f"# TYPE {name} {_kind(name)}\n" + "\n".join(lines) + "\n" for name, lines in families.items()
+        )
 
     def sentence(self) -> str:
         """STATUS for systemd."""
@@ -193,7 +213,9 @@ class Notifier:
         self._address = environ.get("NOTIFY_SOCKET", "")
         ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = environ.get("WATCHDOG_USEC", "")
-        self.watchdog = int(microseconds) / 1e6 if ours and microseconds.isdecimal() and self._address else 0.0
+        self.watchdog = (
+            int(microseconds) / 1e6 if ours and microseconds.isdecimal() and self._address else 0.0
+        )
         """Seconds within which systemd wants to be fed; 0 when it does not."""
 
     def tell(self, *lines: str) -> None:
@@ -201,7 +223,10 @@ class Notifier:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
+        ):
             channel.setblocking(False)
             channel.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), address)
 

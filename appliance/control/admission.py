@@ -14,7 +14,7 @@ _BEARER: Final = "bearer."
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The verdict on a connection: a scope, or the code and reason with which it is closed. `guessed` when a token was wrong."""
+    """A connection's scope, or the code and reason with which it is closed. `guessed` when a token was wrong."""
 
     scope: Scope | None
     code: Close = Close.UNAUTHORIZED
@@ -71,7 +71,9 @@ def is_trusted(peer: str, hosts: Sequence[str]) -> bool:
     return is_loopback(peer) and len(hosts) <= 1 and all(is_loopback(_host_name(host)) for host in hosts)
 
 
-def origin_allowed(origins: Sequence[str], hosts: Sequence[str], allowed: Iterable[str], *, tls: bool) -> bool:
+def origin_allowed(
+    origins: Sequence[str], hosts: Sequence[str], allowed: Iterable[str], *, tls: bool
+) -> bool:
     """True without an Origin (not a browser), for one of `allowed`, and for the page's own origin."""
     if not origins:
         return True

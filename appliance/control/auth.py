@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from appliance.errors import Forbidden, NotPossible, UnknownName
 
 _USE_NOTED_EVERY: Final = 600.0
 _LOCK_WITHIN: Final = 2.0
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens in `directory`. Every look re-reads the file when it changed, so that a new or revoked token counts at once."""
+    """The tokens in `directory`. A changed file is read again at each look: a new or revoked token counts at once."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "tokens.json"
@@ -73,7 +75,7 @@ class Tokens:
         return self._tokens
 
     def pair(self, scope: Scope, name: str) -> str:
-        """Make a token and return its secret, which is shown nowhere else. Raise Forbidden when the file may not be written."""
+        """Make a token and return its secret, which is kept nowhere. Raise Forbidden where it may not write."""
         secret = secrets.token_urlsafe(24)
         with self._writing():
             self._write((*self._tokens, Token(_digest(secret), name, str(scope), time.time())))
@@ -86,7 +88,9 @@ class Tokens:
             if not matching:
                 raise UnknownName(f"there is no token {which!r}", hint="handset pair --list shows the tokens")
             if len(matching) > 1:
-                raise NotPossible(f"{len(matching)} tokens are called {which!r}", hint="give the id instead of the name")
+                raise NotPossible(
+                    f"{len(matching)} tokens are called {which!r}", hint="give the id instead of the name"
+                )
             self._write(tuple(token for token in self._tokens if token is not matching[0]))
         return matching[0]
 
@@ -112,7 +116,12 @@ class Tokens:
         # The state directory may be read-only or full: that must not keep anybody out.
         with contextlib.suppress(OSError, Forbidden, NotPossible), self._writing():
             now = time.time()
-            self._write(tuple(replace(token, last_used=now) if token.digest == used.digest else token for token in self._tokens))
+            self._write(
+                tuple(
+                    replace(token, last_used=now) if token.digest == used.digest else token
+                    for token in self._tokens
+                )
+            )
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -138,13 +147,13 @@ class Tokens:
         text = json.dumps({"version": 1, "tokens": [asdict(token) for token in tokens]}, indent=1)
         temporary = self._path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, 0o600)
             _keep_owner(descriptor, self._path.parent)
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        os.replace(temporary, self._path)
+        temporary.replace(self._path)
         self._seen = None
         self._refresh()
 
@@ -157,7 +166,7 @@ def _digest(secret: str) -> str:
 def _read(path: Path) -> tuple[Token, ...]:
     entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["tokens"]
     tokens = tuple(Token(**entry) for entry in entries)
-    if not all(isinstance(token.digest, str) and len(token.digest) == 64 and token.digest.isascii() for token in tokens):
+    if not all(_DIGEST.fullmatch(token.digest) for token in tokens):
         raise ValueError(path)
     return tokens
 
@@ -183,4 +192,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _refused(path: Path, error: OSError) -> Forbidden:
-    return Forbidden(f"{path.parent} cannot be written: {error.strerror or error}", hint="run it as the user of the service, or with sudo")
+    return Forbidden(
+        f"{path.parent} cannot be written: {error.strerror or error}",
+        hint="run it as the user of the service, or with sudo",
+    )

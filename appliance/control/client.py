@@ -1,4 +1,4 @@
-"""One WebSocket client: reads its commands and audio, sends it answers, events and audio, and lets it go with the right code."""
+"""One WebSocket client: takes its commands and audio, sends it answers, events and audio, lets it go with a code."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _WATCH_EVERY: Final = 0.25
 _BACKGROUND_WITHIN: Final = 120.0
 
 
-class _Leave(Exception):
+class Leave(Exception):
     """The client is to be let go with a code; `flush` when what waits for it should still be sent."""
 
     def __init__(self, code: int, reason: str, *, flush: bool = True) -> None:
@@ -42,7 +42,14 @@ class _Gone(Exception):
 class Client:
     """Implements commands.Caller for one connection."""
 
-    def __init__(self, socket: ServerConnection, scope: Scope, commands: Commands, lines: LinesPort[Any], limits: Limits) -> None:
+    def __init__(
+        self,
+        socket: ServerConnection,
+        scope: Scope,
+        commands: Commands,
+        lines: LinesPort[Any],
+        limits: Limits,
+    ) -> None:
         self.scope = scope
         self.talk: ClientLine | None = None
         self.topics: tuple[str, ...] = DEFAULT_TOPICS
@@ -89,39 +96,39 @@ class Client:
         if talk is not None:
             await self._lines.close_line(talk.line.id, reason)
 
-    def abort(self) -> None:
-        """Drop the connection without a word."""
-        self._socket.transport.abort()
-
-    async def run(self, hello: str) -> None:
-        """Serve the client until it leaves or is let go."""
+    async def run(self, hello: str) -> Leave:
+        """Serve the client until it leaves or is to be let go; return how."""
         self.outbox.put(hello, self._now())
-        leave = _Leave(1000, "")
+        leave = Leave(1000, "")
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 for part in (self._read(), self._write(), self._ping(), self._watch(), self._tidy()):
                     group.create_task(part)
-        except* _Leave as leaving:
-            leave = next(error for error in _leaves(leaving) if isinstance(error, _Leave))
+        except* Leave as leaving:
+            leave = next(error for error in _leaves(leaving) if isinstance(error, Leave))
             _log.info("client let go: %s %s", leave.code, leave.reason)
         except* (_Gone, ConnectionClosed):
             pass
-        except* Exception as faults:  # a fault of ours costs one client, not the server
-            leave = _Leave(1011, "a fault inside the appliance", flush=False)
+        except* Exception as faults:  # noqa: BLE001 - a fault of ours costs one client, not the server
+            leave = Leave(1011, "a fault inside the appliance", flush=False)
             for fault in _leaves(faults):
-                _log.error("a client was lost: %s\n%s", type(fault).__name__, "".join(traceback.format_tb(fault.__traceback__)))
-        finally:
-            await self._part(leave)
+                _log.error(
+                    "a client was lost: %s\n%s",
+                    type(fault).__name__,
+                    "".join(traceback.format_tb(fault.__traceback__)),
+                )
+        return leave
 
-    async def _part(self, leave: _Leave) -> None:
+    async def part(self, leave: Leave) -> None:
+        """Close the client's session, then its connection."""
         try:
             async with asyncio.timeout(self._limits.command_within):
                 await self.end_talk("client left")
         except (TimeoutError, ApplianceError) as error:
             _log.warning("closing a client's line: %s", type(error).__name__)
         try:
-            async with asyncio.timeout(self._limits.close_within):
+            async with asyncio.timeout(self._limits.close_within if leave.flush else self._limits.linger):
                 while leave.flush and self.outbox.waiting():
                     await self._socket.send(await self.outbox.take())
                 await self._socket.close(leave.code, leave.reason[:100])
@@ -132,7 +139,9 @@ class Client:
         async for message in self._socket:
             if isinstance(message, str):
                 if not self._speed.take(self._now()):
-                    raise _Leave(Close.TOO_FAST, f"more than {self._limits.commands_per_second:g} commands a second")
+                    raise Leave(
+                        Close.TOO_FAST, f"more than {self._limits.commands_per_second:g} commands a second"
+                    )
                 await self._command(message)
             else:
                 self._audio(message)
@@ -142,7 +151,7 @@ class Client:
         try:
             request = protocol.parse(message)
         except Malformed as error:
-            raise _Leave(Close.MALFORMED, str(error)) from None
+            raise Leave(Close.MALFORMED, str(error)) from None
         if isinstance(request, Refusal):
             self._send(protocol.failure(request.id, request.error))
             return
@@ -152,12 +161,14 @@ class Client:
             self._send(protocol.failure(request.id, error))
             self._refusals += 1
             if self._refusals >= self._limits.refusals:
-                raise _Leave(Close.SCOPE, error.message) from None
+                raise Leave(Close.SCOPE, error.message) from None
             return
         if request.command not in IN_BACKGROUND:
             await self._answer(request, self._limits.command_within)
         elif request.command in self._background:
-            self._send(protocol.failure(request.id, NotPossible(f"{request.command} is still at work for you")))
+            self._send(
+                protocol.failure(request.id, NotPossible(f"{request.command} is still at work for you"))
+            )
         else:
             self._background.add(request.command)
             self._group.create_task(self._answer(request, _BACKGROUND_WITHIN))
@@ -169,10 +180,17 @@ class Client:
         except ApplianceError as error:
             answer = protocol.failure(request.id, error)
         except TimeoutError:
-            answer = protocol.failure(request.id, protocol.TookTooLong(f"{request.command} took longer than {within:g} s"))
+            answer = protocol.failure(
+                request.id, protocol.TookTooLong(f"{request.command} took longer than {within:g} s")
+            )
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a command unanswered
             # The error's own text may hold what was said: only its kind and place are logged.
-            _log.error("%s failed: %s\n%s", request.command, type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            _log.error(
+                "%s failed: %s\n%s",
+                request.command,
+                type(error).__name__,
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
             answer = protocol.failure(request.id, ApplianceError("a fault inside the appliance; see its log"))
         finally:
             self._background.discard(request.command)
@@ -180,17 +198,24 @@ class Client:
 
     def _audio(self, pcm: bytes) -> None:
         if len(pcm) % 2:
-            raise _Leave(Close.MALFORMED, "audio must be s16le: an even number of bytes")
+            raise Leave(Close.MALFORMED, "audio must be s16le: an even number of bytes")
         if self.talk is not None:
             if not self.talk.hear(pcm):
-                raise _Leave(Close.TOO_FAST, f"audio comes faster than {self._limits.audio_speed:g} times real time")
+                raise Leave(
+                    Close.TOO_FAST, f"audio comes faster than {self._limits.audio_speed:g} times real time"
+                )
             return
         self.audio_refused += 1
         if not self._stray.take(self._now()):
-            raise _Leave(Close.TOO_FAST, "audio without an open session")
+            raise Leave(Close.TOO_FAST, "audio without an open session")
         if not self._told_no_session:
             self._told_no_session = True
-            self._send(protocol.failure(None, NotPossible("audio without an open session is dropped", hint="send session.open first")))
+            self._send(
+                protocol.failure(
+                    None,
+                    NotPossible("audio without an open session is dropped", hint="send session.open first"),
+                )
+            )
 
     def _send(self, message: str) -> None:
         self.outbox.put(message, self._now())
@@ -203,7 +228,7 @@ class Client:
         while True:
             await asyncio.sleep(_WATCH_EVERY)
             if self.outbox.overfull(self._now()):
-                raise _Leave(Close.IDLE, "reads too slowly", flush=False)
+                raise Leave(Close.IDLE, "reads too slowly", flush=False)
 
     async def _tidy(self) -> NoReturn:
         while True:
@@ -219,7 +244,9 @@ class Client:
                 async with asyncio.timeout(self._limits.pong_within):
                     await (await self._socket.ping())
             except TimeoutError:
-                raise _Leave(Close.IDLE, f"no answer to a ping for {time.monotonic() - began:.0f} s", flush=False) from None
+                raise Leave(
+                    Close.IDLE, f"no answer to a ping for {time.monotonic() - began:.0f} s", flush=False
+                ) from None
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -1,4 +1,4 @@
-"""The audio of one client's session: what it sends goes to the line's capture, what the line plays goes to it, 20 ms at a time."""
+"""The audio of one client's session: what it sends goes to the line's capture, what the line plays goes to it."""
 
 import asyncio
 import time
@@ -17,7 +17,9 @@ _CATCH_UP_FRAMES: Final = 5
 class ClientLine:
     """A client line with its session. `hear` takes audio as it comes; `run` keeps the time until it is cancelled."""
 
-    def __init__(self, line: LinePort, session: SessionPort, rate: int, outbox: Outbox, limits: Limits) -> None:
+    def __init__(
+        self, line: LinePort, session: SessionPort, rate: int, outbox: Outbox, limits: Limits
+    ) -> None:
         self.line = line
         self.session = session
         self.rate = rate

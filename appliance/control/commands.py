@@ -7,7 +7,14 @@ from typing import Any, Final, Protocol
 from appliance.control.client_line import ClientLine
 from appliance.control.ports import Actions, CallsPort, LinePort, LinesPort, SessionPort, StorePort
 from appliance.control.protocol import COMMANDS, ON_REQUEST, TOPICS, Request, Scope, Unsupported
-from appliance.errors import Forbidden, LineBusy, NotPossible, RequestInvalid, StoreUnavailable, TelephoneUnavailable
+from appliance.errors import (
+    Forbidden,
+    LineBusy,
+    NotPossible,
+    RequestInvalid,
+    StoreUnavailable,
+    TelephoneUnavailable,
+)
 from appliance.interfaces import LineKind
 
 Data = Mapping[str, Any]
@@ -31,10 +38,15 @@ class Caller(Protocol):
 
 
 class Commands:
-    """Carries commands out on the parts of the appliance. Every ApplianceError that a part raises is the caller's answer."""
+    """Carries commands out on the appliance's parts. An ApplianceError that a part raises is the caller's answer."""
 
     def __init__(
-        self, lines: LinesPort[Any], calls: CallsPort | None, store: StorePort | None, actions: Actions, snapshot: Callable[[], Data]
+        self,
+        lines: LinesPort[Any],
+        calls: CallsPort | None,
+        store: StorePort | None,
+        actions: Actions,
+        snapshot: Callable[[], Data],
     ) -> None:
         self._lines = lines
         self._calls = calls
@@ -49,7 +61,7 @@ class Commands:
             missing |= {name for name in COMMANDS if name.startswith("call.")}
         if self._store is None:
             missing |= {"history.list", "history.get"}
-        wanting = {"config.reload": self._actions.reload, "diagnose": self._actions.diagnose, "call.record": self._actions.record}
+        wanting = {"config.reload": self._actions.reload, "diagnose": self._actions.diagnose}
         missing |= {name for name, action in wanting.items() if action is None}
         return [name for name in COMMANDS if name not in missing]
 
@@ -71,7 +83,10 @@ class Commands:
 
     async def open_session(self, caller: Caller, request: Request) -> Data:
         if caller.talk is not None:
-            raise LineBusy(f"this connection has the session {caller.talk.session.id}", hint="close it, or open another connection")
+            raise LineBusy(
+                f"this connection has the session {caller.talk.session.id}",
+                hint="close it, or open another connection",
+            )
         rate = request["sample_rate"]
         line = self._lines.open_line(LineKind.CLIENT, capture_rate=rate, playout_rate=rate)
         try:
@@ -101,7 +116,9 @@ class Commands:
 
     def say(self, caller: Caller, request: Request) -> Data:
         session = self._addressed(caller, request)
-        said = session.say(request["text"], interruptible=request["interruptible"], priority=request["priority"])
+        said = session.say(
+            request["text"], interruptible=request["interruptible"], priority=request["priority"]
+        )
         return {"session": session.id, "utterance": said}
 
     def notify(self, caller: Caller, request: Request) -> Data:
@@ -110,7 +127,9 @@ class Commands:
         return {"session": session.id}
 
     def not_supported(self, caller: Caller, request: Request) -> Data:
-        raise Unsupported(f"{request.command} is not supported by this version", hint="hello.capabilities lists what is")
+        raise Unsupported(
+            f"{request.command} is not supported by this version", hint="hello.capabilities lists what is"
+        )
 
     def mute(self, caller: Caller, request: Request) -> Data:
         line = self._line(caller, request)
@@ -135,37 +154,28 @@ class Commands:
         return {"call": self._phone().dial(request["to"], agent=request["agent"])}
 
     def answer(self, caller: Caller, request: Request) -> Data:
-        self._phone().answer(request["call"])
-        return {"call": request["call"]}
+        return {"call": self._phone().answer(request["call"])}
 
     def reject(self, caller: Caller, request: Request) -> Data:
-        self._phone().reject(request["call"])
-        return {"call": request["call"]}
+        return {"call": self._phone().reject(request["call"])}
 
     def hang_up(self, caller: Caller, request: Request) -> Data:
-        self._phone().hang_up(request["call"])
-        return {"call": request["call"]}
+        return {"call": self._phone().hang_up(request["call"])}
 
     def hold(self, caller: Caller, request: Request) -> Data:
-        self._phone().hold(request["call"])
-        return {"call": request["call"]}
+        return {"call": self._phone().hold(request["call"])}
 
     def resume(self, caller: Caller, request: Request) -> Data:
-        self._phone().resume(request["call"])
-        return {"call": request["call"]}
+        return {"call": self._phone().resume(request["call"])}
 
     def transfer(self, caller: Caller, request: Request) -> Data:
-        self._phone().transfer(request["call"], request["to"], mode=request["mode"])
-        return {"call": request["call"]}
+        return {"call": self._phone().transfer(request["call"], request["to"], mode=request["mode"])}
 
     def dtmf(self, caller: Caller, request: Request) -> Data:
-        self._phone().send_dtmf(request["call"], request["digits"])
-        return {"call": request["call"]}
+        return {"call": self._phone().send_dtmf(request["call"], request["digits"])}
 
     def record(self, caller: Caller, request: Request) -> Data:
-        if self._actions.record is None:
-            return self.not_supported(caller, request)
-        return {"call": request["call"], **self._actions.record(request["call"], request["on"])}
+        return {"call": self._phone().record(request["call"], request["on"]), "on": request["on"]}
 
     async def list_history(self, caller: Caller, request: Request) -> Data:
         store = self._history()
@@ -190,9 +200,14 @@ class Commands:
         if own is not None and wanted in (None, own.id):
             return own
         if wanted is None:
-            raise RequestInvalid(f"{request.command} needs the field `session`", hint="status lists the sessions")
+            raise RequestInvalid(
+                f"{request.command} needs the field `session`", hint="status lists the sessions"
+            )
         if not caller.scope.includes(Scope.CONTROL):
-            raise Forbidden("this token may only talk in the session of its own connection", hint="the scope control may in all")
+            raise Forbidden(
+                "this token may only talk in the session of its own connection",
+                hint="the scope control may in all",
+            )
         return self._lines.session(wanted)
 
     def _line(self, caller: Caller, request: Request) -> LinePort:

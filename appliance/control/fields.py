@@ -14,7 +14,7 @@ NAME_LENGTH: Final = 256
 TEXT_LENGTH: Final = 20_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_IN_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_DIGITS: Final = re.compile(r"[0-9A-Da-d*#,]{1,64}")
+_DIGITS: Final = re.compile(r"[0-9A-Da-d*#]{1,64}")
 
 
 class BadField(Exception):
@@ -65,7 +65,7 @@ def switch(value: Any) -> bool:
 
 def digits(value: Any) -> str:
     if not isinstance(value, str) or not _DIGITS.fullmatch(value):
-        raise BadField("must be 1 to 64 of 0-9 A-D * # and , for a pause")
+        raise BadField("must be 1 to 64 of 0-9 A-D * #")
     return value.upper()
 
 

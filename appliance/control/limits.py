@@ -28,6 +28,8 @@ class Limits:
     ping_every: float = 20.0
     pong_within: float = 20.0
     close_within: float = 3.0
+    linger: float = 30.0
+    """Seconds that a client which does not read is given to read the reason why it is let go."""
     command_within: float = 10.0
     failed_logins: float = 10.0
     failed_login_every: float = 6.0

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections import deque
-from typing import Final
 
 from appliance.control.limits import Limits
 
 Message = str | bytes
-
 
 
 class Outbox:

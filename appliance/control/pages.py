@@ -44,7 +44,11 @@ def page(method: str, path: str, health: Health, authorized: Callable[[], bool])
     if where not in _ASSETS and where not in _REPORTS and where != API:
         return _page(404, "there is nothing here; try / or /health\n")
     if method not in ("GET", "HEAD"):
-        return _page(405, "only GET and HEAD are answered here; commands go over the WebSocket /v1\n", allow="GET, HEAD")
+        return _page(
+            405,
+            "only GET and HEAD are answered here; commands go over the WebSocket /v1\n",
+            allow="GET, HEAD",
+        )
     if where == API:
         return _page(426, "this is a WebSocket; see docs/control-api.md\n", upgrade="websocket")
     if where in _ASSETS:
@@ -53,10 +57,6 @@ def page(method: str, path: str, health: Health, authorized: Callable[[], bool])
     if where in _GUARDED and not authorized():
         return _page(401, "a token is needed: Authorization: Bearer T\n", www_authenticate="Bearer")
     return _REPORTS[where](health)
-
-
-def _live(health: Health) -> Page:
-    return _page(200, "alive\n")
 
 
 def _ready(health: Health) -> Page:
@@ -72,7 +72,12 @@ def _metrics(health: Health) -> Page:
     return _page(200, health.prometheus(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-_REPORTS: Final[Mapping[str, Callable[[Health], Page]]] = {"/live": _live, "/ready": _ready, "/health": _health, "/metrics": _metrics}
+_REPORTS: Final[Mapping[str, Callable[[Health], Page]]] = {
+    "/live": lambda _: _page(200, "alive\n"),
+    "/ready": _ready,
+    "/health": _health,
+    "/metrics": _metrics,
+}
 _GUARDED: Final = frozenset({"/health", "/metrics"})
 
 

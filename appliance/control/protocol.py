@@ -102,6 +102,7 @@ _NAME: Final = Field(fields.name)
 _NEEDED: Final = Field(fields.name, required=True)
 _TEXT: Final = Field(fields.text, required=True)
 _CALL: Final = Command(Scope.CONTROL, {"call": _NEEDED})
+_ANY_CALL: Final = Command(Scope.CONTROL, {"call": _NAME})
 _PRIORITY: Final = Field(fields.one_of("normal", "high"), default="normal")
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -132,7 +133,13 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "notify": Command(
         Scope.CONTROL,
-        {"session": _NAME, "line": _NAME, "text": _TEXT, "label": Field(fields.label, default=""), "priority": _PRIORITY},
+        {
+            "session": _NAME,
+            "line": _NAME,
+            "text": _TEXT,
+            "label": Field(fields.label, default=""),
+            "priority": _PRIORITY,
+        },
     ),
     "agent.transfer": Command(Scope.CONTROL, {"session": _NEEDED, "agent": _NEEDED}),
     "behaviour.set": Command(Scope.CONTROL, {"session": _NEEDED, "key": _NEEDED, "preset": _NEEDED}),
@@ -141,9 +148,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "ptt.press": Command(Scope.TALK, {"line": _NAME}),
     "ptt.release": Command(Scope.TALK, {"line": _NAME}),
     "call.dial": Command(Scope.CONTROL, {"to": _NEEDED, "agent": Field(fields.label, default="")}),
-    "call.answer": _CALL,
+    "call.answer": _ANY_CALL,
     "call.reject": _CALL,
-    "call.hangup": _CALL,
+    "call.hangup": _ANY_CALL,
     "call.hold": _CALL,
     "call.resume": _CALL,
     "call.transfer": Command(
@@ -152,7 +159,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "call.dtmf": Command(Scope.CONTROL, {"call": _NEEDED, "digits": Field(fields.digits, required=True)}),
     "call.record": Command(Scope.CONTROL, {"call": _NEEDED, "on": Field(fields.switch, required=True)}),
-    "history.list": Command(Scope.OBSERVE, {"limit": Field(fields.whole(1, 500), default=50), "before": Field(fields.number)}),
+    "history.list": Command(
+        Scope.OBSERVE, {"limit": Field(fields.whole(1, 500), default=50), "before": Field(fields.number)}
+    ),
     "history.get": Command(Scope.OBSERVE, {"session": _NEEDED}),
     "config.reload": Command(Scope.ADMIN),
     "diagnose": Command(Scope.ADMIN),
@@ -186,7 +195,7 @@ def authorize(request: Request, scope: Scope) -> None:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """"did you mean X?" or nothing."""
+    """ "did you mean X?" or nothing."""
     close = difflib.get_close_matches(word[: fields.NAME_LENGTH], known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else ""
 
@@ -196,7 +205,9 @@ def result(caller: str | int, data: Mapping[str, Any]) -> str:
 
 
 def failure(caller: str | int | None, error: ApplianceError) -> str:
-    return encode({"type": "error", "id": caller, "code": error.code, "message": error.message, "hint": error.hint})
+    return encode(
+        {"type": "error", "id": caller, "code": error.code, "message": error.message, "hint": error.hint}
+    )
 
 
 def event(happened: Event) -> str:
@@ -247,7 +258,9 @@ def _caller_id(value: Any) -> str | int | None:
 def _command(body: Mapping[str, Any]) -> str:
     command = body.get("type")
     if not isinstance(command, str):
-        raise RequestInvalid("every command needs a `type`: a text", hint='for example {"type": "ping", "id": "1"}')
+        raise RequestInvalid(
+            "every command needs a `type`: a text", hint='for example {"type": "ping", "id": "1"}'
+        )
     if command not in COMMANDS:
         hint = suggestion(command, list(COMMANDS)) or "docs/control-api.md lists the commands"
         raise UnknownCommand(f"there is no command {command[: fields.NAME_LENGTH]!r}", hint=hint)
@@ -273,7 +286,9 @@ def _value(command: str, name: str, wanted: Field, body: Mapping[str, Any]) -> A
     given = body.get(name)
     if given is None:
         if wanted.required:
-            raise RequestInvalid(f"{command} needs the field `{name}`", hint=f"it takes {', '.join(COMMANDS[command].fields)}")
+            raise RequestInvalid(
+                f"{command} needs the field `{name}`", hint=f"it takes {', '.join(COMMANDS[command].fields)}"
+            )
         return wanted.default
     try:
         return wanted.check(given)

@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from appliance.config.schema import Control
 from appliance.control import admission, protocol
 from appliance.control.auth import Tokens
-from appliance.control.client import Client
+from appliance.control.client import Client, Leave
 from appliance.control.commands import Commands
 from appliance.control.limits import Limits, LoginLimit
 from appliance.control.pages import API, Page, page
@@ -39,7 +39,7 @@ _METRICS_EVERY: Final = 1.0
 
 
 class ControlServer:
-    """Serves the appliance to its clients. `start` raises ConfigurationInvalid or NotPossible; `stop` takes at most 4 s."""
+    """Serves the appliance to clients. `start` raises ConfigurationInvalid or NotPossible; `stop` takes at most 4 s."""
 
     def __init__(
         self,
@@ -68,11 +68,16 @@ class ControlServer:
         self._logins = LoginLimit(self._limits)
         self._commands = Commands(lines, calls, store, actions, self.snapshot)
         self._clients: set[Client] = set()
+        self._open: set[ServerConnection] = set()
         self._admitted: WeakKeyDictionary[ServerConnection, admission.Admission] = WeakKeyDictionary()
         self._server: Server | None = None
         self._metrics: asyncio.Task[None] | None = None
-        self._leave_bus = lambda: None
-        self._counted: dict[str, int] = {"clients_refused_total": 0, "events_dropped_total": 0, "audio_refused_total": 0}
+        self._leave_bus: Callable[[], None] | None = None
+        self._counted: dict[str, int] = {
+            "clients_refused_total": 0,
+            "events_dropped_total": 0,
+            "audio_refused_total": 0,
+        }
 
     async def start(self) -> None:
         """Listen. From here on clients are served."""
@@ -86,7 +91,9 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Close every client with 1001 and stop listening."""
-        self._leave_bus()
+        if self._leave_bus is not None:
+            self._leave_bus()
+            self._leave_bus = None
         if self._metrics is not None:
             self._metrics.cancel()
             self._metrics = None
@@ -98,8 +105,8 @@ class ControlServer:
             async with asyncio.timeout(self._limits.close_within):
                 await server.wait_closed()
         except TimeoutError:
-            for client in tuple(self._clients):
-                client.abort()
+            for connection in tuple(self._open):
+                connection.transport.abort()
             _log.warning("some clients did not close in time")
 
     @property
@@ -118,7 +125,9 @@ class ControlServer:
         state: dict[str, Any] = {"lines": [], "sessions": [], "mute": False, "volume": None, "providers": {}}
         state.update(self._lines.status())
         state["calls"] = self._calls.status() if self._calls is not None else []
-        state["registration"] = dict(self._calls.registration) if self._calls is not None else {"state": "off"}
+        state["registration"] = (
+            dict(self._calls.registration) if self._calls is not None else {"state": "off"}
+        )
         state["ready"] = self._health.ready()
         state["reasons"] = self._health.reasons()
         state["counters"] = self._health.counters()
@@ -129,7 +138,10 @@ class ControlServer:
         for client in self._clients:
             now["events_dropped_total"] += client.outbox.dropped
             now["audio_refused_total"] += client.audio_refused
-        return {"clients": len(self._clients), **{name: value + now.get(name, 0) for name, value in self._counted.items()}}
+        return {
+            "clients": len(self._clients),
+            **{name: value + now.get(name, 0) for name, value in self._counted.items()},
+        }
 
     async def _listen(self, tls: ssl.SSLContext | None) -> Server:
         quiet = logging.getLogger("websockets.control")
@@ -157,7 +169,7 @@ class ControlServer:
                 server_header="handset",
                 open_timeout=_HANDSHAKE_WITHIN,
                 ping_interval=None,
-                close_timeout=self._limits.close_within,
+                close_timeout=self._limits.linger,
                 max_size=MESSAGE_BYTES,
                 logger=quiet,
                 create_connection=Bounded,
@@ -166,19 +178,32 @@ class ControlServer:
         except OSError as error:
             where = f"{self._settings.bind} port {self._settings.port}"
             taken = error.errno == errno.EADDRINUSE
-            hint = "another daemon may be running; else choose another control.port" if taken else "check control.bind and control.port"
-            raise NotPossible(f"the control API cannot listen on {where}: {error.strerror or error}", hint=hint) from error
+            hint = (
+                "another daemon may be running; else choose another control.port"
+                if taken
+                else "check control.bind and control.port"
+            )
+            raise NotPossible(
+                f"the control API cannot listen on {where}: {error.strerror or error}", hint=hint
+            ) from error
 
     def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer plain HTTP, or return None to go on to the WebSocket."""
         hosts = request.headers.get_all("Host")
         upgrading = any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
         if request.path.partition("?")[0] != API or not upgrading or request.method != "GET":
-            return _response(request.method, page(request.method, request.path, self._health, lambda: self._may_read(connection, request)))
+            return _response(
+                request.method,
+                page(request.method, request.path, self._health, lambda: self._may_read(connection, request)),
+            )
         tls = bool(self._settings.tls_certificate)
-        if not admission.origin_allowed(request.headers.get_all("Origin"), hosts, self._settings.origins, tls=tls):
+        if not admission.origin_allowed(
+            request.headers.get_all("Origin"), hosts, self._settings.origins, tls=tls
+        ):
             self._counted["clients_refused_total"] += 1
-            return connection.respond(http.HTTPStatus.FORBIDDEN, "this origin is not allowed; see control.origins\n")
+            return connection.respond(
+                http.HTTPStatus.FORBIDDEN, "this origin is not allowed; see control.origins\n"
+            )
         self._admitted[connection] = self._admission(connection, request)
         return None
 
@@ -188,7 +213,9 @@ class ControlServer:
         if self._logins.barred(peer, now):
             return admission.Admission(None, Close.TOO_FAST, "too many wrong tokens; wait a minute")
         token = admission.offered_token(request.headers.get_all("Authorization"), _offered(request))
-        verdict = admission.admit(token, self._tokens, trusted=admission.is_trusted(peer, request.headers.get_all("Host")))
+        verdict = admission.admit(
+            token, self._tokens, trusted=admission.is_trusted(peer, request.headers.get_all("Host"))
+        )
         if verdict.guessed:
             self._logins.failed(peer, now)
         return verdict
@@ -201,22 +228,38 @@ class ControlServer:
 
     async def _serve(self, connection: ServerConnection) -> None:
         verdict = self._admitted.pop(connection)
-        if verdict.scope is None or len(self._clients) >= self._limits.clients:
-            self._counted["clients_refused_total"] += 1
-            code, reason = (verdict.code, verdict.reason) if verdict.scope is None else (Close.BUSY, "too many clients")
-            await connection.close(code, reason)
-            return
-        await self._keep(connection, verdict.scope)
+        self._open.add(connection)
+        try:
+            if verdict.scope is None:
+                await self._refuse(connection, verdict.code, verdict.reason)
+            elif len(self._clients) >= self._limits.clients:
+                await self._refuse(connection, Close.BUSY, "too many clients")
+            else:
+                await self._keep(connection, verdict.scope)
+        finally:
+            self._open.discard(connection)
+
+    async def _refuse(self, connection: ServerConnection, code: Close, reason: str) -> None:
+        self._counted["clients_refused_total"] += 1
+        try:
+            async with asyncio.timeout(self._limits.close_within):
+                await connection.close(code, reason)
+        except TimeoutError:
+            connection.transport.abort()
 
     async def _keep(self, connection: ServerConnection, scope: Scope) -> None:
         client = Client(connection, scope, self._commands, self._lines, self._limits)
+        leave = Leave(Close.IDLE, "", flush=False)
         self._clients.add(client)
         try:
-            await client.run(protocol.hello(self._version, self._device, self._commands.capabilities(), self.snapshot()))
+            leave = await client.run(
+                protocol.hello(self._version, self._device, self._commands.capabilities(), self.snapshot())
+            )
         finally:
             self._clients.discard(client)
             self._counted["events_dropped_total"] += client.outbox.dropped
             self._counted["audio_refused_total"] += client.audio_refused
+            await client.part(leave)
 
     def _publish(self, event: Event) -> None:
         encoded = ""
@@ -244,7 +287,7 @@ def check_exposure(settings: Control) -> None:
 
 
 def tls_context(settings: Control) -> ssl.SSLContext | None:
-    """The TLS context of the settings, or None without a certificate. Raise ConfigurationInvalid for files that do not fit."""
+    """The TLS context, or None without a certificate. Raise ConfigurationInvalid for files that do not fit."""
     if not settings.tls_certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -252,18 +295,24 @@ def tls_context(settings: Control) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationInvalid(f"control.tls_certificate or control.tls_key cannot be used: {error}") from error
+        raise ConfigurationInvalid(
+            f"control.tls_certificate or control.tls_key cannot be used: {error}"
+        ) from error
     return context
 
 
 def _offered(request: Request) -> list[str]:
     try:
-        return [name for value in request.headers.get_all("Sec-WebSocket-Protocol") for name in parse_subprotocol(value)]
+        return [
+            name
+            for value in request.headers.get_all("Sec-WebSocket-Protocol")
+            for name in parse_subprotocol(value)
+        ]
     except InvalidHeader:
         return []
 
 
-def _subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+def _subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     chosen = admission.chosen_subprotocol(offered)
     return None if chosen is None else Subprotocol(chosen)
 
@@ -274,7 +323,13 @@ def _peer(connection: ServerConnection) -> str:
 
 
 def _response(method: str, content: Page) -> Response:
-    headers = Headers({"Date": email.utils.formatdate(usegmt=True), "Connection": "close", "Content-Length": str(len(content.body))})
+    headers = Headers(
+        {
+            "Date": email.utils.formatdate(usegmt=True),
+            "Connection": "close",
+            "Content-Length": str(len(content.body)),
+        }
+    )
     headers.update(content.headers)
     status = http.HTTPStatus(content.status)
     return Response(status.value, status.phrase, headers, b"" if method == "HEAD" else content.body)

@@ -32,7 +32,12 @@ async def test_the_first_frame_is_hello_with_the_snapshot_that_status_returns(he
     async with here.dial() as client:
         hello = await receive(client)
         status = await ask(client, "status")
-    assert (hello["type"], hello["protocol"], hello["version"], hello["device"]) == ("hello", 1, "0.0", {"name": "desk"})
+    assert (hello["type"], hello["protocol"], hello["version"], hello["device"]) == (
+        "hello",
+        1,
+        "0.0",
+        {"name": "desk"},
+    )
     wanted = {"lines", "sessions", "calls", "registration", "mute", "volume", "providers", "counters"}
     assert wanted <= hello["state"].keys()
     assert status["data"].keys() == hello["state"].keys()
@@ -73,8 +78,16 @@ async def test_a_command_gets_one_result_with_the_callers_id(client):
         ({"type": "text", "id": "1", "text": "hello"}, "request_invalid", "session"),
         ({"type": "text", "id": "1", "session": "s9", "text": "hello"}, "unknown_name", "s9"),
         ({"type": "mute", "id": "1", "line": "attic", "on": True}, "unknown_name", "attic"),
-        ({"type": "agent.transfer", "id": "1", "session": "s", "agent": "a"}, "not_supported", "agent.transfer"),
-        ({"type": "behaviour.set", "id": "1", "session": "s", "key": "k", "preset": "p"}, "not_supported", "behaviour.set"),
+        (
+            {"type": "agent.transfer", "id": "1", "session": "s", "agent": "a"},
+            "not_supported",
+            "agent.transfer",
+        ),
+        (
+            {"type": "behaviour.set", "id": "1", "session": "s", "key": "k", "preset": "p"},
+            "not_supported",
+            "behaviour.set",
+        ),
         ({"type": "config.reload", "id": "1"}, "not_supported", "config.reload"),
     ],
 )
@@ -86,7 +99,10 @@ async def test_a_bad_command_gets_one_error_that_says_what_is_wrong(client, fram
     assert (await ask(client, "ping", "after"))["type"] == "result"
 
 
-@pytest.mark.parametrize("frame", ["", "hello", "[]", "5", "null", '"ping"', "{", '{"type":"ping","id":NaN}', "[" * 100_000, "1" * 5_000])
+@pytest.mark.parametrize(
+    "frame",
+    ["", "hello", "[]", "5", "null", '"ping"', "{", '{"type":"ping","id":NaN}', "[" * 100_000, "1" * 5_000],
+)
 async def test_what_is_no_json_object_closes_with_4400(client, frame):
     await client.send(frame)
     assert await close_code(client) == 4400
@@ -138,12 +154,14 @@ async def test_audio_far_faster_than_real_time_closes_with_4429(client):
 
 
 async def test_audio_goes_both_ways_in_20_ms_frames(here, client):
-    opened = await ask(client, "session.open", line="client", sample_rate=24000, agent="assistant", user="ann")
+    opened = await ask(
+        client, "session.open", line="client", sample_rate=24000, agent="assistant", user="ann"
+    )
     line = here.lines.line(opened["data"]["line"])
     spoken = bytes(range(1, 241)) * 40
     await client.send(spoken)
     line.playout.queue(b"\x01\x02" * 480 * 5)
-    frames = []
+    frames: list[bytes] = []
     async with asyncio.timeout(5):
         while len(frames) < 5:
             frame = await client.recv()
@@ -171,9 +189,7 @@ async def test_a_burst_of_audio_is_given_on_at_a_bounded_speed_and_in_order(here
     await client.send(burst)
     await ask(client, "ping")
     assert len(line.capture.heard) < len(burst) / 2
-    async with asyncio.timeout(3):
-        while len(line.capture.heard) < len(burst):
-            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.6)
     assert line.capture.heard == burst
 
 
@@ -234,6 +250,9 @@ async def test_two_clients_talk_side_by_side_and_share_nothing(here):
         ("call.resume", {"call": "c1"}, ("resume", "c1")),
         ("call.transfer", {"call": "c1", "to": "200"}, ("transfer", "c1", "200", "blind")),
         ("call.dtmf", {"call": "c1", "digits": "12#a"}, ("dtmf", "c1", "12#A")),
+        ("call.record", {"call": "c1", "on": True}, ("record", "c1", True)),
+        ("call.answer", {}, ("answer", "c1")),
+        ("call.hangup", {}, ("hang_up", "c1")),
     ],
 )
 async def test_a_call_command_reaches_the_telephone(here, client, command, fields, done):
@@ -256,7 +275,10 @@ async def test_room_commands_reach_the_room(here, client):
     assert (room.muted, room.volume, room.pressed) == (True, 90, [True, False])
     await ask(client, "say", line="room", text="good morning", interruptible=False, priority="high")
     await ask(client, "notify", line="room", text="tea is ready", label="tea", priority="high")
-    assert room.session.done == [("say", "good morning", False, "high"), ("notify", "tea is ready", "tea", True)]
+    assert room.session.done == [
+        ("say", "good morning", False, "high"),
+        ("notify", "tea is ready", "tea", True),
+    ]
 
 
 async def test_history_and_diagnosis_are_answered(client):
@@ -312,13 +334,13 @@ async def test_a_client_that_does_not_read_loses_levels_first_and_is_then_closed
         assert counters["clients"] == 1
         assert counters["events_dropped_total"] > 0
         assert (await ask(quick, "ping"))["type"] == "result"
+        assert await close_code(slow) == 4408
 
 
-async def test_a_client_that_answers_no_ping_is_closed_with_4408(tmp_path):
-    async with desk(tmp_path, Limits(ping_every=0.1, pong_within=0.2)) as here:
-        async with here.dial() as client:
-            client.protocol.recv_frame = _without_pongs(client.protocol)
-            assert await close_code(client) == 4408
+async def test_a_client_that_answers_no_ping_is_closed_with_4408(tmp_path, monkeypatch):
+    async with desk(tmp_path, Limits(ping_every=0.1, pong_within=0.2)) as here, here.dial() as client:
+        monkeypatch.setattr(client.protocol, "recv_frame", _without_pongs(client.protocol))
+        assert await close_code(client) == 4408
 
 
 def _without_pongs(protocol):
@@ -394,7 +416,10 @@ async def test_a_foreign_origin_is_refused(here):
 
 
 async def test_a_listed_origin_is_allowed(tmp_path):
-    async with desk(tmp_path, origins=("https://panel.example",)) as here, here.dial(origin="https://panel.example") as client:
+    async with (
+        desk(tmp_path, origins=("https://panel.example",)) as here,
+        here.dial(origin="https://panel.example") as client,
+    ):
         assert (await receive(client))["type"] == "hello"
 
 

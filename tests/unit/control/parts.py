@@ -66,7 +66,17 @@ class MemorySession:
     def send_text(self, text: str) -> int:
         self.done.append(("text", text))
         answer = f"you said {text}"
-        self._bus.publish(Transcript(session=self.id, line=self.line.id, turn=1, role="assistant", text=answer, final=True, heard=answer))
+        self._bus.publish(
+            Transcript(
+                session=self.id,
+                line=self.line.id,
+                turn=1,
+                role="assistant",
+                text=answer,
+                final=True,
+                heard=answer,
+            )
+        )
         return 1
 
     def say(self, text: str, *, interruptible: bool = True, priority: str = "normal") -> str:
@@ -84,7 +94,11 @@ class MemorySession:
             return
         self.closed = reason
         self.line.session = None
-        self._bus.publish(SessionStateChanged(session=self.id, line=self.line.id, from_="active", to="closed", reason=reason))
+        self._bus.publish(
+            SessionStateChanged(
+                session=self.id, line=self.line.id, from_="active", to="closed", reason=reason
+            )
+        )
 
 
 class MemoryLine:
@@ -120,7 +134,9 @@ class MemoryLines:
         self._max = max_sessions
         self._numbers = itertools.count(1)
 
-    def open_line(self, kind: LineKind, *, capture_rate: int, playout_rate: int, line_id: str | None = None) -> MemoryLine:
+    def open_line(
+        self, kind: LineKind, *, capture_rate: int, playout_rate: int, line_id: str | None = None
+    ) -> MemoryLine:
         line = MemoryLine(line_id or f"{kind}-{next(self._numbers)}", kind)
         self.all[line.id] = line
         return line
@@ -132,7 +148,9 @@ class MemoryLines:
             if line.session is not None:
                 await line.session.close(reason)
 
-    def open_session(self, line: MemoryLine, *, agent: str = "", user: str = "", greeting: bool = True) -> MemorySession:
+    def open_session(
+        self, line: MemoryLine, *, agent: str = "", user: str = "", greeting: bool = True
+    ) -> MemorySession:
         if agent == "nobody":
             raise UnknownName("there is no agent 'nobody'")
         if sum(other.session is not None for other in self.all.values()) >= self._max:
@@ -153,8 +171,16 @@ class MemoryLines:
 
     def status(self) -> dict[str, Any]:
         lines = [{"line": line.id, "kind": str(line.kind)} for line in self.all.values()]
-        sessions = [{"session": line.session.id, "line": line.id} for line in self.all.values() if line.session]
-        return {"lines": lines, "sessions": sessions, "mute": False, "volume": 50, "providers": {"offline": {"healthy": True}}}
+        sessions = [
+            {"session": line.session.id, "line": line.id} for line in self.all.values() if line.session
+        ]
+        return {
+            "lines": lines,
+            "sessions": sessions,
+            "mute": False,
+            "volume": 50,
+            "providers": {"offline": {"healthy": True}},
+        }
 
 
 class MemoryCalls:
@@ -163,38 +189,44 @@ class MemoryCalls:
         self.done: list[tuple[Any, ...]] = []
         self.live: dict[str, str] = {"c1": "incoming"}
 
-    def _note(self, what: str, call: str, *more: Any) -> None:
+    def _note(self, what: str, call: str | None, *more: Any) -> str:
+        if call is None:
+            call = next(iter(self.live))
         if call not in self.live:
             raise UnknownName(f"there is no call {call!r}")
         self.done.append((what, call, *more))
+        return call
 
     def dial(self, to: str, *, agent: str = "") -> str:
         self.done.append(("dial", to, agent))
         self.live["c2"] = "dialing"
         return "c2"
 
-    def answer(self, call: str) -> None:
-        self._note("answer", call)
+    def answer(self, call: str | None = None) -> str:
+        return self._note("answer", call)
 
-    def reject(self, call: str, code: int = 603) -> None:
-        self._note("reject", call, code)
+    def reject(self, call: str, code: int = 603) -> str:
+        return self._note("reject", call, code)
 
-    def hang_up(self, call: str) -> None:
-        self._note("hang_up", call)
+    def hang_up(self, call: str | None = None) -> str:
+        return self._note("hang_up", call)
 
-    def hold(self, call: str) -> None:
-        self._note("hold", call)
+    def hold(self, call: str) -> str:
+        return self._note("hold", call)
 
-    def resume(self, call: str) -> None:
-        self._note("resume", call)
+    def resume(self, call: str) -> str:
+        return self._note("resume", call)
 
-    def transfer(self, call: str, to: str, mode: str = "blind") -> None:
+    def transfer(self, call: str, to: str, mode: str = "blind") -> str:
         if mode == "attended":
             raise NotPossible("only blind transfer")
-        self._note("transfer", call, to, mode)
+        return self._note("transfer", call, to, mode)
 
-    def send_dtmf(self, call: str, digits: str) -> None:
-        self._note("dtmf", call, digits)
+    def send_dtmf(self, call: str, digits: str) -> str:
+        return self._note("dtmf", call, digits)
+
+    def record(self, call: str, on: bool) -> str:
+        return self._note("record", call, on)
 
     def status(self) -> list[dict[str, Any]]:
         return [{"call": call, "state": state, "peer": "sip:1@pbx"} for call, state in self.live.items()]
@@ -217,7 +249,9 @@ async def _diagnosis() -> Mapping[str, Any]:
 class Desk:
     """A control server on a free port, with everything behind it in reach."""
 
-    def __init__(self, directory: Path, limits: Limits | None = None, actions: Actions | None = None, **settings: Any) -> None:
+    def __init__(
+        self, directory: Path, limits: Limits | None = None, actions: Actions | None = None, **settings: Any
+    ) -> None:
         self.bus = EventBus()
         self.lines = MemoryLines(self.bus)
         self.calls = MemoryCalls()
@@ -247,7 +281,9 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def desk(directory: Path, limits: Limits | None = None, actions: Actions | None = None, **settings: Any) -> AsyncIterator[Desk]:
+async def desk(
+    directory: Path, limits: Limits | None = None, actions: Actions | None = None, **settings: Any
+) -> AsyncIterator[Desk]:
     """A running server, stopped at the end."""
     made = Desk(directory, limits, actions, **settings)
     await made.server.start()
