@@ -22,7 +22,9 @@ def load(group: str, name: str) -> Factory:
     """
     found = list(entry_points(group=group, name=name))
     if not found:
-        raise UnknownName(f"{group.removeprefix('appliance.')} has no {name!r}", hint=_nearest(name, names(group)))
+        raise UnknownName(
+            f"{group.removeprefix('appliance.')} has no {name!r}", hint=_nearest(name, names(group))
+        )
     try:
         factory: Factory = found[0].load()
     except ImportError as error:

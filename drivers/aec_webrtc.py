@@ -14,7 +14,7 @@ SAMPLES: Final = WORKING_RATE // 100
 
 
 class WebRtcEchoCanceller:
-    """Implements interfaces.EchoCanceller. It finds delays of the echo up to 200 ms by itself; output is 8-14 ms late."""
+    """Implements interfaces.EchoCanceller. It finds the echo's delay, up to 200 ms, by itself; it adds 8-14 ms."""
 
     def __init__(self, *, noise_suppression: bool = True) -> None:
         self._module = AudioProcessingModule(

