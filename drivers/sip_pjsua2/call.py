@@ -109,7 +109,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         if code // 100 == 2:
             self.end(0, "transferred")
         else:
-            self.report("connected", code, f"transfer failed: {code} {prm.reason}".strip())
+            self.stay(code, f"transfer failed: {code} {prm.reason}".strip())
 
     # --- what Handset asks for
 
@@ -175,7 +175,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self._finish_digit()
         if self.transfer_ends is not None and now > self.transfer_ends:
             self.transfer_ends = None
-            self.report("connected", 408, "transfer failed: no answer")
+            self.stay(408, "transfer failed: no answer")
         if self.confirmed and not self.gone and self.ending is None:
             if self.held or not self._media:
                 self.rtp_at = now
@@ -194,6 +194,11 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         if state != self.state or reason:
             self.state = state
             self.board.report(self, state, code, reason)
+
+    def stay(self, code: int, reason: str) -> None:
+        """A transfer came to nothing: the call goes on as it was."""
+        self.transfer_ends = None
+        self.report("held" if self.held else "connected", code, reason)
 
     def vanish(self, reason: str) -> None:
         """The library has lost it: tell, and let go."""

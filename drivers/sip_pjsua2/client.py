@@ -60,6 +60,7 @@ class Pjsua2Telephone:
         self._child_counters: Mapping[str, int] = {}
         self._restarts = 0
         self._told = ""
+        self._registered: RegistrationReport | None = None
         self.fault: Fault | None = None
 
     async def start(self, post: Callable[[TelephoneEvent], None]) -> None:
@@ -68,7 +69,7 @@ class Pjsua2Telephone:
             raise DriverMissing("the SIP library pjsua2 is not installed", hint=_REMEDY)
         self._post = post
         if self._server:
-            post(RegistrationReport("trying", 0, "", self._server))
+            self._registration(RegistrationReport("trying", 0, "", self._server))
         self._supervisor = Supervisor(self._configure, self._routes, self._timing, asyncio.get_running_loop(), self._heard)
         self._supervisor.start()
 
@@ -168,7 +169,12 @@ class Pjsua2Telephone:
         self._told = fault.message
         self._lose("; ".join(part for part in (f"{fault.code}: {fault.message}", fault.hint) if part), always=True)
         if self._server:
-            self._post(RegistrationReport("failed", 0, fault.message, self._server))
+            self._registration(RegistrationReport("failed", 0, fault.message, self._server))
+
+    def _registration(self, report: RegistrationReport) -> None:
+        if report != self._registered:
+            self._registered = report
+            self._post(report)
 
     def _lose(self, reason: str, *, always: bool = False) -> None:
         calls = tuple(self._states)
@@ -187,6 +193,9 @@ class Pjsua2Telephone:
         event = read(body)
         if event is None:
             logger.warning("unknown message from the SIP process: %s", body["type"])
+            return
+        if isinstance(event, RegistrationReport):
+            self._registration(event)
             return
         if isinstance(event, IncomingCall):
             self._states[event.call] = "incoming"

@@ -54,7 +54,7 @@ class Switchboard:
             text = error.reason or "refused by the SIP library"
             self._send({"type": "refused", "call": f"{number:08x}", "command": body["type"], "reason": text})
             if body["type"] == "transfer":
-                leg.report("connected", 0, f"transfer failed: {text}")
+                leg.stay(0, f"transfer failed: {text}")
 
     def _direct(self, leg: Leg, body: Mapping[str, Any]) -> None:
         match body["type"]:
@@ -155,7 +155,8 @@ class Switchboard:
         if not old.gone:
             self._orphans.append(old)
             old.end(0, "")
-        self.report(new, new.state or "dialing", 0, "transferred")
+        if new.confirmed:
+            self.report(new, "connected", 0, "transferred")
 
     def confirmed(self, leg: Leg) -> None:
         for old in list(self._legs.values()):

@@ -9,6 +9,7 @@
 #
 #   PJSUA2_TARBALL=FILE     build from this copy of the source instead of fetching it; it must be pinned in SHA256SUMS
 #   PJSUA2_PINNED_ONLY=1    refuse a source that is not pinned in SHA256SUMS, also where Debian's signature vouches for it
+#   HANDSET_PACKAGES=skip   leave the Debian packages for building to you
 #
 # Exit status: 0 installed, 1 failed (the reason and the remedy are shown), 2 wrong use, 130 or 143 interrupted.
 set -uo pipefail
@@ -44,7 +45,7 @@ readonly recipe
 
 # ---- Talking to the person
 
-log=/dev/null work='' step=0 running=()
+log=/dev/null work='' apt='' step=0 running=()
 readonly STEPS=8
 
 elapsed() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
@@ -56,11 +57,16 @@ fail() { # what happened, the remedy
     say "pjsua2.sh: $1"
     if [[ -s $log ]]; then
       say "  The last lines of $log:"
-      tail -n 15 "$log" | sed 's/^/  | /'
+      tail -n 15 "$log" | cut -c1-300 | sed 's/^/  | /'
     fi
     say "  Remedy: $2"
   } >&2
   exit 1
+}
+
+refuse() { # as fail, where the log has nothing to say
+  log=/dev/null
+  fail "$@"
 }
 
 notice() {
@@ -80,11 +86,12 @@ logged() { # a command whose output goes to the log
 cleanup() {
   local job
   for job in "${running[@]}"; do kill -TERM -- "-$job" 2>/dev/null; done
-  [[ -n $work ]] && rm -rf "$work"
+  rm -rf ${work:+"$work"} ${apt:+"$apt"}
 }
 trap cleanup EXIT
-trap 'say "pjsua2.sh: interrupted; nothing was changed in the environment" >&2; exit 130' INT
-trap 'exit 143' TERM HUP
+interrupted() { say "pjsua2.sh: interrupted; run it again to begin anew" >&2; exit "$1"; }
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM HUP
 
 # ---- The source
 
@@ -105,7 +112,7 @@ mirrors() { # this machine's Debian mirrors, the most certain first
 }
 
 fetch() { # sets tarball; apt checks Debian's signature on the index and the index's sha256 of the file
-  local apt mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg option='' found
+  local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg option='' found=''
   apt=$(mktemp -d "${TMPDIR:-/var/tmp}/handset-apt.XXXXXX") || fail "no temporary folder" "check the free space of ${TMPDIR:-/var/tmp}"
   # apt's download user must be able to enter it
   chmod 755 "$apt" && mkdir -p "$apt"/{lists/partial,archives/partial,source}
@@ -122,12 +129,13 @@ Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
 APT::Update::Error-Mode "any";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 END
-  found=''
   for mirror in $(mirrors); do
     say "deb-src $option$mirror sid main" >"$apt/sources.list"
     say "sources: $(cat "$apt/sources.list")" >>"$log"
@@ -137,9 +145,9 @@ END
     [[ -n $found ]] && break
   done
   [[ -n $found ]] && tarball=$sources/$(basename "$found") && cp "$found" "$tarball.part" && mv "$tarball.part" "$tarball"
-  local got=$?
-  rm -rf "$apt"
-  ((got == 0)) || fail "the source of PJSIP could not be fetched from this machine's Debian mirror" \
+  found=$?
+  rm -rf "$apt"; apt=''
+  ((found == 0)) || fail "the source of PJSIP could not be fetched from this machine's Debian mirror" \
     "check the network and the Debian entry in /etc/apt; or give a copy of the file named in $here/SHA256SUMS as PJSUA2_TARBALL=FILE"
 }
 
@@ -162,24 +170,26 @@ obtain() { # sets tarball and sha256: a given copy, the kept pinned one, or Debi
   say "        $(basename "$tarball")"
 }
 
-judge() { # is the source one that may be built? Needs version, tarball and sha256.
-  local name
-  name=$(basename "$tarball")
-  at_least "$version" "$OLDEST" ||
-    fail "PJSIP $version is too old, $OLDEST is needed" "use a Debian mirror with a current sid, or PJSUA2_TARBALL=FILE with a newer source"
+trust() { # refuse a source that nobody vouches for, before anything reads it
+  local name line
+  name=$(basename "$tarball") line="$sha256  $(basename "$tarball")"
   pinned "$sha256" && return
   if grep -qF "  $name" "$here/SHA256SUMS"; then
     [[ -n ${PJSUA2_TARBALL:-} ]] || rm -f "$tarball"
-    fail "$name is not the file that is pinned (sha256 $sha256)" "run it again; if it stays so, do not use this mirror or this copy"
+    refuse "$name is not the file that is pinned: its sha256 is $sha256" "run it again; if it stays so, do not use this mirror or this copy"
   fi
-  [[ -z ${PJSUA2_TARBALL:-} ]] ||
-    fail "$tarball is not pinned (sha256 $sha256)" "if you trust it, add the line '$sha256  $name' to $here/SHA256SUMS"
-  [[ -z ${PJSUA2_PINNED_ONLY:-} ]] ||
-    fail "Debian has moved on to PJSIP $version, which is not pinned (PJSUA2_PINNED_ONLY is set)" \
-      "give the pinned source as PJSUA2_TARBALL=FILE, or add the line '$sha256  $name' to $here/SHA256SUMS"
+  [[ -z ${PJSUA2_TARBALL:-} ]] || refuse "$tarball is not pinned" "if you trust it, add this line to $here/SHA256SUMS: $line"
+  [[ -z ${PJSUA2_PINNED_ONLY:-} ]] || refuse "Debian has moved on to a source that is not pinned, and PJSUA2_PINNED_ONLY is set" \
+    "give the pinned source as PJSUA2_TARBALL=FILE; or, if you trust the new one, add this line to $here/SHA256SUMS: $line"
+}
+
+judge() { # is it new enough, and the one we know?
+  at_least "$version" "$OLDEST" ||
+    refuse "PJSIP $version is too old, $OLDEST is needed" "use a Debian mirror with a current sid, or PJSUA2_TARBALL=FILE with a newer source"
+  pinned "$sha256" && return
   notice "Debian has moved on: this source of PJSIP $version is not the one Handset was tested with." \
     "Debian's signature on it is good, so it is built. Its sha256 is" "  $sha256" \
-    "To pin it, once tested, add this line to $here/SHA256SUMS:" "  $sha256  $name" \
+    "To pin it, once tested, add this line to $here/SHA256SUMS:" "  $sha256  $(basename "$tarball")" \
     "To refuse such sources set PJSUA2_PINNED_ONLY=1."
 }
 
@@ -224,9 +234,10 @@ install() {
 
 build_packages() {
   local package missing=() root=()
+  [[ ${HANDSET_PACKAGES:-} != skip ]] || { say "        left to you (HANDSET_PACKAGES=skip)"; return; }
   local wanted=("${PACKAGES[@]}")
   [[ -f $include/Python.h ]] || {
-    [[ $base == /usr ]] || fail "this Python has no header files ($include/Python.h)" "use a Python that was installed with its headers, e.g. Debian's own"
+    [[ $base == /usr ]] || refuse "this Python has no header files ($include/Python.h)" "use a Python that was installed with its headers, e.g. Debian's own"
     wanted+=("libpython$pyversion-dev")
   }
   for package in "${wanted[@]}"; do
@@ -235,11 +246,11 @@ build_packages() {
   ((${#missing[@]})) || { say "        all there"; return; }
   say "        installing with apt, as root: ${missing[*]}"
   if ((EUID)); then
-    command -v sudo >/dev/null || fail "Debian packages are missing and there is no sudo" "as root: apt-get install ${missing[*]}"
+    command -v sudo >/dev/null || refuse "Debian packages are missing and there is no sudo" "as root: apt-get install ${missing[*]}"
     root=(sudo)
   fi
   # shellcheck disable=SC2024  # the log is ours, not root's
-  apt_install() { "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 9>&-; }
+  apt_install() { "${root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 9>&-; }
   # shellcheck disable=SC2024
   apt_install || { "${root[@]}" apt-get update >>"$log" 2>&1 9>&- && apt_install; } ||
     fail "apt could not install the build packages" "as root: apt-get update && apt-get install ${missing[*]}"
@@ -289,11 +300,12 @@ finish() { # wait for all that was started, with a sign of life now and then
       rc=0
       wait "$job" || rc=$?
       cat "$work/${names[$job]}.log" >>"$log"
-      ((rc == 0)) || fail "compiling the ${names[$job]} failed ($rc)" "if the log speaks of memory, see that 1.2 GB is free; else report it with $log"
+      ((rc == 0)) || fail "compiling the ${names[$job]} failed ($rc)" "if the log speaks of memory, see that 0.8 GB is free; else report it with $log"
     done
     running=("${left[@]}")
     if ((SECONDS >= next && ${#running[@]})); then
-      say "        $(elapsed)  $(find "$src" -name '*.o' | wc -l) files of the libraries; still busy: $(for job in "${running[@]}"; do printf '%s ' "${names[$job]}"; done)"
+      for job in "${!running[@]}"; do left[job]=${names[${running[$job]}]}; done
+      say "        $(elapsed)  $(find "$src" -name '*.o' | wc -l) files of the libraries compiled; still busy: ${left[*]}"
       next=$((SECONDS + 20))
     fi
   done
@@ -304,9 +316,12 @@ compile() { # the wrapper is one file and needs no library: it is compiled besid
   jobs=$(nproc)
   available=$(awk '/^(MemAvailable|SwapFree):/ {kb += $2} END {print int(kb / 1024)}' /proc/meminfo)
   mapfile -t flags < <(make -s -C "$src/pjsip-apps/src/swig/python" --no-print-directory -f helper.mak cflags)
-  ((available > 1200)) || notice "Only $available MB of memory are free, the wrapper needs 1200 MB: this may fail or take long."
+  ((available > 800)) || notice "Only $available MB of memory are free, 800 MB are needed: this may take very long or fail."
   start libraries make -C "$src" -j"$jobs" lib
-  ((available > 2000)) || finish
+  if ((available < 2000)); then # one after the other, and a compiler that takes 0.65 GB instead of 1.1 but a fifth more time
+    finish
+    flags+=(--param ggc-min-expand=10 --param ggc-min-heapsize=65536)
+  fi
   start wrapper g++ "${flags[@]}" "${WRAPPER_FLAGS[@]}" "-I$include" -c "$work/wrapper.cpp" -o "$work/wrapper.o"
   finish
 }
@@ -330,6 +345,7 @@ build() {
   say "Building the SIP engine (PJSIP) for $tag on $arch: two minutes on a PC, ten on a Raspberry Pi, once. Log: $log"
   begin "build packages"; build_packages
   begin "source of PJSIP, from Debian"; obtain
+  trust
   begin "unpacking"; unpack; judge
   headers=("-I$src/"{pjlib,pjlib-util,pjnath,pjmedia,pjsip}/include)
   begin "configuring PJSIP $version"; configure
@@ -342,10 +358,12 @@ build() {
 
 main() {
   local cache python tag suffix include base pyversion arch wheel sources
-  [[ $# == 1 && $1 != -* && -x $1 ]] || { sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 2; }
+  [[ $# == 1 && $1 != -* && -x $1 ]] || { sed -n '3,14s/^# \{0,1\}//p' "$0"; exit 2; }
   python=$1
   read -r tag suffix pyversion base include < <("$python" "$here/wheel.py" python) || { say "pjsua2.sh: $python is not the python of a virtual environment" >&2; exit 2; }
   [[ -z ${PJSUA2_TARBALL:-} || -r ${PJSUA2_TARBALL:-} ]] || { say "pjsua2.sh: no such file: PJSUA2_TARBALL=$PJSUA2_TARBALL" >&2; exit 2; }
+  [[ -z ${PJSUA2_TARBALL:-} ]] || PJSUA2_TARBALL=$(realpath "$PJSUA2_TARBALL")
+  [[ $python == /* ]] || python=$PWD/$python
   arch=$(uname -m)
   cache=${XDG_CACHE_HOME:-${HOME:?HOME or XDG_CACHE_HOME must be set}/.cache}/handset/pjsua2
   sources=$cache/source
@@ -353,7 +371,9 @@ main() {
   if ! { mkdir -p "$sources" && exec 9>"$cache/.lock"; }; then fail "$cache cannot be written" "check its owner, or set XDG_CACHE_HOME"; fi
   flock -n 9 || { say "waiting for another build to end ($cache/.lock)"; flock 9; }
   rm -rf "$cache"/.build.* "$cache"/.part.* # of builds that were killed
+  cache=$(cd "$cache" && pwd) sources=$cache/source # it may have been given as a relative path
   log=$cache/build.log
+  cd / || exit 1
   say "pjsua2.sh $* ($(date))" >"$log"
   if cached; then
     install && return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python half of pjsua2.sh: describe a Python, pack the engine as a wheel, install that wheel, try the engine.
 
-Uses the standard library only and runs with the Python that gets the engine, so it needs neither pip nor setuptools there.
+Uses the standard library only and runs with the Python that gets the engine: pip and setuptools may be missing there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ def describe() -> int:
     if sys.prefix == sys.base_prefix or platform.python_implementation() != "CPython":
         return 1
     variables = sysconfig.get_config_vars()
-    print(tag(), variables["EXT_SUFFIX"], "{}.{}".format(*sys.version_info[:2]), sys.base_prefix, sysconfig.get_path("include"))
+    print(
+        tag(),
+        variables["EXT_SUFFIX"],
+        "{}.{}".format(*sys.version_info[:2]),
+        sys.base_prefix,
+        sysconfig.get_path("include"),
+    )
     return 0
 
 
@@ -60,7 +66,9 @@ def pack(stage: Path, licence: Path, version: str, target: Path) -> int:
     """Make a wheel of the module's files in `stage`; the same files always give the same wheel."""
     abi = f"{tag()}-{tag()}-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
     info = f"pjsua2-{version}.dist-info"
-    files = {path.name: path.read_bytes() for path in sorted(stage.iterdir()) if path.suffix in {".py", ".so"}}
+    files = {
+        path.name: path.read_bytes() for path in sorted(stage.iterdir()) if path.suffix in {".py", ".so"}
+    }
     files[f"{info}/METADATA"] = METADATA.format(version=version).encode()
     files[f"{info}/WHEEL"] = WHEEL.format(tag=abi).encode()
     files[f"{info}/licenses/COPYING"] = licence.read_bytes()
@@ -84,7 +92,7 @@ def remove(distribution: str, *, keep: set[Path]) -> None:
     except importlib.metadata.PackageNotFoundError:
         return
     site = Path(sysconfig.get_path("platlib"))
-    folders = set()
+    folders: set[Path] = set()
     for file in found.files or []:
         path = Path(os.path.normpath(str(found.locate_file(file))))
         if site in path.parents and path not in keep:
@@ -111,14 +119,15 @@ def install(source: Path) -> int:
         part.write_bytes(content)
         part.replace(path)
     version = source.name.split("-")[1]
-    print(f"pjsua2 {version} for {tag()} {'is already' if same else 'installed'} in {sys.prefix} (kept as {source})")
+    done = "is already" if same else "installed"
+    print(f"pjsua2 {version} for {tag()} {done} in {sys.prefix} (kept as {source})")
     return 0
 
 
 def attempt(stage: Path) -> int:
     """Start the engine from `stage` without a sound device and see that it has what Handset needs."""
     sys.path.insert(0, str(stage))
-    import pjsua2 as pj  # noqa: PLC0415  # just built, and only there
+    import pjsua2 as pj  # just built, and only there
 
     endpoint = pj.Endpoint()
     endpoint.libCreate()
