@@ -82,12 +82,15 @@ def origin_allowed(
     origin = origins[0].rstrip("/").lower()
     if any(entry == "*" or entry.rstrip("/").lower() == origin for entry in allowed):
         return True
-    own = f"{'https' if tls else 'http'}://{hosts[0].lower()}" if hosts else ""
-    return bool(own) and _with_port(origin) == _with_port(own)
+    own = _with_port(f"{'https' if tls else 'http'}://{hosts[0].lower()}") if hosts else None
+    return own is not None and _with_port(origin) == own
 
 
 def _host_name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _with_port(origin: str) -> tuple[str, str, int] | None:

@@ -131,6 +131,7 @@ class Tokens:
         except OSError as error:
             raise _refused(self._path, error) from error
         try:
+            _keep_owner(lock, self._path.parent)
             _lock(lock)
             self._seen = None
             self._refresh()
