@@ -64,8 +64,8 @@ def find(
 
 def parse(given: str) -> Address:
     """host, host:port, or ws(s)://host:port and http(s)://host:port."""
-    parts = urlsplit(given if "://" in given else f"ws://{given}")
     try:
+        parts = urlsplit(given if "://" in given else f"ws://{given}")
         port = parts.port or _PORT
     except ValueError:
         raise RequestInvalid(f"{given!r} is no address", hint="for example kiosk.local:8765") from None

@@ -276,6 +276,12 @@ class Desk:
     def address(self) -> str:
         return f"127.0.0.1:{self.server.port}"
 
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait, at most 5 s, until something about the parts is true."""
+        async with asyncio.timeout(5):
+            while not true():  # noqa: ASYNC110 - what is looked at has no event to wait for
+                await asyncio.sleep(0.01)
+
     def dial(self, **options: Any) -> connect:
         return connect(f"ws://{self.address}/v1", proxy=None, compression=None, **options)
 
