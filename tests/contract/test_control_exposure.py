@@ -85,7 +85,7 @@ async def test_over_tls_the_same_port_speaks_only_tls(tmp_path, certificate):
         trust = ssl.create_default_context(cafile=certificate["tls_certificate"])
         url = f"wss://localhost:{here.server.port}/v1"
         async with connect(
-            url, ssl=trust, proxy=None, origin=f"https://localhost:{here.server.port}"
+            url, ssl=trust, proxy=None, origin=Origin(f"https://localhost:{here.server.port}")
         ) as client:
             assert (await receive(client))["type"] == "hello"
         reader, writer = await asyncio.open_connection("127.0.0.1", here.server.port)
