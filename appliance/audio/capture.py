@@ -29,6 +29,10 @@ IN_FLIGHT: Final = 500
 IDLE_WAIT: Final = 0.5
 
 
+Tap = Callable[[bytes, bytes], None]
+"""Worker's thread: (microphone's block at the path's rate, as long a piece of what was played, at its far rate)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Captured:
     """20 ms at 16 kHz after echo cancellation.
@@ -141,6 +145,7 @@ class CaptureWorker:
 
     More than `backlog_ms` of unprocessed audio is cut to BACKLOG_TARGET_MS, oldest first, and counted; one block is
     always taken, however long. When the loop takes nothing for IN_FLIGHT frames, the newest are dropped and counted.
+    `tap`, when set, gets both sides in step, for a recording; it must only queue.
     """
 
     def __init__(
@@ -157,6 +162,7 @@ class CaptureWorker:
         self._ring = Ring(samples_in(max(RING_MS, 2 * backlog_ms), path.rate) * BYTES_PER_SAMPLE)
         self._far_end = FarEnd(reference, path.far_rate, path.rate) if reference is not None else None
         self._backlog_ms = backlog_ms
+        self.tap: Tap | None = None
         self._muted = False
         self._reset_due = False
         self._stopping = False
@@ -176,12 +182,11 @@ class CaptureWorker:
 
     def feed(self, pcm: bytes, at: float) -> None:
         """Driver's thread: s16le mono at the path's rate, its last sample taken at the monotonic second `at`."""
-        if not self._muted:
-            self._ring.write(pcm, at)
+        self._ring.write(bytes(len(pcm)) if self._muted else pcm, at)
 
     @property
     def muted(self) -> bool:
-        """While true nothing passes: `feed` drops at the door, and what was under way is forgotten."""
+        """While true nothing passes: `feed` takes silence instead, and what was under way is forgotten."""
         return self._muted
 
     @muted.setter
@@ -218,23 +223,32 @@ class CaptureWorker:
             if self._reset_due:
                 self._reset()
             self._shed()
-            while (
-                not (self._reset_due or self._stopping or self._muted)
-                and (block := self._ring.next_block()) is not None
-            ):
+            while self._listening() and (block := self._ring.next_block()) is not None:
                 self._process(block.pcm, block.at)
                 self._shed()
         self._path.close()
 
+    def _listening(self) -> bool:
+        return not (self._reset_due or self._stopping)
+
     def _process(self, pcm: bytes, at: float) -> None:
         pcm = pcm[: len(pcm) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE]
         far = self._far_end.take(len(pcm) // BYTES_PER_SAMPLE) if self._far_end is not None else b""
+        if self._muted:
+            self._offer_tap(bytes(len(pcm)), far)
+            return
+        self._offer_tap(pcm, far)
         faults = self._path.faults
         self._last_at = at
         for captured in self._path.process(pcm, at, far):
             self._post(captured)
         if self._path.faults and not faults:
             logger.error("capture_fault on %s: %s; going on without it", self._name, self._path.last_fault)
+
+    def _offer_tap(self, near: bytes, far: bytes) -> None:
+        tap = self.tap
+        if tap is not None:
+            tap(near, far)
 
     def _reset(self) -> None:
         self._reset_due = False

@@ -31,7 +31,6 @@ class Ring:
         self.overrun_bytes = 0
         self.underruns = 0
         self._blocks: deque[Block] = deque()
-        self._rest = Block(b"", NO_TIME)
         self._written = 0
         self._taken = 0
         self._woken = False
@@ -83,13 +82,10 @@ class Ring:
 
     def next_block(self) -> Block | None:
         """Consumer's thread: the oldest block, or None."""
-        if self._rest.pcm:
-            block, self._rest = self._rest, Block(b"", NO_TIME)
-        else:
-            try:
-                block = self._blocks.popleft()
-            except IndexError:
-                return None
+        try:
+            block = self._blocks.popleft()
+        except IndexError:
+            return None
         self._taken += len(block.pcm)
         return block
 
@@ -103,8 +99,9 @@ class Ring:
                 self.underruns += 1
                 break
             if len(block.pcm) > missing:
-                self._rest = Block(block.pcm[missing:], block.at)
-                self._taken -= len(self._rest.pcm)
+                rest = Block(block.pcm[missing:], block.at)
+                self._blocks.appendleft(rest)
+                self._taken -= len(rest.pcm)
                 block = Block(block.pcm[:missing], block.at)
             parts.append(block.pcm)
             missing -= len(block.pcm)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, cast
 
+import numpy as np
+
 from appliance.audio.floor import NoiseFloor, Steadiness, band_levels
 from appliance.config.schema import Vad
 from appliance.errors import DriverMissing, UnknownName
@@ -26,6 +28,8 @@ DOUBT_MS: Final = 640
 """When the confirming detector was asked for so long without agreeing, it is no speech."""
 TRUST_MS: Final = 3_000
 """How long speech stays confirmed before the confirming detector is asked again."""
+LOUD_RMS: Final = 2_500.0
+HIGHEST_GAIN: Final = 12.0
 STANDS_OUT_DB: Final = 6.0
 PRIMING_FRAMES: Final = 4
 """Frames before a candidate that the confirming detector hears first, to settle."""
@@ -79,6 +83,7 @@ class Confirmation:
         self._listening = False
         self._hits = 0
         self._asked_ms = 0
+        self._loudest = 0.0
 
     def idle(self, pcm: bytes) -> None:
         """A frame that is neither a candidate nor within speech."""
@@ -94,7 +99,7 @@ class Confirmation:
             return True
         frames = [pcm] if self._listening else [*self._before, pcm]
         self._listening = True
-        self._hits += sum(sum(self._detector.verdicts(frame)) for frame in frames)
+        self._hits += sum(sum(self._detector.verdicts(self._loud(frame))) for frame in frames)
         self._asked_ms += FRAME_MS
         if self._hits >= CONFIRM_HITS:
             self._agreed, self._trusted_ms = True, TRUST_MS
@@ -109,7 +114,18 @@ class Confirmation:
         self._trusted_ms = 0
         self._rest()
 
+    def _loud(self, pcm: bytes) -> bytes:
+        """Raised towards LOUD_RMS, by the loudest frame of this candidate: the network is slow to find quiet speech."""
+        samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32)
+        self._loudest = max(self._loudest, float(np.sqrt(np.mean(np.square(samples)))))
+        gain = min(HIGHEST_GAIN, LOUD_RMS / max(1.0, self._loudest))
+        if gain <= 1.0:
+            return pcm
+        raised: bytes = np.clip(samples * gain, -32_768, 32_767).astype("<i2").tobytes()
+        return raised
+
     def _rest(self) -> None:
+        self._loudest = 0.0
         self._listening = False
         self._hits = 0
         self._asked_ms = 0

@@ -1,4 +1,6 @@
 import asyncio
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -365,6 +367,36 @@ def test_the_level_is_that_of_what_sounds():
     pull(playout)
     pull(playout)
     assert playout.level_dbfs() < -90
+
+
+def test_a_driver_that_pulls_while_the_loop_pauses_and_flushes_gets_whole_blocks():
+    playout = Playout(RATE)
+    blocks: list[bytes] = []
+    done = threading.Event()
+
+    def drive() -> None:
+        while not done.is_set():
+            blocks.append(playout.pull(64))
+
+    driver = threading.Thread(target=drive)
+    driver.start()
+    for turn in range(300):
+        said(playout, f"u{turn}", tone(480))
+        playout.play(f"open{turn}", tone(480).tobytes(), 24_000)
+        playout.pause()
+        playout.queued_ms()
+        playout.resume()
+        if turn % 3 == 0:
+            playout.flush()
+        playout.finish(f"open{turn}")
+    deadline = time.monotonic() + 10
+    while playout.active() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    done.set()
+    driver.join()
+    assert not playout.active()
+    assert {len(block) for block in blocks} == {128}
+    assert playout.queued_ms() == 0
 
 
 def test_what_is_remembered_of_past_utterances_is_bounded():
