@@ -15,7 +15,11 @@ logger = logging.getLogger(__name__)
 
 SESSION_EXPIRES: Final = 600
 UNREGISTER_WAIT_MS: Final = 800
-_SRTP: Final = {"off": pj.PJMEDIA_SRTP_DISABLED, "optional": pj.PJMEDIA_SRTP_OPTIONAL, "mandatory": pj.PJMEDIA_SRTP_MANDATORY}
+_SRTP: Final = {
+    "off": pj.PJMEDIA_SRTP_DISABLED,
+    "optional": pj.PJMEDIA_SRTP_OPTIONAL,
+    "mandatory": pj.PJMEDIA_SRTP_MANDATORY,
+}
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -26,7 +30,11 @@ def configuration(settings: Settings, address: str) -> pj.AccountConfig:
     transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
     if settings.server:
         name = settings.display_name.replace("\\", "\\\\").replace('"', '\\"')
-        config.idUri = f'"{name}" <sip:{settings.user}@{settings.server}>' if name else f"sip:{settings.user}@{settings.server}"
+        config.idUri = (
+            f'"{name}" <sip:{settings.user}@{settings.server}>'
+            if name
+            else f"sip:{settings.user}@{settings.server}"
+        )
         config.regConfig.registrarUri = f"sip:{settings.server}{transport}"
         config.sipConfig.authCreds.append(
             pj.AuthCredInfo("digest", "*", settings.auth_user or settings.user, 0, settings.password)
@@ -45,7 +53,7 @@ def configuration(settings: Settings, address: str) -> pj.AccountConfig:
 def _set_registration(config: Any, settings: Settings) -> None:
     config.registerOnAdd = False
     config.timeoutSec = settings.expiry
-    # registration.py does the retries; the library only refreshes, half-way, so that one lost refresh is no lost registration.
+    # registration.py does the retries; the library only refreshes: half-way, so that a lost refresh loses nothing.
     config.retryIntervalSec = 0
     config.firstRetryIntervalSec = 0
     config.delayBeforeRefreshSec = max(5, settings.expiry // 2)
@@ -124,7 +132,12 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
                 case registration.AskAlive():
                     self._ask_alive()
                 case registration.Report(state, code, reason):
-                    body = {"state": str(state), "code": code, "reason": reason, "server": self._settings.server}
+                    body = {
+                        "state": str(state),
+                        "code": code,
+                        "reason": reason,
+                        "server": self._settings.server,
+                    }
                     self._send({"type": "registration", **body})
 
     def _register_now(self) -> None:

@@ -12,7 +12,9 @@ DTMF: Final = frozenset("0123456789*#ABCD")
 
 _USER: Final = r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%#]{1,128}"
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-.]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
-_URI: Final = re.compile(rf"(?P<scheme>sips?):(?:(?P<user>{_USER})@)?(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?(?P<rest>;[\w\-.;=%~+:\[\]]*)?")
+_URI: Final = re.compile(
+    rf"(?P<scheme>sips?):(?:(?P<user>{_USER})@)?(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?(?P<rest>;[\w\-.;=%~+:\[\]]*)?"
+)
 _NUMBER: Final = re.compile(r"\+?[0-9*#]{1,64}")
 _SPACING: Final = re.compile(r"[\s().\-/]")
 
@@ -37,7 +39,9 @@ def parse(text: str) -> Uri:
     """A full `sip:` or `sips:` URI; raise RequestInvalid for anything else."""
     match = _URI.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
-        raise RequestInvalid("that is not a SIP address", hint="use an extension, a number, user@host, or sip:user@host:port")
+        raise RequestInvalid(
+            "that is not a SIP address", hint="use an extension, a number, user@host, or sip:user@host:port"
+        )
     port = int(match["port"] or 0)
     if port > 65535:
         raise RequestInvalid(f"port {port} does not exist", hint="ports go from 1 to 65535")
@@ -57,7 +61,10 @@ def dialled(to: str, server: str) -> Uri:
     if not user:
         raise RequestInvalid("there is nothing to dial", hint="give an extension, a number, or sip:user@host")
     if not server:
-        raise RequestInvalid("there is no SIP server to look that extension up at", hint="dial sip:user@host, or set sip.server")
+        raise RequestInvalid(
+            "there is no SIP server to look that extension up at",
+            hint="dial sip:user@host, or set sip.server",
+        )
     return parse(f"sip:{user.replace('#', '%23')}@{server}")
 
 

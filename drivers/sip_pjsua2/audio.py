@@ -10,7 +10,7 @@ from appliance.interfaces import CaptureSink, PlayoutSource
 from drivers.sip_pjsua2.wire import Audio, sequence_gap
 
 AHEAD: Final = 2
-"""Frames that the SIP process has in hand right after one was taken is this less one: 20 to 40 ms of the far end's future."""
+"""So many frames are on their way or queued in the SIP process after each tick: 20 to 40 ms of the far end's future."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Route:
 
 
 class Routes:
-    """`attach` and its kin belong to the loop's thread, `carry` to the client's; dict operations are atomic between them."""
+    """`attach` and its kin belong to the loop's thread, `carry` to the client's; dict operations are atomic."""
 
     def __init__(self, rate: int) -> None:
         self._routes: dict[int, Route] = {}

@@ -23,7 +23,9 @@ _DTMF_SILENCE: Final = 0.5
 class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     """Reports to the switchboard; `number` is the call's id on the wire, 0 once the call lives on in another leg."""
 
-    def __init__(self, board: "Switchboard", account: pj.Account, number: int, call_id: int = pj.PJSUA_INVALID_ID) -> None:
+    def __init__(
+        self, board: "Switchboard", account: pj.Account, number: int, call_id: int = pj.PJSUA_INVALID_ID
+    ) -> None:
         super().__init__(account, call_id)
         self.board = board
         self.account = account
@@ -42,7 +44,9 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self._port: CallPort | None = None
         self._codec = ""
         self._media = False
+        self._index = 0
         self._rtp_count = -1
+        self._counts = {"underruns": 0, "overruns": 0}
         self._digit: tuple[str, int, float] | None = None
 
     # --- what the library reports
@@ -177,16 +181,14 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.transfer_ends = None
             self.stay(408, "transfer failed: no answer")
         if self.confirmed and not self.gone and self.ending is None:
-            if self.held or not self._media:
-                self.rtp_at = now
-            elif self._rtp_moved():
+            if self.held or not self._media or self._rtp_moved():
                 self.rtp_at = now
             elif now - self.rtp_at > media_timeout:
                 self.end(0, "media timeout")
 
     def counters(self) -> dict[str, int]:
         port = self._port
-        return {"underruns": port.underruns, "overruns": port.dropped} if port else {}
+        return {"underruns": port.underruns, "overruns": port.overruns} if port else self._counts
 
     # --- inside
 
@@ -209,25 +211,24 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             return
         self.gone = True
         self._finish_digit()
-        self._disconnect_audio()
-        if self._port is not None:
-            self.board.pool.give_back(self._port)
-            self._port = None
+        self._release_port()
         if self.ending and self.ending[1]:
             code, reason = self.ending[0] or code, self.ending[1]
         self.board.left(self, code, reason)
 
     def _connect_audio(self, index: int) -> None:
-        port = self._port or self.board.pool.take(self.number)
+        port = self._port or self.board.pool.take()
         if port is None:
             self.end(503, "no media port is free")
             return
-        self._port = port
+        self._port, self._index = port, index
         stream = self.getAudioMedia(index)
         stream.startTransmit(port)
         port.startTransmit(stream)
         info = self.getStreamInfo(index)
         codec = f"{info.codecName}/{info.codecClockRate}"
+        if not port.call:
+            port.open(self.number)
         if not self._media or codec != self._codec:
             self._media, self._codec, self._rtp_count = True, codec, -1
             self.board.send_media(self, True, codec)
@@ -238,27 +239,32 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self._media = False
         # The bridge drops the connections of a stream that it removes; what is left to stop is stopped here.
         if self._port is not None:
+            self._port.close()
             try:
-                stream = self.getAudioMedia(-1)
+                stream = self.getAudioMedia(self._index)
                 stream.stopTransmit(self._port)
                 self._port.stopTransmit(stream)
             except pj.Error as error:
                 logger.debug("the stream was gone already: %s", error.info())
         self.board.send_media(self, False, "")
 
-    def move_port(self, number: int) -> None:
-        """The call's id goes to another leg: this one's audio ends here."""
+    def _release_port(self) -> None:
         self._disconnect_audio()
         if self._port is not None:
+            self._counts = self.counters()
             self.board.pool.give_back(self._port)
             self._port = None
+
+    def move_port(self, number: int) -> None:
+        """The call's id goes to another leg: this one's audio ends here."""
+        self._release_port()
         self.number = number
 
     def adopt(self, number: int) -> None:
         """Carry on the call `number`."""
         self.number = number
-        if self._port is not None:
-            self._port.call = number
+        if self._port is not None and self._media:
+            self._port.open(number)
             self.board.send_media(self, True, self._codec)
 
     def _set_held(self, statuses: set[int]) -> None:

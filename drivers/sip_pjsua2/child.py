@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The SIP process: `python -m drivers.sip_pjsua2.child FD`, where FD is its end of a socket pair.
 
-It ends when told to, when Handset's end closes, or when Handset says nothing for `parent_timeout` seconds. `--report` prints what the library can do.
+It ends when told to, when Handset's end closes, or when Handset says nothing for `parent_timeout` seconds.
+`--report` prints what the library can do.
 """
 
 import faulthandler
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from drivers.sip_pjsua2 import wire
@@ -55,7 +57,12 @@ class SipProcess:
             endpoint.register()
             self._loop(endpoint)
         except Unusable as error:
-            body = {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}
+            body = {
+                "code": error.code,
+                "message": error.message,
+                "hint": error.hint,
+                "retryable": error.retryable,
+            }
             self._channel.send({"type": "fatal", **body})
             return 3
         _leave_in(CLOSING_TIME)
@@ -126,8 +133,8 @@ class SipProcess:
 
 
 def _resident_kb() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize() // 1024
 
 
 def _leave_in(seconds: float) -> None:
@@ -151,7 +158,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--report"]:
         from drivers.sip_pjsua2.report import library_report
 
-        print(json.dumps(library_report()))
+        print(json.dumps(library_report()), flush=True)
         return 0
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)

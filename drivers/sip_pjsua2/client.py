@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The telephone as Handset sees it: commands out, events in, 20 ms of audio each way; the SIP process behind it may die at any time."""
+"""The telephone as Handset sees it: commands out, events in, 20 ms of audio each way.
+
+The SIP process behind it may die at any time.
+"""
 
 import asyncio
 import importlib.util
@@ -70,7 +73,9 @@ class Pjsua2Telephone:
         self._post = post
         if self._server:
             self._registration(RegistrationReport("trying", 0, "", self._server))
-        self._supervisor = Supervisor(self._configure, self._routes, self._timing, asyncio.get_running_loop(), self._heard)
+        self._supervisor = Supervisor(
+            self._configure, self._routes, self._timing, asyncio.get_running_loop(), self._heard
+        )
         self._supervisor.start()
 
     async def stop(self) -> None:
@@ -124,7 +129,12 @@ class Pjsua2Telephone:
         return self._routes.lag_ms(int(call, 16)) if call in self._states else 0.0
 
     def counters(self) -> Mapping[str, int]:
-        return {**self._child_counters, **self._routes.counters(), "restarts": self._restarts, "calls_now": len(self._states)}
+        return {
+            **self._child_counters,
+            **self._routes.counters(),
+            "restarts": self._restarts,
+            "calls_now": len(self._states),
+        }
 
     def child_pid(self) -> int:
         """The SIP process, 0 while there is none."""
@@ -167,7 +177,9 @@ class Pjsua2Telephone:
         if fault.message == self._told and not self._states:
             return  # said already: one attempt after the other fails alike
         self._told = fault.message
-        self._lose("; ".join(part for part in (f"{fault.code}: {fault.message}", fault.hint) if part), always=True)
+        self._lose(
+            "; ".join(part for part in (f"{fault.code}: {fault.message}", fault.hint) if part), always=True
+        )
         if self._server:
             self._registration(RegistrationReport("failed", 0, fault.message, self._server))
 
@@ -219,7 +231,20 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
     first, _, last = str(settings.get("rtp_ports") or "40000-40100").partition("-")
     password = settings.get("password", "")
     reveal = getattr(password, "get_secret_value", None)
-    copied = ("server", "user", "auth_user", "display_name", "transport", "expiry", "srtp", "port", "bind", "max_calls", "dtmf", "force_old_tls")
+    copied = (
+        "server",
+        "user",
+        "auth_user",
+        "display_name",
+        "transport",
+        "expiry",
+        "srtp",
+        "port",
+        "bind",
+        "max_calls",
+        "dtmf",
+        "force_old_tls",
+    )
     return {
         "type": "configure",
         **{name: settings[name] for name in copied if name in settings},
@@ -236,12 +261,15 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
 
 
 def library_report() -> dict[str, Any]:
-    """What the installed SIP library can do: version, max_calls, openssl, old_openssl, opus, codecs. Blocks for under a second; raises DriverMissing."""
+    """What the installed SIP library can do: version, max_calls, openssl, old_openssl, opus, codecs.
+
+    Blocks for under a second. Raise DriverMissing when there is none, or it does not run.
+    """
     if importlib.util.find_spec("pjsua2") is None:
         raise DriverMissing("the SIP library pjsua2 is not installed", hint=_REMEDY)
     arguments, environment = process.command("--report")
     try:
-        done = subprocess.run(arguments, env=environment, capture_output=True, timeout=15, check=True)  # noqa: S603
+        done = subprocess.run(arguments, env=environment, capture_output=True, timeout=15, check=True)
         report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         raise DriverMissing(f"the SIP library does not work: {error}", hint=_REMEDY) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The library's life: set-up in the one order that works, one turn of its event loop, and shut-down in the one order that works."""
+"""The library's life: set-up, one turn of its event loop, and shut-down, each in the one order that works."""
 
 import errno
 import gc
@@ -20,7 +20,11 @@ from drivers.sip_pjsua2.switchboard import Switchboard
 logger = logging.getLogger(__name__)
 
 SPARE: Final = 2
-_TRANSPORTS: Final = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
+_TRANSPORTS: Final = {
+    "udp": pj.PJSIP_TRANSPORT_UDP,
+    "tcp": pj.PJSIP_TRANSPORT_TCP,
+    "tls": pj.PJSIP_TRANSPORT_TLS,
+}
 _HANG_UP_WAIT: Final = 1.5
 _UNREGISTER_WAIT: Final = 1.0
 
@@ -39,7 +43,9 @@ class Unusable(Exception):
 class Endpoint:
     """Everything that the library owns. Main thread only, but for `pool`'s ports."""
 
-    def __init__(self, settings: Settings, send: Callable[[Mapping[str, Any]], None], send_audio: SendAudio) -> None:
+    def __init__(
+        self, settings: Settings, send: Callable[[Mapping[str, Any]], None], send_audio: SendAudio
+    ) -> None:
         self._settings = settings
         self._send = send
         self._library = pj.Endpoint()
@@ -74,7 +80,12 @@ class Endpoint:
 
     def moved(self) -> bool:
         """Our address is no longer what we tell peers, and nobody would be cut off by starting again."""
-        return bool(not self._settings.bind and self._settings.server and self.board.empty() and _local(self._settings) != self._host)
+        return bool(
+            not self._settings.bind
+            and self._settings.server
+            and self.board.empty()
+            and _local(self._settings) != self._host
+        )
 
     def close(self) -> None:
         """Hang up, unregister, destroy; about two seconds."""
@@ -121,10 +132,18 @@ class Endpoint:
         # The library's codes for the system's errors are 120000 + errno.
         number = error.status - 120_000
         if number == errno.EADDRINUSE:
-            return Unusable("port_in_use", f"{where} is in use by another program", "stop it, or set another sip.port")
+            return Unusable(
+                "port_in_use", f"{where} is in use by another program", "stop it, or set another sip.port"
+            )
         if number == errno.EADDRNOTAVAIL:
-            return Unusable("address_missing", f"{where} is not an address of this machine", "correct sip.bind")
-        return Unusable("transport_failed", f"{where} cannot be opened: {error.reason}", "check sip.bind, sip.port, sip.transport")
+            return Unusable(
+                "address_missing", f"{where} is not an address of this machine", "correct sip.bind"
+            )
+        return Unusable(
+            "transport_failed",
+            f"{where} cannot be opened: {error.reason}",
+            "check sip.bind, sip.port, sip.transport",
+        )
 
     def _choose_codecs(self) -> None:
         wanted = [name.lower() for name in self._settings.codecs]
@@ -137,7 +156,12 @@ class Endpoint:
             if priority:
                 chosen.append((-priority, codec))
         if not chosen:
-            raise Unusable("no_codec", "none of sip.codecs is in the SIP library", f"it has {', '.join(known)}", retryable=False)
+            raise Unusable(
+                "no_codec",
+                "none of sip.codecs is in the SIP library",
+                f"it has {', '.join(known)}",
+                retryable=False,
+            )
         logger.info("codecs: %s", ", ".join(codec for _, codec in sorted(chosen)))
 
 
@@ -174,5 +198,3 @@ def _library_settings(settings: Settings) -> pj.EpConfig:
     media.quality = 4
     media.threadCnt = 1
     return config
-
-

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Media ports: where pjmedia's clock thread hands over and takes 20 ms of a call.
 
-A port is made once and lives as long as the library: destroying one while the bridge runs crashes the process, whichever way it is done.
-A port that was in use rests before it is used again, for the bridge lets go of it asynchronously.
+A port is made once and lives as long as the library: destroying one while the bridge runs crashes the process,
+whichever way it is done. A port that was in use rests before it is used again, for the bridge lets go of it later.
 """
 
+import contextlib
 import ctypes
 import time
 from collections import deque
@@ -56,9 +57,10 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
         self._out: deque[bytes] = deque()
         self._seq = 0
         self._taken = 0
+        self._skipped = 0
         self._fed = False
         self.call = 0
-        self.dropped = 0
+        self.overruns = 0
         self.underruns = 0
         self.faults = 0
         super().__init__()
@@ -67,23 +69,26 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
         self.createPort(name, format_)
 
     def open(self, call: int) -> None:
-        """Main thread: belong to `call` from now on."""
+        """Main thread: carry `call` from now on; a new stream, also after hold."""
         self._out.clear()
-        self._seq = self._taken = self.dropped = self.underruns = 0
+        self._seq = self._taken = self._skipped = 0
         self._fed = False
         self.call = call
 
     def close(self) -> None:
+        """Main thread: carry nothing. The bridge goes on calling."""
         self.call = 0
+
+    def reset_counters(self) -> None:
+        self.overruns = self.underruns = 0
 
     def push(self, pcm: bytes) -> None:
         """Socket thread: queue 20 ms for the far end; the oldest goes when the queue is full."""
         if len(self._out) >= MAX_QUEUED:
-            self.dropped += 1
-            try:
+            self.overruns += 1
+            self._skipped += 1
+            with contextlib.suppress(IndexError):  # the clock thread may have taken it meanwhile
                 self._out.popleft()
-            except IndexError:
-                pass  # the clock thread took it meanwhile
         self._out.append(pcm)
         self._fed = True
 
@@ -110,7 +115,7 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
                 if len(pcm) != FRAME_BYTES:
                     pcm = pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
                 self._seq += 1
-                self._send(call, self._seq, pcm, self._taken + self.dropped)
+                self._send(call, self._seq, pcm, self._taken + self._skipped)
         except Exception:  # noqa: BLE001
             self.faults += 1
 
@@ -123,13 +128,13 @@ class Pool:
         self._free = deque(self._all)
         self._resting: deque[tuple[float, CallPort]] = deque()
 
-    def take(self, call: int) -> CallPort | None:
-        """A rested port for `call`, or None when there is none."""
+    def take(self) -> CallPort | None:
+        """A rested port, still closed, or None when there is none."""
         self._wake()
         if not self._free:
             return None
         port = self._free.popleft()
-        port.open(call)
+        port.reset_counters()
         return port
 
     def give_back(self, port: CallPort) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 from drivers.sip_pjsua2 import wire
 
@@ -39,7 +39,7 @@ class ChildProcess:
         ours.setblocking(False)
         arguments, environment = command(str(theirs.fileno()))
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own module, no shell
+            self._process = subprocess.Popen(  # our own module, no shell
                 arguments,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -59,8 +59,7 @@ class ChildProcess:
         self.malformed = 0
         self.closed = False
         self._partial = b""
-        assert self._process.stderr is not None  # a pipe was asked for
-        self._stderr = self._process.stderr
+        self._stderr = cast("IO[bytes]", self._process.stderr)
         os.set_blocking(self._stderr.fileno(), False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(ours, selectors.EVENT_READ)

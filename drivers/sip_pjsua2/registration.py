@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When to register, when to ask the registrar whether it lives, and what to say about it. Pure: time comes in, actions come out.
+"""When to register, when to ask the registrar whether it lives, and what to say about it.
 
-The library would take 38 s to notice a dead registrar. So the registrar is asked (OPTIONS) every `keep_alive` seconds; once it has
-answered one, silence means that it is gone, and an answer that took long means that it was away and may have forgotten us.
+Pure: time comes in, actions come out. The library would take 38 s to notice a dead registrar. So the registrar is
+asked (OPTIONS) every `keep_alive` seconds; once it has answered one, silence means that it is gone, and an answer
+that took long means that it was away and may have forgotten us.
 """
 
 import random

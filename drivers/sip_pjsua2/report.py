@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the installed library can do, for `handset doctor` and for refusing TLS with an OpenSSL that is out of support."""
+"""What the installed library can do, for `handset doctor` and for refusing TLS with an outdated OpenSSL."""
 
 import ctypes
 import re

@@ -4,17 +4,43 @@
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.interfaces import CallReport, DtmfReport, IncomingCall, MediaReport, RegistrationReport, TelephoneEvent
+from appliance.interfaces import (
+    CallReport,
+    DtmfReport,
+    IncomingCall,
+    MediaReport,
+    RegistrationReport,
+    TelephoneEvent,
+)
 
 
 def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
     """The event in `body`, or None when it is none of ours."""
     match body:
-        case {"type": "registration", "state": str(state), "code": int(code), "reason": str(reason), "server": str(server)}:
+        case {
+            "type": "registration",
+            "state": str(state),
+            "code": int(code),
+            "reason": str(reason),
+            "server": str(server),
+        }:
             return RegistrationReport(state, code, reason, server)
-        case {"type": "incoming", "call": str(call), "peer": str(peer), "source": str(source), "display_name": str(name), "headers": dict(headers)}:
+        case {
+            "type": "incoming",
+            "call": str(call),
+            "peer": str(peer),
+            "source": str(source),
+            "display_name": str(name),
+            "headers": dict(headers),
+        }:
             return IncomingCall(call, peer, source, name, headers)
-        case {"type": "call", "call": str(call), "state": str(state), "code": int(code), "reason": str(reason)}:
+        case {
+            "type": "call",
+            "call": str(call),
+            "state": str(state),
+            "code": int(code),
+            "reason": str(reason),
+        }:
             return CallReport(call, state, code, reason)
         case {"type": "media", "call": str(call), "active": bool(active), "codec": str(codec)}:
             return MediaReport(call, active, codec)

@@ -9,8 +9,10 @@ from typing import Final
 MAX_HEADERS: Final = 16
 MAX_VALUE: Final = 256
 CHOSEN: Final = frozenset(
-    "from to contact call-id user-agent subject alert-info call-info p-asserted-identity remote-party-id diversion history-info "
-    "referred-by replaces".split()
+    (
+        *("from", "to", "contact", "call-id", "user-agent", "subject", "alert-info", "call-info"),
+        *("p-asserted-identity", "remote-party-id", "diversion", "history-info", "referred-by", "replaces"),
+    )
 )
 _COMPACT: Final = {"f": "from", "t": "to", "m": "contact", "i": "call-id", "s": "subject", "b": "referred-by"}
 _ADDRESS: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<([^>]*)>')

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the SIP process knows of the configuration. `password` travels over the socket only and is never printed."""
+    """All that the SIP process knows of the configuration. `password` travels over the socket only, never printed."""
 
     server: str = ""
     user: str = ""

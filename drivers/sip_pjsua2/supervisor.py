@@ -134,7 +134,13 @@ class Supervisor:
         child.send(self._configure)
         down = self._serve(child)
         self._child = None
-        grace = self._timing.stop if self._stopping.is_set() else 0.5 if down.code not in ("crashed", "hung") else 0.0
+        grace = (
+            self._timing.stop
+            if self._stopping.is_set()
+            else 0.5
+            if down.code not in ("crashed", "hung")
+            else 0.0
+        )
         status = child.end(grace)
         if down.code in ("crashed", "hung") and not self._stopping.is_set():
             logger.error("%s (exit status %d)\n%s", down.message, status, "\n".join(child.last_words))
@@ -195,4 +201,9 @@ class Supervisor:
 
 
 def _fatal(body: Mapping[str, Any]) -> Down:
-    return Down(str(body.get("code", "fatal")), str(body.get("message", "")), str(body.get("hint", "")), bool(body.get("retryable", True)))
+    return Down(
+        str(body.get("code", "fatal")),
+        str(body.get("message", "")),
+        str(body.get("hint", "")),
+        bool(body.get("retryable", True)),
+    )

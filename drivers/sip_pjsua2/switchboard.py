@@ -3,7 +3,6 @@
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -119,7 +118,9 @@ class Switchboard:
 
     def send_dtmf(self, leg: Leg, digit: str, duration_ms: int) -> None:
         if leg.number:
-            self._send({"type": "dtmf", "call": f"{leg.number:08x}", "digit": digit, "duration_ms": duration_ms})
+            self._send(
+                {"type": "dtmf", "call": f"{leg.number:08x}", "digit": digit, "duration_ms": duration_ms}
+            )
 
     def left(self, leg: Leg, code: int, reason: str) -> None:
         """A leg is over. Its object dies later, from the main loop, never inside the library's own call."""

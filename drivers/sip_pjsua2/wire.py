@@ -8,7 +8,7 @@ Every packet starts with its own length and kind; a packet that does not match t
     CONTROL   body = a JSON object with a string "type"
     AUDIO     body = call u32 | seq u32 | monotonic ns u64 | taken u32 | PCM s16le mono
 
-`taken` (child to parent) is how many of the parent's frames of this call have gone into the RTP stream; it is 0 the other way.
+`taken` (child to parent) is how many of the parent's frames of this stream went into RTP; it is 0 the other way.
 """
 
 import json

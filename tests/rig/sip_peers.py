@@ -5,34 +5,29 @@
         await phone.event("CALL_ESTABLISHED")
         samples, rate = phone.heard()      # what came over RTP, as the phone decoded it
 
-Each runs in a directory of its own on free ports; several may run side by side. Their processes end with the `with`, and with this
-process, even when it is killed. `password_of(user)` is the digest password of every user of the registrar.
+Each runs in a directory of its own on free ports; several may run side by side. Their processes end with the
+`with`, and with this process, even when it is killed.
 """
 
 import asyncio
 import contextlib
-import ctypes
-import itertools
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import wave
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tests.rig.peer import Peer, free_port, free_range, start_process, until
+
 START_SECONDS = 10.0
 _MODULES = next(iter(Path("/usr/lib").glob("*/kamailio/modules")), Path("/usr/lib/kamailio/modules"))
-_given_out = itertools.count(0)
 
 
 def programs_missing() -> list[str]:
@@ -40,134 +35,8 @@ def programs_missing() -> list[str]:
     return [name for name in ("kamailio", "baresip", "sipp") if shutil.which(name) is None]
 
 
-def free_port() -> int:
-    """A port free for UDP and TCP on 127.0.0.1, outside the kernel's ephemeral range, not given out twice."""
-    for _ in range(2000):
-        port = 10_000 + (os.getpid() * 97 + next(_given_out) * 2) % 20_000
-        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            try:
-                udp.bind(("127.0.0.1", port))
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
-
-
-def free_range(size: int) -> int:
-    """The first of `size` ports in a row that are free now."""
-    while True:
-        first = free_port() & ~1
-        if all(_is_free(port) for port in range(first, first + size)):
-            next_free = size // 2
-            for _ in range(next_free):
-                next(_given_out)
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(type=socket.SOCK_DGRAM) as udp:
-        try:
-            udp.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def password_of(user: str) -> str:
     return f"pw-{user}"
-
-
-def write_tone(path: Path, hertz: float, seconds: float, rate: int = 8000, *, amplitude: float = 0.3) -> Path:
-    """A mono WAV of a sine."""
-    at = np.arange(int(seconds * rate)) / rate
-    write_wav(path, (amplitude * 32767 * np.sin(2 * np.pi * hertz * at)).astype(np.int16), rate)
-    return path
-
-
-def write_wav(path: Path, samples: npt.NDArray[np.int16], rate: int) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.tobytes())
-
-
-def dominant_hertz(samples: npt.NDArray[np.int16], rate: int) -> float:
-    """The loudest frequency, 0 for silence."""
-    if len(samples) == 0 or int(np.abs(samples).max()) < 50:
-        return 0.0
-    spectrum = np.abs(np.fft.rfft(samples.astype(np.float64) * np.hanning(len(samples))))
-    return float(np.argmax(spectrum) * rate / len(samples))
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _start(arguments: list[str], directory: Path, log: str, *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    with (directory / log).open("ab") as output:
-        return subprocess.Popen(
-            arguments,
-            cwd=directory,
-            stdin=stdin,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # Popen's thread is the test's main thread, which outlives every peer.
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-        )
-
-
-def _end(process: subprocess.Popen[bytes], sign: signal.Signals = signal.SIGTERM) -> None:
-    for kind in (sign, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, kind)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(3.0)
-            return
-
-
-async def until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
-    """Wait for it, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        await asyncio.sleep(0.02)
-
-
-class _Peer:
-    """A directory and a process; subclasses say how it starts."""
-
-    def __init__(self, name: str) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix=f"handset-{name}-"))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        raise NotImplementedError
-
-    async def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            await asyncio.to_thread(_end, process, sign)
-
-    def log(self) -> str:
-        return "".join(path.read_text(errors="replace")[-4000:] for path in sorted(self.directory.glob("*.log")))
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self._leave()
-            raise
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._leave()
-
-    async def _leave(self) -> None:
-        await self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 _KAMAILIO = """#!KAMAILIO
@@ -221,8 +90,8 @@ request_route {{
 """
 
 
-class Registrar(_Peer):
-    """Kamailio: registrar and proxy with digest authentication (every user's password is `password_of(user)`) and no database."""
+class Registrar(Peer):
+    """Kamailio: registrar and proxy without a database; digest, every user's password is `password_of(user)`."""
 
     def __init__(self) -> None:
         super().__init__("registrar")
@@ -236,9 +105,23 @@ class Registrar(_Peer):
         """Also starts it again after `stop`, on the same port, with all registrations forgotten."""
         config = self.directory / "kamailio.cfg"
         config.write_text(_KAMAILIO.format(port=self.port, modules=_MODULES))
-        arguments = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "32", "-M", "4", "-Y", str(self.directory)]
-        process = self._process = _start(arguments, self.directory, "kamailio.log")
-        await until(lambda: process.poll() is not None or self._answers(), START_SECONDS, "the registrar answers")
+        arguments = [
+            "kamailio",
+            "-f",
+            str(config),
+            "-DD",
+            "-E",
+            "-m",
+            "32",
+            "-M",
+            "4",
+            "-Y",
+            str(self.directory),
+        ]
+        process = self.process = start_process(arguments, self.directory, "kamailio.log")
+        await until(
+            lambda: process.poll() is not None or self._answers(), START_SECONDS, "the registrar answers"
+        )
         assert process.poll() is None, self.log()
 
     def _answers(self) -> bool:
@@ -287,7 +170,7 @@ call_max_calls 4
 """
 
 
-class Phone(_Peer):
+class Phone(Peer):
     """baresip, registered at `registrar` or, without one, reached directly at `uri`.
 
     It speaks a WAV file (mono; played once, then silence) or a tone of `tone` hertz, and writes down what it hears.
@@ -301,7 +184,7 @@ class Phone(_Peer):
         *,
         speaks: Path | None = None,
         tone: int = 440,
-        codecs: str = "pcmu",
+        codecs: str = "PCMU",
         answers: str = "manual",
     ) -> None:
         super().__init__(f"phone-{user}")
@@ -325,17 +208,22 @@ class Phone(_Peer):
 
     async def start(self) -> None:
         self._configure()
-        process = self._process = _start(["baresip", "-f", str(self.directory)], self.directory, "baresip.log", stdin=subprocess.PIPE)
+        process = self.process = start_process(
+            ["baresip", "-f", str(self.directory)], self.directory, "baresip.log", stdin=subprocess.PIPE
+        )
         deadline = time.monotonic() + START_SECONDS
         while self._writer is None:
-            assert process.poll() is None and time.monotonic() < deadline, self.log()
+            assert process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
             with contextlib.suppress(OSError):
                 reader, self._writer = await asyncio.open_connection("127.0.0.1", self._control_port)
                 self._reading = asyncio.create_task(self._read(reader))
             await asyncio.sleep(0.03)
         if self._registrar is not None:
             # The event may have come before the control connection: ask.
-            await until(lambda: "200 OK" in self.log(), START_SECONDS, f"{self.user} registers:\n{self.log()}")
+            await until(
+                lambda: "200 OK" in self.log(), START_SECONDS, f"{self.user} registers:\n{self.log()}"
+            )
 
     def _configure(self) -> None:
         heard = self.directory / "heard"
@@ -345,8 +233,15 @@ class Phone(_Peer):
             with wave.open(str(self._speaks)) as file:
                 source, rate, channels = f"aufile,{self._speaks}", file.getframerate(), file.getnchannels()
         config = _BARESIP.format(
-            sip=self.port, rtp=self._rtp, rtp_last=self._rtp + 18, source=source, rate=rate, channels=channels,
-            play_rate=16000 if self._codecs.startswith("g722") else 8000, directory=self.directory, control=self._control_port,
+            sip=self.port,
+            rtp=self._rtp,
+            rtp_last=self._rtp + 18,
+            source=source,
+            rate=rate,
+            channels=channels,
+            play_rate=16000 if self._codecs.startswith("G722") else 8000,
+            directory=self.directory,
+            control=self._control_port,
         )
         (self.directory / "config").write_text(config)
         account = f"<{self.uri};transport=udp>;audio_codecs={self._codecs};answermode={self._answers};mwi=no"
@@ -368,7 +263,7 @@ class Phone(_Peer):
             with contextlib.suppress(OSError):
                 await self._writer.wait_closed()
             self._writer = None
-        process = self._process
+        process = self.process
         await super().stop(sign)
         if process is not None and process.stdin is not None:
             process.stdin.close()
@@ -407,11 +302,16 @@ class Phone(_Peer):
         await self.command("sndcode", digit)
 
     async def event(self, kind: str, seconds: float = 10.0, *, count: int = 1) -> dict[str, Any]:
-        """The `count`th event of that type since the start, for example CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED."""
+        """The `count`th event of that type since the start: CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED ..."""
+
         def seen() -> list[dict[str, Any]]:
             return [event for event in self.events if event.get("type") == kind]
 
-        await until(lambda: len(seen()) >= count, seconds, f"{kind} at {self.user}; saw {[e.get('type') for e in self.events]}")
+        await until(
+            lambda: len(seen()) >= count,
+            seconds,
+            f"{kind} at {self.user}; saw {[e.get('type') for e in self.events]}",
+        )
         return seen()[count - 1]
 
     def heard(self) -> tuple[npt.NDArray[np.int16], int]:
@@ -437,11 +337,19 @@ class Phone(_Peer):
                     self.events.append(message)
 
 
-class Scenario(_Peer):
-    """sipp with a scenario (XML text) against `target`; `variables` replace [NAME] keywords. Its exit status 0 means all calls went as written."""
+class Scenario(Peer):
+    """sipp with a scenario (XML text) against `target`. Exit status 0 means that all calls went as written."""
 
-    def __init__(self, xml: str, target: str = "", *, user: str = "sipp", files: dict[str, bytes] | None = None, calls: int = 1,
-                 extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        xml: str,
+        target: str,
+        *,
+        user: str = "sipp",
+        files: dict[str, bytes] | None = None,
+        calls: int = 1,
+        extra: tuple[str, ...] = (),
+    ) -> None:
         super().__init__("sipp")
         self.port = free_port()
         self._media = free_range(8)
@@ -455,16 +363,16 @@ class Scenario(_Peer):
 
     async def start(self) -> None:
         arguments = [
-            "sipp", *([self._target] if self._target else []), "-sf", "scenario.xml", "-i", "127.0.0.1", "-p", str(self.port),
-            "-mi", "127.0.0.1", "-min_rtp_port", str(self._media), "-max_rtp_port", str(self._media + 6), "-m", str(self._calls),
-            "-s", self._user, "-au", self._user, "-ap", password_of(self._user), "-nostdin", "-trace_err", "-error_file", "errors.log",
-            "-timeout", "60", "-timeout_error", *self._extra,
-        ]  # fmt: skip
-        self._process = _start(arguments, self.directory, "sipp.log")
+            *("sipp", self._target, "-sf", "scenario.xml", "-m", str(self._calls), "-nostdin"),
+            *("-i", "127.0.0.1", "-p", str(self.port), "-mi", "127.0.0.1", "-mp", str(self._media)),
+            *("-s", self._user, "-au", self._user, "-ap", password_of(self._user)),
+            *("-trace_err", "-error_file", "errors.log", "-timeout", "60", "-timeout_error", *self._extra),
+        ]
+        self.process = start_process(arguments, self.directory, "sipp.log")
 
     async def finished(self, seconds: float = 30.0) -> int:
         """Wait for its end; the exit status."""
-        process = self._process
+        process = self.process
         assert process is not None
         await until(lambda: process.poll() is not None, seconds, "sipp ends")
         return int(process.returncode)
