@@ -155,6 +155,18 @@ def _daemon_verbs(verbs: Any) -> None:
         "handset config | grep sip",
     )
     _with_config(show)
+    _talk_verb(verbs)
+    doctor = _verb(
+        verbs,
+        "doctor",
+        "appliance.doctor:doctor",
+        "check the box and say what to do",
+        "handset doctor --json",
+    )
+    _with_config(doctor, json=True)
+
+
+def _talk_verb(verbs: Any) -> None:
     talk = _verb(
         verbs,
         "talk",
@@ -168,14 +180,6 @@ def _daemon_verbs(verbs: Any) -> None:
     )
     talk.add_argument("--provider", metavar="NAME", help="use this provider only")
     _with_config(talk, json=True)
-    doctor = _verb(
-        verbs,
-        "doctor",
-        "appliance.doctor:doctor",
-        "check the box and say what to do",
-        "handset doctor --json",
-    )
-    _with_config(doctor, json=True)
 
 
 def _audio_verbs(verbs: Any) -> None:

@@ -113,11 +113,7 @@ class Client:
         except* Exception as faults:  # noqa: BLE001 - a fault of ours costs one client, not the server
             leave = Leave(1011, "a fault inside the appliance", flush=False)
             for fault in _leaves(faults):
-                _log.error(
-                    "a client was lost: %s\n%s",
-                    type(fault).__name__,
-                    "".join(traceback.format_tb(fault.__traceback__)),
-                )
+                _log_fault("serving a client", fault)
         return leave
 
     async def part(self, leave: Leave) -> None:
@@ -125,8 +121,8 @@ class Client:
         try:
             async with asyncio.timeout(self._limits.command_within):
                 await self.end_talk("client left")
-        except (TimeoutError, ApplianceError) as error:
-            _log.warning("closing a client's line: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the connection must be closed all the same
+            _log_fault("closing a client's line", error)
         try:
             async with asyncio.timeout(self._limits.close_within if leave.flush else self._limits.linger):
                 while leave.flush and self.outbox.waiting():
@@ -184,13 +180,7 @@ class Client:
                 request.id, protocol.TookTooLong(f"{request.command} took longer than {within:g} s")
             )
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a command unanswered
-            # The error's own text may hold what was said: only its kind and place are logged.
-            _log.error(
-                "%s failed: %s\n%s",
-                request.command,
-                type(error).__name__,
-                "".join(traceback.format_tb(error.__traceback__)),
-            )
+            _log_fault(request.command, error)
             answer = protocol.failure(request.id, ApplianceError("a fault inside the appliance; see its log"))
         finally:
             self._background.discard(request.command)
@@ -247,6 +237,13 @@ class Client:
                 raise Leave(
                     Close.IDLE, f"no answer to a ping for {time.monotonic() - began:.0f} s", flush=False
                 ) from None
+
+
+def _log_fault(doing: str, error: BaseException) -> None:
+    # The error's own text may hold what was said: only its kind and place are logged.
+    _log.error(
+        "%s failed: %s\n%s", doing, type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+    )
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

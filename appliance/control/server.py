@@ -147,17 +147,6 @@ class ControlServer:
         quiet = logging.getLogger("websockets.control")
         # The library logs a traceback for every scanner that hangs up in mid-handshake.
         quiet.setLevel(logging.CRITICAL)
-        bound = self._limits.connections
-
-        class Bounded(ServerConnection):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                channel: socket.socket = transport.get_extra_info("socket")
-                # The kernel would take megabytes for a client that does not read, and hide that it does not.
-                channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-                super().connection_made(transport)
-                if len(self.server.handler_tasks) > bound:
-                    self.transport.abort()
-
         try:
             return await serve(
                 self._serve,
@@ -172,7 +161,7 @@ class ControlServer:
                 close_timeout=self._limits.linger,
                 max_size=MESSAGE_BYTES,
                 logger=quiet,
-                create_connection=Bounded,
+                create_connection=_bounded(self._limits.connections),
                 ssl=tls,
             )
         except OSError as error:
@@ -274,6 +263,21 @@ class ControlServer:
             await asyncio.sleep(_METRICS_EVERY)
             if self.wants(MetricsMeasured.topic):
                 self._bus.publish(MetricsMeasured(counters=self._health.counters()))
+
+
+def _bounded(connections: int) -> type[ServerConnection]:
+    """A connection that is dropped at once when it is one too many."""
+
+    class Bounded(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            channel: socket.socket = transport.get_extra_info("socket")
+            # The kernel would take megabytes for a client that does not read, and hide that it does not.
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            super().connection_made(transport)
+            if len(self.server.handler_tasks) > connections:
+                self.transport.abort()
+
+    return Bounded
 
 
 def check_exposure(settings: Control) -> None:

@@ -450,3 +450,33 @@ async def test_stopping_the_server_closes_its_clients_with_1001(here, client):
     await here.server.stop()
     assert await close_code(client) == 1001
     assert list(here.lines.all) == ["room"]
+
+
+async def test_more_connections_than_bearable_are_dropped_and_places_come_back(tmp_path):
+    async with desk(tmp_path, Limits(connections=4)) as here:
+        silent = [await asyncio.open_connection("127.0.0.1", here.server.port) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.server.port)
+        async with asyncio.timeout(3):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        for _, other in [(reader, writer), *silent]:
+            other.close()
+        await asyncio.sleep(0.1)
+        async with here.dial() as client:
+            assert (await receive(client))["type"] == "hello"
+
+
+async def test_a_fault_in_a_part_is_an_answer_and_costs_nobody_the_connection(here, client, caplog):
+    said = "sword" + "fish"
+
+    async def broken(*_):
+        raise RuntimeError(said)
+
+    here.lines.close_line = broken
+    await ask(client, "session.open")
+    answer = await ask(client, "session.close", "2")
+    assert (answer["type"], answer["code"]) == ("error", "internal")
+    assert (await ask(client, "ping", "3"))["type"] == "result"
+    assert "RuntimeError" in caplog.text
+    assert said not in caplog.text + json.dumps(answer)
