@@ -51,6 +51,7 @@ class PyAudioCard:
         self._enumerated_world: tuple[str, bool] = ("", False)
         self._enumerations = 0
         self._abandoned = 0
+        self._environment: dict[str, str | None] = {}
         self._faults = 0
         self._stopping = False
         self._wake = threading.Event()
@@ -77,7 +78,9 @@ class PyAudioCard:
             # Read by the server's client library whenever a stream opens. Set once here: the C library's
             # environment must not change under running threads.
             if side.wanted != DEFAULT:
-                os.environ[_SERVER_VARIABLE[side.kind]] = side.wanted
+                variable = _SERVER_VARIABLE[side.kind]
+                self._environment[variable] = os.environ.get(variable)
+                os.environ[variable] = side.wanted
         # A stream that still runs while the interpreter ends would crash it.
         atexit.register(self.stop)
         self._watch.start()
@@ -96,6 +99,11 @@ class PyAudioCard:
                 self._abandoned += 1
                 logger.warning("PortAudio hangs in closing a device: its thread is left behind")
         self._watch.stop()
+        while self._environment:
+            variable, before = self._environment.popitem()
+            os.environ.pop(variable, None)
+            if before is not None:
+                os.environ[variable] = before
 
     @property
     def output_delay_ms(self) -> float:

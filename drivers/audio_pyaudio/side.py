@@ -62,7 +62,7 @@ class Side:
         self._stream: Stream | None = None
         self._opened = 0.0
         self._asked = 0.0
-        self._seen = 0.0
+        self._still = 0.0
         self._seen_blocks = -1
         self._server_stream: int | None = None
         self._server_device: int | None = None
@@ -81,7 +81,7 @@ class Side:
         before = set(watch.streams(self.kind)) if target.endpoints is not None else set()
         self._stream, self.tap = opener(), tap
         self._opened = self._asked = time.monotonic()
-        self._seen_blocks = -1
+        self._seen_blocks, self._still = -1, 0.0
         self.verified = target.direct or target.endpoints is not None
         self._stream.start_stream()
         doubts = self._doubts
@@ -134,14 +134,15 @@ class Side:
         return self._stalled(self.tap)
 
     def _stalled(self, tap: Tap) -> str:
-        """Two looks without a block between them: one late look alone proves only that this machine is busy."""
+        """Looks that saw nothing new, some time apart: a single one after a pause proves only that all of us paused."""
         now = time.monotonic()
         if tap.blocks == 0:
             return "no audio came" if now - self._opened > FIRST_BLOCK_SECONDS else ""
         if tap.blocks != self._seen_blocks:
-            self._seen_blocks, self._seen = tap.blocks, now
+            self._seen_blocks, self._still = tap.blocks, 0.0
             return ""
-        stuck = now - self._seen > LOOKS_APART_SECONDS and now - tap.last > STALL_PERIODS * self._period
+        self._still = self._still or now
+        stuck = now - self._still > LOOKS_APART_SECONDS and now - tap.last > STALL_PERIODS * self._period
         return "no more audio comes" if stuck else ""
 
     def _settle(
