@@ -54,7 +54,7 @@ class Remote:
             raise NotRunning(
                 f"{address} is not the control API: HTTP {status}", hint="check --address"
             ) from error
-        except (OSError, TimeoutError, InvalidHandshake) as error:
+        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             raise NotRunning(f"nobody answers at {address}") from error
         self.hello = self._receive(time.monotonic() + _OPEN_WITHIN)
 
