@@ -58,16 +58,20 @@ class ToolRunner:
     def counters(self) -> Mapping[str, int]:
         return dict(self._counters)
 
-    def start(self, call: ToolCall, deliver: Deliver) -> bool:
-        """Run `call` beside whatever runs already; return False for an id that was seen before."""
+    def start(self, call: ToolCall, deliver: Deliver, *, refusal: str = "") -> bool:
+        """Run `call` beside whatever runs already; return False for an id that was seen before.
+
+        With a `refusal`, a sentence for the model, the tool is not run: that is the result.
+        """
         if call.call_id in self._seen:
             self._counters["tool_repeats"] += 1
             return False
         self._seen.append(call.call_id)
         self._counters["tool_calls"] += 1
         loop = asyncio.get_running_loop()
-        crowded = len(self._running) >= RUNNING_BOUND
-        task = loop.create_task(self._perform(call, crowded), name=f"tool {call.tool}")
+        if not refusal and len(self._running) >= RUNNING_BOUND:
+            refusal = "Too many tools are running at once."
+        task = loop.create_task(self._perform(call, refusal), name=f"tool {call.tool}")
         deadline = loop.call_later(self._seconds, self._expire, call.call_id)
         self._running[call.call_id] = _Run(call, deliver, loop.time(), task, deadline)
         self._tasks.add(task)
@@ -90,7 +94,7 @@ class ToolRunner:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=1.0)
 
-    async def _perform(self, call: ToolCall, crowded: bool) -> Mapping[str, Any]:
+    async def _perform(self, call: ToolCall, refusal: str) -> Mapping[str, Any]:
         try:
             arguments = arguments_of(call)
         except RequestInvalid:
@@ -100,8 +104,8 @@ class ToolRunner:
         tool = self.agent.functions.get(call.tool)
         if tool is None:
             raise UnknownName(f"There is no tool {call.tool}.")
-        if crowded:
-            raise NotPossible("Too many tools are running at once.")
+        if refusal:
+            raise NotPossible(refusal)
         return await tool.run(call.tool, arguments, self._context)
 
     def _expire(self, call_id: str) -> None:

@@ -1,0 +1,179 @@
+"""A place where a person talks: the room, a phone call, a client. It has ears and a mouth, and at times a session."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from appliance.audio.capture import Captured, CapturePath, CaptureWorker
+from appliance.audio.level import SILENCE_DBFS
+from appliance.audio.playout import Playout
+from appliance.audio.ring import Ring
+from appliance.audio.vad import Edge
+from appliance.errors import ApplianceError
+from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, Warned
+from appliance.frames import FRAME_MS
+from appliance.interfaces import LineKind
+from appliance.session.session import Session
+
+MARKS_SECONDS: Final = 0.01
+ECHO_TAIL_SECONDS: Final = 0.2
+REMEMBERED_MS: Final = 1_500.0
+"""Sound that a line without a session keeps, to have the pre-roll of the speech that opens one."""
+
+
+class Line:
+    """All methods belong to the loop's thread; `capture.feed` and `playout.pull` to the driver's.
+
+    `half` duplex: the microphone is not listened to while the playout is active, and 200 ms after.
+    """
+
+    def __init__(
+        self,
+        line_id: str,
+        kind: LineKind,
+        path: CapturePath,
+        playout: Playout,
+        bus: EventBus,
+        open_session: Callable[["Line"], Session],
+        *,
+        reference: Ring | None = None,
+        half_duplex: bool = False,
+        by_voice: bool = True,
+    ) -> None:
+        self.id = line_id
+        self.kind = kind
+        self.playout = playout
+        self.capture = CaptureWorker(line_id, path, self.hear, reference=reference)
+        self.session: Session | None = None
+        self.duplex = "half" if half_duplex else "full"
+        self.by_voice = by_voice
+        """Speech opens a turn; otherwise the push-to-talk key alone does."""
+        self.device: Mapping[str, Any] = {}
+        """What the driver says of its devices, as `status` shows it."""
+        self._bus = bus
+        self._open_session = open_session
+        self._loop = asyncio.get_running_loop()
+        self._remembered: deque[Captured] = deque(maxlen=round(REMEMBERED_MS / FRAME_MS))
+        self._deaf_until = 0.0
+        self._level_dbfs = SILENCE_DBFS
+        self._watch: asyncio.TimerHandle | None = None
+        self._unheard = 0
+
+    @property
+    def muted(self) -> bool:
+        return self.capture.muted
+
+    @property
+    def volume(self) -> int:
+        return self.playout.volume
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self.capture.start(self._loop)
+
+    def hear(self, captured: Captured) -> None:
+        """The next 20 ms, from the capture worker."""
+        self._level_dbfs = captured.level_dbfs
+        session = self.session
+        if self._half_deaf():
+            self._remembered.clear()
+            if session is not None:
+                session.miss(captured)
+        elif session is not None:
+            session.hear(captured)
+        elif self.kind is LineKind.ROOM:
+            self._wait_for_speech(captured)
+
+    def set_muted(self, on: bool) -> None:
+        """While muted, no sample of the microphone leaves the driver."""
+        if on == self.capture.muted:
+            return
+        self.capture.muted = on
+        self._remembered.clear()
+        if on and self.session is not None:
+            self.session.deafen()
+        self._bus.publish(MuteChanged(line=self.id, on=on))
+
+    def set_volume(self, level: int) -> int:
+        """0-100; return what is in force."""
+        level = min(100, max(0, level))
+        if level != self.playout.volume:
+            self.playout.volume = level
+            self._bus.publish(VolumeChanged(line=self.id, level=level))
+        return level
+
+    def press(self) -> None:
+        """Push-to-talk: opens a session where there is none. Raise LineBusy when none can be had."""
+        session = self.session or self._open_session(self)
+        session.press()
+        # Whoever presses means it: the echo of what was cut off is worth less than the first word.
+        self._deaf_until = 0.0
+
+    def release(self) -> None:
+        if self.session is not None:
+            self.session.release()
+
+    def watch_playout(self) -> None:
+        """Hand the playout's marks to the session until nothing plays any more."""
+        if self._watch is None:
+            self._watch = self._loop.call_later(MARKS_SECONDS, self._hand_over_marks)
+
+    def level(self) -> AudioLevel:
+        return AudioLevel(
+            line=self.id, input_dbfs=self._level_dbfs, output_dbfs=round(self.playout.level_dbfs(), 1)
+        )
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind.value,
+            "muted": self.muted,
+            "volume": self.volume,
+            "duplex": self.duplex,
+            "session": self.session.id if self.session is not None else None,
+            "device": dict(self.device),
+        }
+
+    def counters(self) -> Mapping[str, int]:
+        return {**self.capture.counters(), **self.playout.counters(), "sessions_refused": self._unheard}
+
+    async def close(self) -> None:
+        """Stop listening and playing; at most 2 s. The session is closed by then."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        self.playout.flush()
+        await asyncio.to_thread(self.capture.stop)
+
+    def _half_deaf(self) -> bool:
+        if self.duplex == "full":
+            return False
+        now = self._loop.time()
+        if self.playout.active():
+            self._deaf_until = now + ECHO_TAIL_SECONDS
+        return now < self._deaf_until
+
+    def _wait_for_speech(self, captured: Captured) -> None:
+        self._remembered.append(captured)
+        if not self.by_voice or captured.edge is not Edge.STARTED:
+            return
+        try:
+            session = self._open_session(self)
+        except ApplianceError as fault:
+            self._unheard += 1
+            self._bus.publish(Warned(line=self.id, code=fault.code, message=fault.message, hint=fault.hint))
+            return
+        for remembered in self._remembered:
+            session.hear(remembered)
+        self._remembered.clear()
+
+    def _hand_over_marks(self) -> None:
+        active = self.playout.active()
+        for mark in self.playout.take_marks():
+            if self.session is not None:
+                self.session.played(mark)
+        if active or self.playout.active():
+            self._watch = self._loop.call_later(MARKS_SECONDS, self._hand_over_marks)
+        else:
+            self._watch = None

@@ -1,0 +1,78 @@
+"""From the detector's frames to the turn's events: onset, confirmed, dismissed, stopped. Pure.
+
+The detector says "speech" until its hangover is over, 600 ms after a cough. A candidate that has fallen silent is let
+go sooner, so that a paused answer goes on; should the voice rise again within the hangover, that is a new onset.
+"""
+
+import math
+from typing import Final
+
+from appliance.audio.capture import Captured
+from appliance.audio.vad import Edge
+from appliance.session.turn import SpeechConfirmed, SpeechDismissed, SpeechStarted, SpeechStopped, TurnEvent
+
+LEAST_TURN_MS: Final = 100.0
+LULL_MS: Final = 200.0
+
+
+class OnsetWatch:
+    """`confirm_ms` of voice makes a candidate a barge-in; less than LEAST_TURN_MS of voice makes no turn."""
+
+    def __init__(self, start_ms: float, confirm_ms: float) -> None:
+        self.running = False
+        """Speech has started, and neither stopped nor been dismissed."""
+        self._start_ms = start_ms
+        self._confirm_ms = confirm_ms
+        self._base_ms = 0.0
+        self._voiced_ms = 0.0
+        self._still_ms = 0.0
+
+    def hear(self, captured: Captured, *, doubtful: bool) -> TurnEvent | None:
+        """What the frame means; `doubtful`: the speech that runs is a candidate, to be confirmed or dismissed."""
+        if not captured.speech:
+            event = self._end(doubtful)
+            self._base_ms = self._voiced_ms = 0.0
+            return event
+        self._follow(captured)
+        run_ms = captured.voiced_ms - self._base_ms
+        if not self.running:
+            if captured.edge is not Edge.STARTED and run_ms < self._start_ms:
+                return None
+            self.running = True
+            return SpeechStarted()
+        if doubtful and run_ms >= self._confirm_ms:
+            return SpeechConfirmed()
+        if doubtful and self._still_ms >= LULL_MS:
+            return self.cut(doubtful=True)
+        return None
+
+    def cut(self, *, doubtful: bool) -> TurnEvent | None:
+        """Nothing is heard from here on, for whatever reason: end the run that is under way."""
+        event = self._end(doubtful)
+        self._base_ms = self._voiced_ms
+        return event
+
+    def skip(self, voiced_ms: float) -> None:
+        """A frame that does not count: voice up to here makes no onset."""
+        self._base_ms = self._voiced_ms = voiced_ms
+
+    def ignore(self) -> None:
+        """Start no run before the detector has fallen silent."""
+        self.running = False
+        self._base_ms = math.inf
+
+    def _follow(self, captured: Captured) -> None:
+        if captured.edge is Edge.STARTED:
+            self._base_ms = self._voiced_ms = 0.0
+        if captured.voiced_ms > self._voiced_ms:
+            self._still_ms = 0.0
+        else:
+            self._still_ms += captured.frame.duration_ms
+        self._voiced_ms = captured.voiced_ms
+
+    def _end(self, doubtful: bool) -> TurnEvent | None:
+        if not self.running:
+            return None
+        self.running = False
+        too_short = self._voiced_ms - self._base_ms < LEAST_TURN_MS
+        return SpeechDismissed() if doubtful or too_short else SpeechStopped()

@@ -1,0 +1,308 @@
+"""One conversation on one line: its states, its connection, and the commands that others may give it."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from appliance.agents.agent import Agent
+from appliance.audio.capture import Captured
+from appliance.audio.playout import Mark
+from appliance.errors import ApplianceError, CredentialsRejected, NotPossible
+from appliance.events import Failed, Notified, ProviderChanged, SessionStateChanged
+from appliance.interfaces import HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
+from appliance.session.dialogue import Dialogue
+from appliance.session.ladder import Ladder, backoff
+from appliance.session.link import Link
+from appliance.session.machine import (
+    Ended,
+    LinkFell,
+    LinkRose,
+    SessionEvent,
+    SessionMachine,
+    SessionState,
+    Started,
+)
+from appliance.session.patience import Patience, Sight, Verdict
+from appliance.session.phrases import Phrase
+from appliance.session.place import SessionLine, Surroundings
+from appliance.session.turn import Phase, TurnState
+
+CHECK_SECONDS: Final = 0.1
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """All methods belong to the loop's thread. `on_closed(session, reason)` is called once, when all is released."""
+
+    def __init__(
+        self,
+        line: SessionLine,
+        agent: Agent,
+        around: Surroundings,
+        context_for: Callable[["Session"], ToolContext],
+        on_closed: Callable[["Session", str], None],
+        *,
+        user: str = "",
+    ) -> None:
+        self.id = f"s-{secrets.token_hex(4)}"
+        self.agent = agent.name
+        self.user = user
+        self.provider = ""
+        self.started_at = time.time()
+        self._line = line
+        self._agent = agent
+        self._around = around
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._machine = SessionMachine()
+        fallback_after = around.conversation.fallback_after
+        self.link = Link(
+            around.providers,
+            self,
+            Ladder(len(around.providers), fallback_after, lambda: backoff(around.chance)),
+        )
+        self._patience = Patience(around.conversation.idle_timeout, self._loop.time())
+        self._dialogue = Dialogue(self.id, line, agent, around, context_for(self), self)
+        self._faults: dict[str, str] = {}
+        self._check: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    # --- for everybody ---
+
+    @property
+    def line(self) -> SessionLine:
+        return self._line
+
+    @property
+    def line_kind(self) -> LineKind:
+        return self._line.kind
+
+    @property
+    def state(self) -> SessionState:
+        return self._machine.state
+
+    @property
+    def turn(self) -> int:
+        return self._dialogue.floor.turn
+
+    @property
+    def turn_state(self) -> TurnState:
+        return self._dialogue.floor.phase.state
+
+    @property
+    def phase(self) -> Phase:
+        """The turn table's own, finer than `turn_state`."""
+        return self._dialogue.floor.phase
+
+    @property
+    def history(self) -> tuple[HistoryItem, ...]:
+        """What was said and answered: for the assistant, what was heard."""
+        return self._dialogue.strands.record.history()
+
+    def start(self, *, greeting: bool = True) -> None:
+        """Dial the provider, and greet."""
+        self._around.journal.begin_session(self.id, self._line.id, self.agent, self.started_at, self.user)
+        self._move(Started())
+        self.link.start().add_done_callback(self._link_ended)
+        self._check = self._loop.call_later(CHECK_SECONDS, self._look)
+        if greeting and self._agent.greeting and self._around.voice is not None:
+            self.say(self._agent.greeting)
+
+    def hear(self, captured: Captured) -> None:
+        """20 ms of the person's side."""
+        if self.open:
+            self._dialogue.hearing.hear(captured)
+
+    def deafen(self) -> None:
+        """The person's side is cut off for a while (mute): what they have begun to say ends here."""
+        if self.open:
+            self._dialogue.hearing.deafen()
+
+    def miss(self, captured: Captured) -> None:
+        """20 ms that the person's side may not be listened to: half duplex."""
+        if self.open:
+            self._dialogue.hearing.miss(captured)
+
+    def press(self) -> None:
+        """Push-to-talk: an unconditional barge-in; the turn lasts until `release`."""
+        if self.open:
+            self._dialogue.hearing.press()
+
+    def release(self) -> None:
+        if self.open:
+            self._dialogue.hearing.release()
+
+    def send_text(self, text: str) -> int:
+        """The person types; return the turn. It interrupts what is being said, and waits while the floor is taken."""
+        return self._dialogue.send_text(text)
+
+    def say(self, text: str, *, interruptible: bool = True, priority: str = "normal") -> str:
+        """Say `text` word for word, in the device's voice, after what is being said; "high" before all that waits.
+
+        Return the utterance's id.
+        """
+        return self._dialogue.announce(text, interruptible=interruptible, urgent=priority == "high")
+
+    def notify(self, text: str, *, label: str = "", urgent: bool = False) -> None:
+        """Tell `text` when the floor is free: nobody talks, and nobody waits for an answer."""
+        self._dialogue.announce(text, urgent=urgent, patient=True)
+        self._dialogue.publish(Notified(session=self.id, line=self._line.id, text=text, label=label))
+
+    def interrupt(self, reason: str) -> None:
+        """Be silent: nothing more of what is being said or thought about is heard."""
+        if self.open:
+            self._dialogue.interrupt(reason)
+
+    def when_quiet(self, action: Callable[[], None]) -> None:
+        """Call `action` once what is being said has been heard and no answer is owed; after 15 s in any case."""
+        if not self.open:
+            raise NotPossible(f"session {self.id} is closed")
+        self._dialogue.when_quiet(action)
+
+    async def close(self, reason: str) -> None:
+        """End it, within 2 s. Idempotent."""
+        self.end(reason)
+        if self._closing is not None and self._closing is not asyncio.current_task():
+            await asyncio.shield(self._closing)
+
+    def end(self, reason: str) -> None:
+        """Begin to close; who must wait for it calls `close`. Idempotent."""
+        if self.open:
+            self._closing = self._loop.create_task(self._shut(reason), name=f"close {self.id}")
+            self._move(Ended(), reason)
+
+    def counters(self) -> Mapping[str, int]:
+        return {**self._dialogue.counters(), **self.link.counters()}
+
+    def played(self, mark: Mark) -> None:
+        """For the line: its playout began or ended something."""
+        if self.open:
+            self._dialogue.played(mark)
+
+    # --- for its dialogue ---
+
+    @property
+    def open(self) -> bool:
+        return self._closing is None
+
+    def stir(self) -> None:
+        self._patience.stir(self._loop.time())
+
+    # --- for its link ---
+
+    def setup(self) -> Setup:
+        return Setup(
+            session=self.id,
+            instructions=self._agent.instructions,
+            language=self._agent.language,
+            voice=self._agent.voice,
+            tools=self._agent.declarations,
+            history=self._dialogue.history(),
+        )
+
+    def link_rose(self) -> None:
+        before, self.provider = self.provider, self.link.provider.name
+        self._faults.pop(self.provider, None)
+        self._move(LinkRose())
+        self._tell_provider(self.provider, "up")
+        self._dialogue.restore()
+        self.stir()
+        if before and before != self.provider:
+            self._dialogue.appliance_says(Phrase.STEPPED_DOWN)
+
+    def link_fell(self, reason: str) -> None:
+        if self.open:
+            self._move(LinkFell(), reason)
+            self._tell_provider(self.provider, "down", reason)
+            self._dialogue.lost()
+
+    def dial_failed(self, provider: str, fault: ApplianceError) -> None:
+        if not self.open or self._faults.get(provider) == fault.code:
+            return
+        self._faults[provider] = fault.code
+        self._tell_provider(provider, "down", fault.message)
+        if isinstance(fault, CredentialsRejected):
+            self._fail(fault.code, fault.message, fault.hint)
+
+    def take(self, event: ProviderEvent) -> None:
+        if self.open:
+            self.stir()
+            self._dialogue.take(event)
+
+    async def room(self) -> None:
+        await self._dialogue.room()
+
+    # --- inside ---
+
+    def _move(self, event: SessionEvent, reason: str = "") -> None:
+        before = self._machine.state
+        after = self._machine.handle(event)
+        self._dialogue.publish(
+            SessionStateChanged(
+                session=self.id,
+                line=self._line.id,
+                from_=before.value,
+                to=after.value,
+                reason=reason,
+                provider=self.provider or None,
+            )
+        )
+
+    def _tell_provider(self, provider: str, state: str, reason: str = "") -> None:
+        self._dialogue.publish(
+            ProviderChanged(
+                session=self.id, line=self._line.id, provider=provider, state=state, reason=reason
+            )
+        )
+
+    def _fail(self, code: str, message: str, hint: str = "") -> None:
+        self._dialogue.publish(
+            Failed(session=self.id, line=self._line.id, code=code, message=message, hint=hint)
+        )
+
+    def _look(self) -> None:
+        if not self.open:
+            return
+        self._check = self._loop.call_later(CHECK_SECONDS, self._look)
+        self._dialogue.hearing.check()
+        match self._patience.look(self._sight(), self._loop.time()):
+            case Verdict.NO_ANSWER:
+                self._dialogue.abandon_answer(Phrase.NO_ANSWER)
+            case Verdict.STALLED:
+                self._dialogue.interrupt("nothing takes the sound")
+            case Verdict.IDLE:
+                self.end("idle_timeout")
+            case None:
+                return
+
+    def _sight(self) -> Sight:
+        playout, strands = self._line.playout, self._dialogue.strands
+        moving = strands.downlink.sounding is not None and playout.queued_ms() > 0 and not playout.paused()
+        waiting = strands.answers.owed is not None and not strands.answers.tools_running
+        return Sight(
+            answer_owed=waiting and self.turn_state in (TurnState.THINKING, TurnState.SPEAKING),
+            link_up=self.link.up,
+            idle=self.turn_state is TurnState.IDLE and not self._dialogue.runner.running,
+            heard_ms=strands.downlink.heard_ms() if moving else None,
+        )
+
+    def _link_ended(self, task: asyncio.Task[None]) -> None:
+        """The link ends by itself only through a bug; a session without one would be deaf for ever."""
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            logger.error("session %s: its link broke", self.id, exc_info=fault)
+            self._fail("internal", f"the session broke: {type(fault).__name__}")
+            self.end("internal")
+
+    async def _shut(self, reason: str) -> None:
+        if self._check is not None:
+            self._check.cancel()
+        try:
+            async with asyncio.timeout(2.0):
+                await asyncio.gather(self._dialogue.close(), self.link.close())
+        except TimeoutError:
+            logger.warning("session %s did not close in time", self.id)
+        self._around.journal.end_session(self.id, reason, time.time())
+        self._on_closed(self, reason)
