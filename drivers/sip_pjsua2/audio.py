@@ -2,7 +2,7 @@
 """Where the audio of each call goes: the SIP client thread's side of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.frames import BYTES_PER_SAMPLE, FRAME_MS
@@ -15,13 +15,14 @@ AHEAD: Final = 2
 
 @dataclass(slots=True)
 class Route:
-    """One call's two functions. `sent` and `taken` count frames of the present stream."""
+    """One call's two functions. `sent` and `taken` count frames of `stream`."""
 
     capture: CaptureSink
     playout: PlayoutSource
+    stream: int = 0
     sent: int = 0
     taken: int = 0
-    seq: int = field(default=0)
+    seq: int = 0
 
 
 class Routes:
@@ -61,7 +62,7 @@ class Routes:
             "audio_faults": self._faults,
         }
 
-    def carry(self, message: Audio, send: Callable[[int, int, bytes], bool]) -> None:
+    def carry(self, message: Audio, send: Callable[[int, int, int, bytes], bool]) -> None:
         """Hand one received frame to the capture sink, and send what the far end needs next."""
         route = self._routes.get(message.call)
         if route is None:
@@ -73,20 +74,17 @@ class Routes:
         except Exception:  # noqa: BLE001  # a sink's fault must not stop the other calls' audio
             self._faults += 1
         while route.sent - route.taken < AHEAD:
-            if not send(message.call, route.sent + 1, self._pull(route)):
+            if not send(message.call, route.stream, route.sent + 1, self._pull(route)):
                 self._dropped += 1
                 return
             route.sent += 1
 
     def _follow(self, route: Route, message: Audio) -> None:
-        gap = sequence_gap(message.seq, route.seq)
-        if gap <= 0 or route.seq == 0:
-            route.sent = 0  # a new stream: after hold, or in another leg
-        elif gap > 1:
-            self._lost += gap - 1
+        if message.stream != route.stream:
+            route.stream, route.sent = message.stream, message.taken
+        else:
+            self._lost += max(0, sequence_gap(message.seq, route.seq) - 1)
         route.seq, route.taken = message.seq, message.taken
-        # Frames of the stream before may still have been under way when the new one began.
-        route.sent = max(route.sent, route.taken)
 
     def _pull(self, route: Route) -> bytes:
         try:

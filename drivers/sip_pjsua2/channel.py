@@ -54,9 +54,9 @@ class Channel:
         while self._waiting and self._send(self._waiting[0]):
             self._waiting.popleft()
 
-    def send_audio(self, call: int, seq: int, pcm: bytes, taken: int) -> None:
+    def send_audio(self, call: int, stream: int, seq: int, pcm: bytes, taken: int) -> None:
         """Media thread: send at once or never."""
-        if not self._send(wire.encode_audio(call, seq, time.monotonic_ns(), pcm, taken)):
+        if not self._send(wire.encode_audio(call, stream, seq, time.monotonic_ns(), pcm, taken)):
             self.audio_dropped += 1
 
     def _send(self, packet: bytes) -> bool:

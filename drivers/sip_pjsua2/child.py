@@ -126,10 +126,8 @@ class SipProcess:
         """Socket thread."""
         endpoint = self._endpoint
         port = endpoint.pool.find(message.call) if endpoint else None
-        if port is None:
+        if port is None or not port.push(message.stream, message.pcm):
             self._audio_lost += 1
-        else:
-            port.push(message.pcm)
 
 
 def _resident_kb() -> int:

@@ -7,6 +7,7 @@ whichever way it is done. A port that was in use rests before it is used again, 
 
 import contextlib
 import ctypes
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,8 @@ SILENCE: Final = bytes(FRAME_BYTES)
 MAX_QUEUED: Final = 6
 REST: Final = 0.2
 
-SendAudio = Callable[[int, int, bytes, int], None]
+SendAudio = Callable[[int, int, int, bytes, int], None]
+_streams = itertools.count(1)
 
 
 def _read_copy(frame: Any) -> bytes:
@@ -59,6 +61,7 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
         self._taken = 0
         self._skipped = 0
         self._fed = False
+        self._stream = 0
         self.call = 0
         self.overruns = 0
         self.underruns = 0
@@ -73,6 +76,7 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
         self._out.clear()
         self._seq = self._taken = self._skipped = 0
         self._fed = False
+        self._stream = next(_streams)
         self.call = call
 
     def close(self) -> None:
@@ -82,8 +86,10 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
     def reset_counters(self) -> None:
         self.overruns = self.underruns = 0
 
-    def push(self, pcm: bytes) -> None:
-        """Socket thread: queue 20 ms for the far end; the oldest goes when the queue is full."""
+    def push(self, stream: int, pcm: bytes) -> bool:
+        """Socket thread: queue 20 ms for the far end; the oldest goes when full. False: it comes too late."""
+        if stream != self._stream:
+            return False
         if len(self._out) >= MAX_QUEUED:
             self.overruns += 1
             self._skipped += 1
@@ -91,6 +97,7 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
                 self._out.popleft()
         self._out.append(pcm)
         self._fed = True
+        return True
 
     def onFrameRequested(self, frame: Any) -> None:
         try:
@@ -115,7 +122,7 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
                 if len(pcm) != FRAME_BYTES:
                     pcm = pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
                 self._seq += 1
-                self._send(call, self._seq, pcm, self._taken + self._skipped)
+                self._send(call, self._stream, self._seq, pcm, self._taken + self._skipped)
         except Exception:  # noqa: BLE001
             self.faults += 1
 

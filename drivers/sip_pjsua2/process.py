@@ -80,9 +80,9 @@ class ChildProcess:
                 self._waiting.popleft()
         return True
 
-    def send_audio(self, call: int, seq: int, pcm: bytes) -> bool:
+    def send_audio(self, call: int, stream: int, seq: int, pcm: bytes) -> bool:
         """Send now, or drop: False."""
-        return self._send(wire.encode_audio(call, seq, time.monotonic_ns(), pcm))
+        return self._send(wire.encode_audio(call, stream, seq, time.monotonic_ns(), pcm))
 
     def _send(self, packet: bytes) -> bool:
         try:

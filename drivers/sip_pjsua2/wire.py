@@ -6,8 +6,9 @@ Every packet starts with its own length and kind; a packet that does not match t
 
     length u32 | kind u8 | body          big endian; `length` counts kind and body
     CONTROL   body = a JSON object with a string "type"
-    AUDIO     body = call u32 | seq u32 | monotonic ns u64 | taken u32 | PCM s16le mono
+    AUDIO     body = call u32 | stream u32 | seq u32 | monotonic ns u64 | taken u32 | PCM s16le mono
 
+`stream` changes whenever the call's audio starts anew (after hold, in another leg); frames of an older one are dropped.
 `taken` (child to parent) is how many of the parent's frames of this stream went into RTP; it is 0 the other way.
 """
 
@@ -23,7 +24,7 @@ MAX_PCM: Final = 48_000 // 50 * 2
 MAX_PACKET: Final = MAX_CONTROL + 5
 
 _HEAD: Final = struct.Struct("!IB")
-_AUDIO: Final = struct.Struct("!IIQI")
+_AUDIO: Final = struct.Struct("!IIIQI")
 _SEQUENCE: Final = 0xFFFF_FFFF
 
 
@@ -52,6 +53,7 @@ class Audio:
     """At most 20 ms of a call; `at` is the monotonic nanosecond at which the sender had it, `seq` wraps at 2**32."""
 
     call: int
+    stream: int
     seq: int
     at: int
     pcm: bytes
@@ -71,12 +73,12 @@ def encode_control(body: Mapping[str, Any]) -> bytes:
     return _HEAD.pack(1 + len(text), Kind.CONTROL) + text
 
 
-def encode_audio(call: int, seq: int, at: int, pcm: bytes, taken: int = 0) -> bytes:
+def encode_audio(call: int, stream: int, seq: int, at: int, pcm: bytes, taken: int = 0) -> bytes:
     """Raise Malformed when a field is out of range."""
     if not pcm or len(pcm) > MAX_PCM or len(pcm) % 2:
         raise Malformed(f"{len(pcm)} bytes of PCM")
     try:
-        body = _AUDIO.pack(call, seq & _SEQUENCE, at, taken & _SEQUENCE)
+        body = _AUDIO.pack(call, stream, seq & _SEQUENCE, at, taken & _SEQUENCE)
     except struct.error as error:
         raise Malformed(str(error)) from error
     return b"".join((_HEAD.pack(1 + len(body) + len(pcm), Kind.AUDIO), body, pcm))
@@ -101,8 +103,8 @@ def _decode_audio(packet: bytes) -> Audio:
     size = len(packet) - start
     if size <= 0 or size > MAX_PCM or size % 2:
         raise Malformed(f"{size} bytes of PCM")
-    call, seq, at, taken = _AUDIO.unpack_from(packet, _HEAD.size)
-    return Audio(call, seq, at, packet[start:], taken)
+    call, stream, seq, at, taken = _AUDIO.unpack_from(packet, _HEAD.size)
+    return Audio(call, stream, seq, at, packet[start:], taken)
 
 
 def _decode_control(packet: bytes) -> Control:
