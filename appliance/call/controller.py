@@ -61,7 +61,7 @@ class Calls:
         self._on_connected = on_connected
         self._on_ended = on_ended
         self._on_record = on_record
-        self._contacts = {name.casefold(): target for name, target in (contacts or {}).items()}
+        self.set_contacts(contacts or {})
         self._calls: dict[str, Call] = {}
         self._server = Server((settings.server, *settings.outbound_proxy) if settings.server else ())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +73,9 @@ class Calls:
             "server": settings.server,
         }
         self.address = ""
+        self.fault = "the SIP process is starting"
+        self.on_condition: Callable[[str], None] = lambda _: None
+        """Told, after each change, why calls cannot be taken or made; empty when they can."""
 
     async def start(self) -> None:
         """Start the telephone; it reports from now on. Raise DriverMissing where its library is not installed."""
@@ -90,6 +93,10 @@ class Calls:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def set_contacts(self, contacts: Mapping[str, str]) -> None:
+        """Names that `dial` and `transfer` take for numbers, whatever their case."""
+        self._contacts = {name.casefold(): target for name, target in contacts.items()}
 
     def handle(self, event: TelephoneEvent) -> None:
         """Take one report of the telephone."""
@@ -115,9 +122,18 @@ class Calls:
             case RegistrationReport():
                 self._register(event)
             case TelephoneReady(address=address):
-                self.address = address
+                self.address, self.fault = address, ""
+                logger.info("the telephone listens at %s", address)
             case TelephoneLost():
                 self._lose(event)
+        self.on_condition(self.condition())
+
+    def condition(self) -> str:
+        """Why calls cannot be taken or made now; empty when they can."""
+        if self.fault or not self._settings.server or self.registration["state"] == "registered":
+            return self.fault
+        code, reason = self.registration["code"], self.registration["reason"]
+        return f"not registered: {self.registration['state']} {code or ''} {reason}".strip()
 
     def dial(self, to: str, *, agent: str = "") -> str:
         """Call a contact, extension, number or SIP URI; return the call's id."""
@@ -333,6 +349,7 @@ class Calls:
 
     def _lose(self, event: TelephoneLost) -> None:
         logger.error("the SIP process was lost (%s) with %d calls", event.reason, len(self._calls))
+        self.fault = event.reason
         self._counters["lost"] += len(self._calls)
         for call in list(self._calls.values()):
             self._end(call, 0, "lost")

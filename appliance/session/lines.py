@@ -79,7 +79,7 @@ class Lines:
         line_id = line_id or self._name(kind)
         if line_id in self._lines:
             raise LineBusy(f"there is a line {line_id} already")
-        playout = Playout(playout_rate)
+        playout = Playout(playout_rate, clock=asyncio.get_running_loop().time)
         canceller = self._canceller() if kind is LineKind.ROOM else None
         if canceller is not None:
             playout.reference = Ring(playout_rate * BYTES_PER_SAMPLE)
@@ -166,6 +166,10 @@ class Lines:
             self._level_timer.cancel()
             self._level_timer = None
         await asyncio.gather(*(self.close_line(line_id, reason) for line_id in tuple(self._lines)))
+
+    def set_agents(self, agents: Mapping[str, Agent]) -> None:
+        """For sessions that begin from now on."""
+        self._agents = agents
 
     # --- for the control API ---
 

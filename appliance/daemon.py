@@ -1,0 +1,353 @@
+"""The daemon: builds every part, wires them, runs until told to end. The only place that knows them all."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Coroutine, Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+from appliance import log, plugins
+from appliance.agents.agent import agents_from
+from appliance.audio.vad import load_confirm, load_detector
+from appliance.call.controller import Calls
+from appliance.config.check import read, report
+from appliance.config.load import Loaded
+from appliance.config.schema import Configuration
+from appliance.config.secrets import reveal
+from appliance.control.auth import Tokens
+from appliance.control.ports import Actions
+from appliance.control.server import ControlServer
+from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing
+from appliance.events import EventBus, Warned
+from appliance.health import Health, Notifier
+from appliance.interfaces import LineKind, Provider, SoundCard, Telephone, Tool
+from appliance.phone import Phones
+from appliance.room import Room
+from appliance.session.line import Line
+from appliance.session.lines import Ears, Lines
+from appliance.session.place import Surroundings
+from appliance.session.session import Session
+from appliance.session.turn import TurnState
+from appliance.store.store import Store
+
+STOP_SECONDS: Final = 4.5
+EXIT_CONFIGURATION: Final = 2
+EXIT_CONFIGURATION_SERVICE: Final = 78
+EXIT_INTERNAL: Final = 70
+_RELOADABLE: Final = frozenset({"log", "agents", "contacts"})
+logger = logging.getLogger(__name__)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The verb `run`: exit 0 after SIGTERM, 2 (78 for systemd) for a faulty configuration, 1 when it cannot start."""
+    loaded = read(args.config)
+    if loaded.configuration is None:
+        report(loaded)
+        return EXIT_CONFIGURATION_SERVICE if os.environ.get("NOTIFY_SOCKET") else EXIT_CONFIGURATION
+    log.begin(loaded.configuration.log.level)
+    try:
+        return asyncio.run(_serve(loaded, args.config))
+    except ApplianceError as error:
+        print(f"handset: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return EXIT_CONFIGURATION if isinstance(error, ConfigurationInvalid) else 1
+
+
+async def _serve(loaded: Loaded, config: str | None) -> int:
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, ending.set)
+    appliance = Appliance(loaded.require(), config)
+    reloads: set[asyncio.Task[Any]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload_for_signal(appliance))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    notifier = Notifier()
+    try:
+        await appliance.start()
+        notifier.ready()
+        await ending.wait()
+        notifier.stopping()
+    finally:
+        _end_in_time()
+        await appliance.stop()
+    return 0
+
+
+async def _reload_for_signal(appliance: "Appliance") -> None:
+    try:
+        await appliance.reload()
+    except ApplianceError as error:
+        logger.error("the configuration was not reloaded: %s", error.message)
+
+
+def _end_in_time() -> None:
+    """A part that hangs must not keep the process: it ends 4.5 s after it was told to, whatever happens."""
+    asyncio.get_running_loop().call_later(STOP_SECONDS, os._exit, EXIT_INTERNAL)
+
+
+class Appliance:
+    """All parts, started and stopped in order; belongs to the loop that it is made on.
+
+    `card` stands in for the configured sound card. `alone` leaves out what `handset talk` does without: telephone,
+    control API, history.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        config: str | None = None,
+        *,
+        card: SoundCard | None = None,
+        alone: bool = False,
+    ) -> None:
+        self.configuration = configuration
+        self._config = config
+        self._alone = alone
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.bus = EventBus()
+        self.health = Health()
+        self.store = Store(configuration.storage.directory, self._warn_from_thread)
+        self.providers = [_provider(name, configuration) for name in configuration.conversation.providers]
+        self.tools = _tools(configuration)
+        self.lines = self._build_lines()
+        self.room = self._build_room(card)
+        self.calls: Calls | None = None
+        self.phones: Phones | None = None
+        self.control: ControlServer | None = None
+        if configuration.sip.enabled and not alone:
+            self._build_telephone()
+
+    async def start(self) -> None:
+        """Start every part; return when the control API listens. Raise what forbids that, as a port in use."""
+        self.health.count("line", self.lines.counters)
+        if not self._alone:
+            self.store.open()
+            self.health.count("store", self.store.counters)
+            await self._start_control()
+        self._spawn(self.health.run())
+        if self.room is not None:
+            self.room.start()
+        if self.calls is not None:
+            await self._start_telephone(self.calls)
+        self._spawn(self._warm())
+
+    async def stop(self) -> None:
+        """Hang up, close every session and device, write what is left; at most 4.5 s."""
+        steps: list[Awaitable[None]] = []
+        if self.calls is not None:
+            steps.append(self.calls.stop())
+        if self.room is not None:
+            steps.append(self.room.stop())
+        await _settle(*steps)
+        if self.phones is not None:
+            await _settle(self.phones.stop())
+        await _settle(self.lines.close("shutdown"))
+        if self.control is not None:
+            await _settle(self.control.stop())
+        await _settle(*(provider.close() for provider in self.providers))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.store.close)
+
+    def busy(self) -> bool:
+        """True while anything plays, is thought about, or waits to be said."""
+        playing = any(line.playout.active() for line in self.lines.lines())
+        return playing or any(session.turn_state is not TurnState.IDLE for session in self.lines.sessions())
+
+    async def reload(self) -> Mapping[str, Any]:
+        """Read the configuration again, put in force what can be, and say what waits. Raise ConfigurationInvalid."""
+        fresh = (await asyncio.to_thread(read, self._config)).require()
+        changed = [
+            name
+            for name in Configuration.model_fields
+            if getattr(fresh, name) != getattr(self.configuration, name)
+        ]
+        if "log" in changed:
+            log.begin(fresh.log.level)
+        if "agents" in changed:
+            self.lines.set_agents(agents_from(fresh.agents, _tools(fresh)))
+        if "contacts" in changed and self.calls is not None:
+            self.calls.set_contacts(fresh.contacts)
+        applied = [name for name in changed if name in _RELOADABLE]
+        self.configuration = self.configuration.model_copy(
+            update={name: getattr(fresh, name) for name in applied}
+        )
+        waiting = [name for name in changed if name not in _RELOADABLE]
+        logger.info("configuration reloaded: applied %s, waiting for a restart %s", applied, waiting)
+        return {"applied": applied, "restart": waiting}
+
+    async def diagnose(self) -> Mapping[str, Any]:
+        """What `doctor` sees, but from inside."""
+        return self.health.report()
+
+    def _build_lines(self) -> Lines:
+        configuration = self.configuration
+        agents = agents_from(configuration.agents, self.tools)
+        for agent in agents.values():
+            for tool in agent.missing:
+                logger.warning("agent %s: the tool %s is not installed", agent.name, tool)
+        vad = configuration.vad
+        around = Surroundings(
+            bus=self.bus,
+            providers=self.providers,
+            journal=_NoJournal() if self._alone else self.store,
+            voice=plugins.load("appliance.voices", "espeak")(),
+            conversation=configuration.conversation,
+            vad=vad,
+        )
+        ears = Ears(
+            detector=lambda: load_detector("webrtc", vad.aggressiveness),
+            confirm=lambda: load_confirm(vad.confirm),
+            canceller=lambda: plugins.load("appliance.echo_cancellers", "webrtc")(),
+        )
+        return Lines(around, agents, ears, room=configuration.room, on_closed=self._session_over)
+
+    def _build_room(self, card: SoundCard | None) -> Room | None:
+        settings = self.configuration.room
+        if not settings.enabled:
+            return None
+        part = self.health.part("room")
+        if card is None:
+            try:
+                factory = plugins.load("appliance.sound_cards", settings.sound_card)
+                card = factory(settings.input, settings.output, period_ms=settings.period_ms)
+            except DriverMissing as error:
+                part.failing(f"{error.message}; {error.hint}")
+                logger.error("no room line: %s", error.message)
+                return None
+        line = self.lines.open_line(
+            LineKind.ROOM, capture_rate=card.capture_rate, playout_rate=card.playout_rate, line_id="room"
+        )
+        room = Room(card, line, settings, self.bus, part)
+        self.health.count("room", room.counters)
+        return room
+
+    def _build_telephone(self) -> None:
+        settings = self.configuration.sip
+        part = self.health.part("sip")
+        try:
+            plain = settings.model_dump() | {"password": reveal(settings.password) if settings.server else ""}
+            telephone: Telephone = plugins.load("appliance.telephones", settings.telephone)(plain)
+        except DriverMissing as error:
+            part.failing(f"{error.message}; {error.hint}")
+            logger.error("no phone line: %s", error.message)
+            return
+        directory = self.configuration.storage.directory
+        self.phones = Phones(telephone, self.lines, self.bus, self.configuration.recording, directory)
+        self.calls = Calls(
+            telephone,
+            settings,
+            self.bus,
+            self.store,
+            self.phones.connected,
+            self.phones.ended,
+            self.configuration.contacts,
+            self.phones.record,
+        )
+        self.phones.calls = self.calls
+        self.lines.phone = self.phones
+        self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()
+        self.health.count("sip", self.calls.counters)
+
+    async def _start_telephone(self, calls: Calls) -> None:
+        try:
+            await calls.start()
+        except DriverMissing as error:
+            self.health.part("sip").failing(f"{error.message}; {error.hint}")
+            self.bus.publish(Warned(code=error.code, message=error.message, hint=error.hint))
+            logger.error("no phone line: %s (%s)", error.message, error.hint)
+        if self.phones is not None:
+            self._spawn(self.phones.sweep())
+
+    async def _start_control(self) -> None:
+        settings = self.configuration
+        self.control = ControlServer(
+            settings.control,
+            self.bus,
+            self.lines,
+            self.calls,
+            self.store,
+            self.health,
+            Tokens(settings.storage.directory),
+            Actions(reload=self.reload, diagnose=self.diagnose),
+            version=version("handset"),
+            device={"name": settings.device.name},
+        )
+        await self.control.start()
+
+    async def _warm(self) -> None:
+        """Load what the first turn needs, so that it is not slow. What fails here is told when it is used."""
+        for provider in self.providers[:1]:
+            try:
+                await provider.warm()
+            except ApplianceError as error:
+                self.bus.publish(Warned(code=error.code, message=error.message, hint=error.hint))
+                logger.warning("provider %s is not ready: %s", provider.name, error.message)
+
+    def _session_over(self, line: Line, session: Session, reason: str) -> None:
+        """A session ended by itself: end the call or the client's line that it was held on."""
+        if line.kind is LineKind.PHONE and self.phones is not None:
+            try:
+                self.phones.hang_up(line.id)
+            except ApplianceError as error:
+                logger.info("session %s: the call had gone (%s)", session.id, error.code)
+        elif line.kind is LineKind.CLIENT:
+            self._spawn(self.lines.close_line(line.id, reason))
+
+    def _warn_from_thread(self, code: str, message: str, hint: str) -> None:
+        self._loop.call_soon_threadsafe(self.bus.publish, Warned(code=code, message=message, hint=hint))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_over)
+
+    def _task_over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            logger.error("a background task broke", exc_info=fault)
+
+
+class _NoJournal:
+    """`talk` keeps no history."""
+
+    def begin_session(self, session: str, line: str, agent: str, at: float, user: str = "") -> None: ...
+
+    def add_turn(
+        self, session: str, turn: int, role: str, text: str, heard: str | None, at: float
+    ) -> None: ...
+
+    def end_session(self, session: str, reason: str, at: float) -> None: ...
+
+
+def _provider(name: str, configuration: Configuration) -> Provider:
+    section = configuration.providers.get(name)
+    provider: Provider = plugins.load("appliance.providers", name)(section.model_dump() if section else {})
+    return provider
+
+
+def _tools(configuration: Configuration) -> dict[str, Tool]:
+    wanted = {name for agent in configuration.agents.values() for name in agent.tools}
+    return {
+        name: plugins.load("appliance.tools", name)()
+        for name in sorted(wanted)
+        if name in plugins.names("appliance.tools")
+    }
+
+
+async def _settle(*steps: Awaitable[None]) -> None:
+    """Do all steps side by side; one that fails must not keep the others from being done."""
+    for outcome in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            logger.error("a part did not stop cleanly", exc_info=outcome)

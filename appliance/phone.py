@@ -1,0 +1,189 @@
+"""Phone lines: joins an answered call to a line and session of its own, its audio to the telephone, and a recorder."""
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.audio.recording import Recorder
+from appliance.call.call import Call
+from appliance.call.controller import Calls
+from appliance.config.schema import Recording
+from appliance.errors import ApplianceError, NotPossible
+from appliance.events import EventBus, RecordingChanged, Warned
+from appliance.interfaces import LineKind, Telephone
+from appliance.session.line import Line
+from appliance.session.lines import Lines
+
+_PREFIX: Final = "phone-"
+_SWEEP_SECONDS: Final = 86_400.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Tap:
+    """What a call's audio passes on its way. The SIP client's thread reads `recorder` once each 20 ms."""
+
+    line: Line
+    rate: int
+    recorder: Recorder | None = None
+
+    def capture(self, pcm: bytes, at: float) -> None:
+        if (recorder := self.recorder) is not None:
+            recorder.hear(pcm, self.rate)
+        self.line.capture.feed(pcm, at)
+
+    def playout(self, samples: int) -> bytes:
+        pcm = self.line.playout.pull(samples)
+        if (recorder := self.recorder) is not None:
+            recorder.say(pcm, self.rate)
+        return pcm
+
+
+class Phones:
+    """Told of answered and ended calls by the controller; all methods belong to the loop's thread."""
+
+    def __init__(
+        self, telephone: Telephone, lines: Lines, bus: EventBus, recording: Recording, directory: Path
+    ) -> None:
+        self._telephone = telephone
+        self._lines = lines
+        self._bus = bus
+        self._recording = recording
+        self._directory = Path(recording.directory) if recording.directory else directory / "recordings"
+        self._taps: dict[str, _Tap] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self.calls: Calls | None = None
+        """The controller; set by the daemon, which builds both."""
+
+    def connected(self, call: Call) -> None:
+        """Give the call a line, a session and its audio. Where none is to be had, the call is hung up."""
+        line = self._lines.open_line(
+            LineKind.PHONE,
+            capture_rate=self._telephone.rate,
+            playout_rate=self._telephone.rate,
+            line_id=f"{_PREFIX}{call.id}",
+        )
+        tap = self._taps[call.id] = _Tap(line, self._telephone.rate)
+        call.line = line.id
+        line.playout.lag = lambda: self._telephone.heard_lag_ms(call.id)
+        try:
+            session = self._lines.open_session(line, agent=call.agent)
+            call.session = session.id
+            self._telephone.attach(call.id, tap.capture, tap.playout)
+        except ApplianceError as error:
+            logger.warning("call %s cannot be served: %s", call.id, error.code)
+            self._bus.publish(Warned(line=line.id, code=error.code, message=error.message, hint=error.hint))
+            self._hang_up_soon(call.id)
+            return
+        if self._recording.enabled:
+            self.record(call.id, True)
+            if self._recording.announce:
+                session.say("This call is recorded.", interruptible=False, priority="high")
+
+    def ended(self, call: Call) -> None:
+        """Close the call's line, and its recording."""
+        tap = self._taps.pop(call.id, None)
+        if tap is None:
+            return
+        self._stop_recording(call.id, tap)
+        task = asyncio.get_running_loop().create_task(
+            self._lines.close_line(tap.line.id, call.reason or "hangup")
+        )
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def record(self, call: str, on: bool) -> None:
+        """Begin or end the recording of an answered call; the bus tells where it is."""
+        tap = self._taps.get(call)
+        if tap is None:
+            raise NotPossible(f"call {call} has no audio")
+        if on and tap.recorder is None:
+            self._start_recording(call, tap)
+        if not on:
+            self._stop_recording(call, tap)
+
+    async def stop(self) -> None:
+        """Wait until all lines are closed; at most 3 s."""
+        if self._closing:
+            await asyncio.wait(tuple(self._closing), timeout=3.0)
+
+    def dial(self, to: str) -> str:
+        """PhoneActions: a call that a tool asked for."""
+        return self._controller().dial(to)
+
+    def transfer(self, line: str, to: str) -> None:
+        """PhoneActions: hand the caller on that line to somebody else."""
+        self._controller().transfer(self._call_on(line), to)
+
+    def hang_up(self, line: str) -> None:
+        """PhoneActions: end the call on that line."""
+        self._controller().hang_up(self._call_on(line))
+
+    async def sweep(self) -> None:
+        """Remove recordings that are older than `keep_days`, daily, until cancelled."""
+        while True:
+            await asyncio.to_thread(self._remove_old)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    def _remove_old(self) -> None:
+        oldest = time.time() - self._recording.keep_days * 86_400
+        for path in self._directory.glob("call-*.wav"):
+            if path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+
+    def _start_recording(self, call: str, tap: _Tap) -> None:
+        loop = asyncio.get_running_loop()
+        path = self._directory / f"call-{time.strftime('%Y%m%d-%H%M%S')}-{call}.wav"
+
+        def failed(code: str) -> None:
+            loop.call_soon_threadsafe(self._recording_failed, call, path, code)
+
+        tap.recorder = Recorder(path, failed, rate=tap.rate)
+        self._bus.publish(RecordingChanged(call=call, state="started", path=str(path), line=tap.line.id))
+
+    def _stop_recording(self, call: str, tap: _Tap) -> None:
+        recorder, tap.recorder = tap.recorder, None
+        if recorder is None:
+            return
+        asyncio.get_running_loop().run_in_executor(None, recorder.stop)
+        self._bus.publish(
+            RecordingChanged(call=call, state="stopped", path=str(recorder.path), line=tap.line.id)
+        )
+
+    def _recording_failed(self, call: str, path: Path, code: str) -> None:
+        if tap := self._taps.get(call):
+            tap.recorder = None
+        free_mb = shutil.disk_usage(self._directory).free // 1_000_000 if self._directory.exists() else 0
+        self._bus.publish(RecordingChanged(call=call, state="failed", path=str(path)))
+        self._bus.publish(
+            Warned(code=code, message="recording stopped; the call goes on", hint=f"{free_mb} MB are free")
+        )
+
+    def _call_on(self, line: str) -> str:
+        call = self._controller().on_line(line)
+        if call is None:
+            raise NotPossible("There is no call on this line.")
+        return call.id
+
+    def _controller(self) -> Calls:
+        if self.calls is None:
+            raise NotPossible("There is no telephone here.", hint="set sip.enabled = true")
+        return self.calls
+
+    def _hang_up_soon(self, call: str) -> None:
+        """Not at once: the controller is in the middle of taking the answer."""
+        controller = self._controller()
+        hang_up: Callable[[str], str] = controller.hang_up
+        asyncio.get_running_loop().call_soon(_quietly, hang_up, call)
+
+
+def _quietly(hang_up: Callable[[str], str], call: str) -> None:
+    try:
+        hang_up(call)
+    except ApplianceError as error:
+        logger.info("call %s had gone: %s", call, error.code)

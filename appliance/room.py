@@ -1,0 +1,79 @@
+"""The room line on its sound card: joins the two, and tells the bus and the health what becomes of the devices."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from appliance.config.schema import Room as RoomSettings
+from appliance.events import DeviceChanged, EventBus, Warned
+from appliance.health import Part
+from appliance.interfaces import DeviceReport, SoundCard
+from appliance.session.line import Line
+
+_USABLE: Final = frozenset({"present", "recovered"})
+logger = logging.getLogger(__name__)
+
+
+class Room:
+    """`start` and `stop` belong to the loop's thread; the card's reports may come from any.
+
+    A room that was asked for by name, or that once had its devices, must have them to be ready. One on "default"
+    that never saw a device waits without holding the appliance back.
+    """
+
+    def __init__(
+        self, card: SoundCard, line: Line, settings: RoomSettings, bus: EventBus, part: Part
+    ) -> None:
+        self._card = card
+        self._line = line
+        self._bus = bus
+        self._part = part
+        self._part.required = (settings.input, settings.output) != ("default", "default")
+        self._part.failing("no device yet")
+        self._devices: dict[str, tuple[str, str]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to look for the devices; returns at once."""
+        self._loop = asyncio.get_running_loop()
+        self._line.playout.lag = lambda: self._card.output_delay_ms
+        self._card.start(self._line.capture.feed, self._line.playout.pull, self._report)
+
+    async def stop(self) -> None:
+        """Close the devices; at most 2 s."""
+        await asyncio.to_thread(self._card.stop)
+
+    def status(self) -> dict[str, Any]:
+        """Kind of device to its name and state."""
+        return {kind: {"name": name, "state": state} for kind, (name, state) in self._devices.items()}
+
+    def counters(self) -> Mapping[str, int]:
+        return self._card.counters()
+
+    def _report(self, report: DeviceReport) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._changed, report)
+
+    def _changed(self, report: DeviceReport) -> None:
+        self._devices[report.kind] = (report.name, report.state)
+        logger.info("room %s %s: %s", report.kind, report.state, report.name)
+        self._bus.publish(
+            DeviceChanged(line=self._line.id, kind=report.kind, state=report.state, name=report.name)
+        )
+        lost = [kind for kind in ("input", "output") if self._state(kind) not in _USABLE]
+        if lost:
+            self._part.failing(f"no {' and no '.join(lost)} device")
+        else:
+            self._part.required = True
+            self._part.ok()
+        if report.state == "lost":
+            hint = "plug it in again: it is taken at once"
+            self._bus.publish(
+                Warned(
+                    line=self._line.id, code="device_lost", message=f"{report.kind} {report.name}", hint=hint
+                )
+            )
+
+    def _state(self, kind: str) -> str:
+        return self._devices.get(kind, ("", "absent"))[1]
