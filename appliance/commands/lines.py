@@ -101,7 +101,7 @@ def _simple(args: argparse.Namespace, command: str, told: str, **fields: Any) ->
 def _rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     reasons = state.get("reasons") or []
     yield "ready", "yes" if state.get("ready") else f"no: {'; '.join(reasons) or 'starting'}"
-    yield "microphone", "muted" if state.get("mute") else "on"
+    yield "microphone", {None: "no room line", True: "muted", False: "on"}[state.get("mute")]
     if state.get("volume") is not None:
         yield "volume", str(state["volume"])
     registration = state.get("registration", {})
@@ -125,11 +125,13 @@ def _named(entries: Any) -> list[Any]:
 
 def _list(heading: str, entries: Any) -> Iterator[tuple[str, str]]:
     for entry in _named(entries):
-        if not isinstance(entry, Mapping):
-            yield heading, str(entry)
-            continue
         plain = {
             key: value for key, value in entry.items() if isinstance(value, str | int | float) and value != ""
         }
         identity = next((plain.pop(key) for key in ("id", heading, "name") if key in plain), "")
-        yield heading, f"{identity}  {'  '.join(f'{key} {value}' for key, value in plain.items())}".strip()
+        told = "  ".join(f"{key} {_shown(value)}" for key, value in plain.items() if not key.endswith("_at"))
+        yield heading, f"{identity}  {told}".strip()
+
+
+def _shown(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from websockets.asyncio.server import ServerConnection
@@ -49,16 +50,18 @@ class Client:
         commands: Commands,
         lines: LinesPort[Any],
         limits: Limits,
+        on_topics: Callable[[], None],
     ) -> None:
         self.scope = scope
         self.talk: ClientLine | None = None
-        self.topics: tuple[str, ...] = DEFAULT_TOPICS
+        self._topics: tuple[str, ...] = DEFAULT_TOPICS
         self.outbox = Outbox(limits)
         self.audio_refused = 0
         self._socket = socket
         self._commands = commands
         self._lines = lines
         self._limits = limits
+        self._on_topics = on_topics
         self._speed = TokenBucket(limits.commands_per_second, limits.commands_at_once)
         self._stray = TokenBucket(limits.commands_per_second, limits.commands_at_once)
         self._refusals = 0
@@ -69,7 +72,12 @@ class Client:
         self._now = asyncio.get_running_loop().time
 
     def wants(self, topic: str) -> bool:
-        return any(fits(prefix, topic) for prefix in self.topics)
+        return any(fits(prefix, topic) for prefix in self._topics)
+
+    def subscribe(self, topics: tuple[str, ...]) -> None:
+        """From now on send what fits one of these prefixes, and nothing else."""
+        self._topics = topics
+        self._on_topics()
 
     def offer(self, event: Event, encoded: str) -> None:
         """Send an event that this client wants; never waits."""

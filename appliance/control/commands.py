@@ -30,7 +30,8 @@ class Caller(Protocol):
 
     scope: Scope
     talk: ClientLine | None
-    topics: tuple[str, ...]
+
+    def subscribe(self, topics: tuple[str, ...]) -> None: ...
 
     def begin_talk(self, line: LinePort, session: SessionPort, rate: int) -> None: ...
 
@@ -77,9 +78,9 @@ class Commands:
         return self._snapshot()
 
     def subscribe(self, caller: Caller, request: Request) -> Data:
-        topics = request["topics"]
-        caller.topics = DEFAULT_TOPICS if topics is None else topics
-        return {"topics": list(caller.topics)}
+        topics = DEFAULT_TOPICS if request["topics"] is None else request["topics"]
+        caller.subscribe(topics)
+        return {"topics": list(topics)}
 
     async def open_session(self, caller: Caller, request: Request) -> Data:
         if caller.talk is not None:

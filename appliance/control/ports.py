@@ -86,6 +86,10 @@ class LinesPort(Protocol[L]):
 
     def status(self) -> Mapping[str, Any]: ...
 
+    def watch_levels(self) -> Callable[[], None]:
+        """Publish AudioLevel at 10 Hz until the returned function is called."""
+        ...
+
 
 class CallsPort(Protocol):
     """appliance/call/controller.py: the SIP calls. Commands raise UnknownName, NotPossible or TelephoneUnavailable."""

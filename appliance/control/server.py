@@ -28,8 +28,9 @@ from appliance.control.limits import Limits, LoginLimit
 from appliance.control.pages import API, Page, page
 from appliance.control.ports import Actions, CallsPort, LinesPort, StorePort
 from appliance.control.protocol import MESSAGE_BYTES, Close, Scope
+from appliance.control.snapshot import Snapshot
 from appliance.errors import ConfigurationInvalid, NotPossible
-from appliance.events import Event, EventBus, MetricsMeasured
+from appliance.events import AudioLevel, Event, EventBus, MetricsMeasured
 from appliance.health import Health
 
 _log = logging.getLogger(__name__)
@@ -54,25 +55,27 @@ class ControlServer:
         *,
         version: str = "",
         device: Mapping[str, Any] | None = None,
+        providers: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
         self._lines = lines
-        self._calls = calls
         self._health = health
         self._tokens = tokens
         self._version = version
         self._device = dict(device or {})
         self._limits = limits or Limits()
         self._logins = LoginLimit(self._limits)
-        self._commands = Commands(lines, calls, store, actions, self.snapshot)
+        self._snapshot = Snapshot(lines, calls, health, providers)
+        self._commands = Commands(lines, calls, store, actions, self._snapshot.take)
         self._clients: set[Client] = set()
         self._open: set[ServerConnection] = set()
         self._admitted: WeakKeyDictionary[ServerConnection, admission.Admission] = WeakKeyDictionary()
         self._server: Server | None = None
         self._metrics: asyncio.Task[None] | None = None
         self._leave_bus: Callable[[], None] | None = None
+        self._leave_levels: Callable[[], None] | None = None
         self._counted: dict[str, int] = {
             "clients_refused_total": 0,
             "events_dropped_total": 0,
@@ -117,21 +120,8 @@ class ControlServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     def wants(self, topic: str) -> bool:
-        """True while any client is subscribed to `topic`: audio.level need not be measured for nobody."""
+        """True while any client is subscribed to `topic`."""
         return any(client.wants(topic) for client in self._clients)
-
-    def snapshot(self) -> dict[str, Any]:
-        """What `hello` and `status` carry."""
-        state: dict[str, Any] = {"lines": [], "sessions": [], "mute": False, "volume": None, "providers": {}}
-        state.update(self._lines.status())
-        state["calls"] = self._calls.status() if self._calls is not None else []
-        state["registration"] = (
-            dict(self._calls.registration) if self._calls is not None else {"state": "off"}
-        )
-        state["ready"] = self._health.ready()
-        state["reasons"] = self._health.reasons()
-        state["counters"] = self._health.counters()
-        return state
 
     def counters(self) -> dict[str, int]:
         now = {"events_dropped_total": 0, "audio_refused_total": 0}
@@ -237,26 +227,39 @@ class ControlServer:
             connection.transport.abort()
 
     async def _keep(self, connection: ServerConnection, scope: Scope) -> None:
-        client = Client(connection, scope, self._commands, self._lines, self._limits)
+        client = Client(connection, scope, self._commands, self._lines, self._limits, self._watch_levels)
         leave = Leave(Close.IDLE, "", flush=False)
         self._clients.add(client)
         try:
             leave = await client.run(
-                protocol.hello(self._version, self._device, self._commands.capabilities(), self.snapshot())
+                protocol.hello(
+                    self._version, self._device, self._commands.capabilities(), self._snapshot.take()
+                )
             )
         finally:
             self._clients.discard(client)
+            self._watch_levels()
             self._counted["events_dropped_total"] += client.outbox.dropped
             self._counted["audio_refused_total"] += client.audio_refused
             await client.part(leave)
 
     def _publish(self, event: Event) -> None:
+        self._snapshot.notice(event)
         encoded = ""
         for client in tuple(self._clients):
             client.noticed(event)
             if client.wants(event.topic):
                 encoded = encoded or protocol.event(event)
                 client.offer(event, encoded)
+
+    def _watch_levels(self) -> None:
+        """Have the levels measured exactly while somebody is subscribed to them."""
+        wanted = self.wants(AudioLevel.topic)
+        if wanted and self._leave_levels is None:
+            self._leave_levels = self._lines.watch_levels()
+        elif not wanted and self._leave_levels is not None:
+            self._leave_levels()
+            self._leave_levels = None
 
     async def _measure(self) -> None:
         while True:

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance.control.commands import HANDLERS
 from appliance.control.limits import Limits
 from appliance.control.protocol import COMMANDS, MESSAGE_BYTES, Scope
-from appliance.events import AudioLevel, CallChanged, TurnChanged, Warned
+from appliance.events import AudioLevel, CallChanged, ProviderChanged, TurnChanged, Warned
 from tests.unit.control.parts import ask, close_code, desk, receive
 
 
@@ -290,12 +290,12 @@ async def test_history_and_diagnosis_are_answered(client):
 
 
 async def test_events_come_by_default_but_levels_only_on_subscription(here, client):
-    assert not here.server.wants("audio.level")
+    assert here.lines.level_watchers == 0
     here.bus.publish(AudioLevel(line="room", input_dbfs=-20, output_dbfs=float("-inf")))
     here.bus.publish(TurnChanged(session="s", line="room", turn=1, state="listening"))
     assert (await receive(client))["type"] == "turn"
     await ask(client, "subscribe", topics=["audio.level"])
-    assert here.server.wants("audio.level")
+    assert here.lines.level_watchers == 1
     here.bus.publish(TurnChanged(session="s", line="room", turn=1, state="idle"))
     here.bus.publish(AudioLevel(line="room", input_dbfs=-20, output_dbfs=float("-inf")))
     level = await receive(client)
@@ -480,3 +480,23 @@ async def test_a_fault_in_a_part_is_an_answer_and_costs_nobody_the_connection(he
     assert (await ask(client, "ping", "3"))["type"] == "result"
     assert "RuntimeError" in caplog.text
     assert said not in caplog.text + json.dumps(answer)
+
+
+async def test_levels_are_measured_only_while_somebody_wants_them(here):
+    async with here.dial() as one, here.dial() as two:
+        await ask(one, "subscribe", topics=["audio."])
+        await ask(two, "subscribe", topics=["audio.level"])
+        assert here.lines.level_watchers == 1
+        await ask(one, "subscribe")
+        assert here.lines.level_watchers == 1
+    await here.until(lambda: here.lines.level_watchers == 0)
+
+
+async def test_status_tells_the_rooms_mute_and_volume_and_which_provider_is_well(here, client):
+    await ask(client, "mute", on=True)
+    here.bus.publish(ProviderChanged(provider="cloud", state="down", reason="no route"))
+    here.bus.publish(ProviderChanged(provider="offline", state="up"))
+    state = (await ask(client, "status"))["data"]
+    assert (state["mute"], state["volume"]) == (True, 50)
+    assert [state["providers"][name]["healthy"] for name in ("cloud", "offline")] == [False, True]
+    assert (state["providers"]["cloud"]["rung"], state["providers"]["cloud"]["reason"]) == (0, "no route")

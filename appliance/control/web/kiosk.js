@@ -84,7 +84,11 @@ function greeted(hello) {
   for (const call of state.calls) called(call);
   if (state.calls.length === 0) showCalls();
   muteIs(Boolean(state.mute));
-  for (const id of ["talk", "mute"]) find(id).disabled = false;
+  const provider = Object.entries(state.providers).find(([, entry]) => entry.state === "up");
+  if (provider) find("provider").textContent = provider[0];
+  const room = state.mute !== null;
+  for (const id of ["talk", "mute"]) find(id).disabled = !room;
+  if (!room) find("link").textContent = "connected; this appliance has no room line";
 }
 
 function turn(state) {

@@ -130,6 +130,7 @@ class MemoryLines:
     def __init__(self, bus: EventBus, max_sessions: int = 2) -> None:
         self.all: dict[str, MemoryLine] = {"room": MemoryLine("room", LineKind.ROOM)}
         self.closed: list[str] = []
+        self.level_watchers = 0
         self._bus = bus
         self._max = max_sessions
         self._numbers = itertools.count(1)
@@ -169,18 +170,21 @@ class MemoryLines:
                 return line.session
         raise UnknownName(f"there is no session {session_id!r}")
 
+    def watch_levels(self) -> Callable[[], None]:
+        self.level_watchers += 1
+
+        def leave() -> None:
+            self.level_watchers -= 1
+
+        return leave
+
     def status(self) -> dict[str, Any]:
-        lines = [{"line": line.id, "kind": str(line.kind)} for line in self.all.values()]
-        sessions = [
-            {"session": line.session.id, "line": line.id} for line in self.all.values() if line.session
+        lines = [
+            {"id": line.id, "kind": str(line.kind), "muted": line.muted, "volume": line.volume}
+            for line in self.all.values()
         ]
-        return {
-            "lines": lines,
-            "sessions": sessions,
-            "mute": False,
-            "volume": 50,
-            "providers": {"offline": {"healthy": True}},
-        }
+        sessions = [{"id": line.session.id, "line": line.id} for line in self.all.values() if line.session]
+        return {"lines": lines, "sessions": sessions}
 
 
 class MemoryCalls:
@@ -269,6 +273,7 @@ class Desk:
             actions or Actions(diagnose=_diagnosis),
             version="0.0",
             device={"name": "desk"},
+            providers=("cloud", "offline"),
             limits=limits,
         )
 

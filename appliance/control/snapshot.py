@@ -1,0 +1,48 @@
+"""The state of the whole appliance as `hello` and `status` carry it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from appliance.control.ports import CallsPort, LinesPort
+from appliance.events import Event, ProviderChanged
+from appliance.health import Health
+
+
+class Snapshot:
+    """`ladder` is conversation.providers, first rung first; what became of each is learnt from the events."""
+
+    def __init__(
+        self, lines: LinesPort[Any], calls: CallsPort | None, health: Health, ladder: Sequence[str] = ()
+    ) -> None:
+        self._lines = lines
+        self._calls = calls
+        self._health = health
+        self._providers: dict[str, dict[str, Any]] = {
+            name: {"rung": rung, "state": "unused", "healthy": None, "reason": "", "since": None}
+            for rung, name in enumerate(ladder)
+        }
+
+    def notice(self, event: Event) -> None:
+        """Keep what an event tells of a provider."""
+        if isinstance(event, ProviderChanged):
+            entry = self._providers.setdefault(event.provider, {"rung": None})
+            healthy = event.state != "down"
+            entry.update(state=event.state, healthy=healthy, reason=event.reason, since=event.at)
+
+    def take(self) -> dict[str, Any]:
+        """The state now. `mute` and `volume` are the room's, as its line has them; null without a room."""
+        state: dict[str, Any] = {"lines": [], "sessions": [], **self._lines.status()}
+        room: Mapping[str, Any] = next((line for line in state["lines"] if line.get("kind") == "room"), {})
+        state.setdefault("mute", room.get("muted"))
+        state.setdefault("volume", room.get("volume"))
+        state.setdefault("providers", self._providers)
+        state["calls"] = self._calls.status() if self._calls is not None else []
+        state["registration"] = (
+            dict(self._calls.registration) if self._calls is not None else {"state": "off"}
+        )
+        state["ready"] = self._health.ready()
+        state["reasons"] = self._health.reasons()
+        state["counters"] = self._health.counters()
+        state["at"] = time.time()
+        return state
