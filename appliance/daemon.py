@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from appliance import log, plugins
 from appliance.agents.agent import agents_from
+from appliance.agents.timers import Ring, TimerFile, Timers
+from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
 from appliance.call.controller import Calls
 from appliance.config.check import read, report
@@ -21,10 +23,10 @@ from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
-from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing
+from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing, UnknownName
 from appliance.events import EventBus, Warned
 from appliance.health import Health, Notifier
-from appliance.interfaces import LineKind, Provider, SoundCard, Telephone, Tool
+from appliance.interfaces import EchoCanceller, LineKind, Provider, SoundCard, Telephone, Tool
 from appliance.phone import Phones
 from appliance.room import Room
 from appliance.session.line import Line
@@ -118,7 +120,9 @@ class Appliance:
         self.health = Health()
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
         self.providers = [_provider(name, configuration) for name in configuration.conversation.providers]
-        self.tools = _tools(configuration)
+        kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
+        self.timers = Timers(kept, self._ring)
+        self.tools = self._tools(configuration)
         self.lines = self._build_lines()
         self.room = self._build_room(card)
         self.calls: Calls | None = None
@@ -139,6 +143,8 @@ class Appliance:
             self.room.start()
         if self.calls is not None:
             await self._start_telephone(self.calls)
+        self.health.count("timer", self.timers.counters)
+        self._spawn(self.timers.run())
         self._spawn(self._warm())
 
     async def stop(self) -> None:
@@ -176,7 +182,7 @@ class Appliance:
         if "log" in changed:
             log.begin(fresh.log.level)
         if "agents" in changed:
-            self.lines.set_agents(agents_from(fresh.agents, _tools(fresh)))
+            self.lines.set_agents(agents_from(fresh.agents, self._tools(fresh)))
         if "contacts" in changed and self.calls is not None:
             self.calls.set_contacts(fresh.contacts)
         applied = [name for name in changed if name in _RELOADABLE]
@@ -209,7 +215,7 @@ class Appliance:
         ears = Ears(
             detector=lambda: load_detector("webrtc", vad.aggressiveness),
             confirm=lambda: load_confirm(vad.confirm),
-            canceller=lambda: plugins.load("appliance.echo_cancellers", "webrtc")(),
+            canceller=_canceller,
         )
         return Lines(around, agents, ears, room=configuration.room, on_closed=self._session_over)
 
@@ -283,6 +289,7 @@ class Appliance:
             Actions(reload=self.reload, diagnose=self.diagnose),
             version=version("handset"),
             device={"name": settings.device.name},
+            providers=settings.conversation.providers,
         )
         await self.control.start()
 
@@ -304,6 +311,31 @@ class Appliance:
                 logger.info("session %s: the call had gone (%s)", session.id, error.code)
         elif line.kind is LineKind.CLIENT:
             self._spawn(self.lines.close_line(line.id, reason))
+
+    def _tools(self, configuration: Configuration) -> dict[str, Tool]:
+        services = Services(self.timers, configuration.contacts)
+        wanted = {name for agent in configuration.agents.values() for name in agent.tools}
+        installed = plugins.names("appliance.tools")
+        return {
+            name: plugins.load("appliance.tools", name)(services)
+            for name in sorted(wanted)
+            if name in installed
+        }
+
+    def _ring(self, ring: Ring) -> None:
+        """Tell the person where the timer was set, or in the room when that line is gone."""
+        pending = ring.pending
+        try:
+            try:
+                self.lines.session(pending.session).notify(ring.text, label=pending.label, urgent=True)
+            except UnknownName:
+                self.lines.notify_room(ring.text, pending.label, True)
+        except ApplianceError as error:
+            self.bus.publish(
+                Warned(
+                    code="timer_unheard", message="a timer rang where nobody could hear it", hint=error.hint
+                )
+            )
 
     def _warn_from_thread(self, code: str, message: str, hint: str) -> None:
         self._loop.call_soon_threadsafe(self.bus.publish, Warned(code=code, message=message, hint=hint))
@@ -337,13 +369,9 @@ def _provider(name: str, configuration: Configuration) -> Provider:
     return provider
 
 
-def _tools(configuration: Configuration) -> dict[str, Tool]:
-    wanted = {name for agent in configuration.agents.values() for name in agent.tools}
-    return {
-        name: plugins.load("appliance.tools", name)()
-        for name in sorted(wanted)
-        if name in plugins.names("appliance.tools")
-    }
+def _canceller() -> EchoCanceller:
+    canceller: EchoCanceller = plugins.load("appliance.echo_cancellers", "webrtc")()
+    return canceller
 
 
 async def _settle(*steps: Awaitable[None]) -> None:

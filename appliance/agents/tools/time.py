@@ -1,0 +1,33 @@
+"""The time and the date."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from appliance.agents.tools import Services, declare
+from appliance.interfaces import ToolContext, ToolDeclaration
+
+
+class TimeTool:
+    """Implements interfaces.Tool."""
+
+    declarations: Sequence[ToolDeclaration] = (
+        declare(
+            "get_time",
+            "The present local time and date. Returns time HH:MM, date YYYY-MM-DD, weekday, and the zone.",
+        ),
+    )
+
+    def __init__(self, services: Services) -> None:
+        del services
+
+    async def run(
+        self, function: str, arguments: Mapping[str, Any], context: ToolContext
+    ) -> Mapping[str, Any]:
+        now = datetime.fromtimestamp(context.now()).astimezone()
+        return {
+            "time": now.strftime("%H:%M"),
+            "date": now.date().isoformat(),
+            "weekday": now.strftime("%A"),
+            "zone": now.tzname() or "",
+        }

@@ -1,0 +1,141 @@
+"""Timers and alarms ring by themselves, in spite of clock jumps and restarts."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.agents.timers import MOST, RING_EVERY_SECONDS, RINGS, Kind, Ring, TimerFile, Timers
+from appliance.errors import NotPossible, RequestInvalid
+
+
+class Clocks:
+    """A wall clock that can jump, and a monotonic one that cannot."""
+
+    def __init__(self) -> None:
+        self.wall = 1_800_000_000.0
+        self.steady = 1_000.0
+
+    def passes(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+
+class Kitchen:
+    def __init__(self, path: Path | None = None, clocks: Clocks | None = None) -> None:
+        self.clocks = clocks or Clocks()
+        self.rung: list[Ring] = []
+        store = TimerFile(path) if path else None
+        self.timers = Timers(
+            store, self.rung.append, now=lambda: self.clocks.wall, monotonic=lambda: self.clocks.steady
+        )
+
+    def waits(self, seconds: float) -> None:
+        self.clocks.passes(seconds)
+        self.timers.look()
+
+
+def test_a_timer_rings_when_its_time_is_over_and_not_before() -> None:
+    kitchen = Kitchen()
+    kitchen.timers.add(Kind.TIMER, 300, label="Tea")
+    kitchen.waits(299)
+    assert kitchen.rung == []
+    kitchen.waits(1)
+    assert [ring.text for ring in kitchen.rung] == ["Your tea timer is done."]
+
+
+def test_it_rings_a_few_times_and_then_gives_up() -> None:
+    kitchen = Kitchen()
+    kitchen.timers.add(Kind.TIMER, 10)
+    for _ in range(10):
+        kitchen.waits(RING_EVERY_SECONDS)
+    assert [ring.again for ring in kitchen.rung] == list(range(RINGS))
+
+
+def test_hushing_stops_the_repetitions() -> None:
+    kitchen = Kitchen()
+    kitchen.timers.add(Kind.TIMER, 10)
+    kitchen.waits(10)
+    assert kitchen.timers.hush()
+    kitchen.waits(100)
+    assert len(kitchen.rung) == 1
+    assert not kitchen.timers.hush()
+
+
+def test_a_jump_of_the_wall_clock_moves_no_timer() -> None:
+    kitchen = Kitchen()
+    pending = kitchen.timers.add(Kind.TIMER, 60)
+    kitchen.clocks.wall += 7_200
+    kitchen.waits(30)
+    assert kitchen.rung == []
+    assert kitchen.timers.seconds_left(pending) == 30
+
+
+def test_an_alarm_follows_the_wall_clock_when_it_jumps() -> None:
+    kitchen = Kitchen()
+    kitchen.timers.add(Kind.ALARM, 3_600)
+    kitchen.clocks.wall += 3_590
+    kitchen.waits(10)
+    assert [ring.text for ring in kitchen.rung] == ["This is your alarm."]
+
+
+def test_several_are_told_apart_by_name_and_listed_by_time_left() -> None:
+    kitchen = Kitchen()
+    for label, seconds in (("pasta", 600), ("tea", 180)):
+        kitchen.timers.add(Kind.TIMER, seconds, label=label)
+    assert [one.label for one in kitchen.timers.find()] == ["tea", "pasta"]
+    kitchen.timers.cancel(kitchen.timers.find(label="TEA"))
+    assert [one.label for one in kitchen.timers.find(Kind.TIMER)] == ["pasta"]
+
+
+def test_a_timer_outlives_a_restart(tmp_path: Path) -> None:
+    before = Kitchen(tmp_path / "timers.json")
+    before.timers.add(Kind.TIMER, 300, label="tea")
+    before.clocks.passes(100)
+    after = Kitchen(tmp_path / "timers.json", before.clocks)
+    after.clocks.steady = 5.0
+    after.timers.load()
+    (kept,) = after.timers.find()
+    assert after.timers.seconds_left(kept) == 200
+    after.waits(200)
+    assert len(after.rung) == 1
+
+
+def test_what_came_due_while_off_rings_with_an_apology(tmp_path: Path) -> None:
+    before = Kitchen(tmp_path / "timers.json")
+    before.timers.add(Kind.ALARM, 60)
+    before.clocks.passes(60 + 7_200)
+    after = Kitchen(tmp_path / "timers.json", before.clocks)
+    after.timers.load()
+    after.timers.look()
+    assert after.rung[0].text == "Sorry, I was off. Your alarm was due 2 hours ago."
+
+
+def test_a_damaged_file_is_moved_aside(tmp_path: Path) -> None:
+    path = tmp_path / "timers.json"
+    path.write_text('[{"kind": "egg"}]')
+    kitchen = Kitchen(path)
+    kitchen.timers.load()
+    assert kitchen.timers.find() == ()
+    assert path.with_suffix(".broken").exists()
+
+
+def test_a_disk_that_takes_nothing_stops_no_timer(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    kitchen = Kitchen(tmp_path / "file" / "timers.json")
+    kitchen.timers.add(Kind.TIMER, 1)
+    kitchen.waits(1)
+    assert len(kitchen.rung) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 8 * 86_400])
+def test_a_senseless_time_is_refused(seconds: float) -> None:
+    with pytest.raises(RequestInvalid):
+        Kitchen().timers.add(Kind.TIMER, seconds)
+
+
+def test_there_is_a_bound() -> None:
+    kitchen = Kitchen()
+    for _ in range(MOST):
+        kitchen.timers.add(Kind.TIMER, 10)
+    with pytest.raises(NotPossible):
+        kitchen.timers.add(Kind.TIMER, 10)
