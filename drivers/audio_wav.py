@@ -16,7 +16,7 @@ import numpy as np
 
 from appliance.errors import RequestInvalid
 from appliance.frames import BYTES_PER_SAMPLE
-from appliance.interfaces import CaptureSink, DeviceReport, PlayoutSource
+from appliance.interfaces import CaptureSink, DeviceInfo, DeviceReport, PlayoutSource
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,11 @@ class WavCard:
         self._finished = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wav-card", daemon=True)
+
+    @staticmethod
+    def devices() -> list[DeviceInfo]:
+        """None to choose from: any file will do."""
+        return []
 
     def start(
         self, capture: CaptureSink, playout: PlayoutSource, report: Callable[[DeviceReport], None]
@@ -157,7 +162,11 @@ class WavWriter:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._header_bytes = len(header)
         self._size = 0
-        os.pwrite(self._handle, header, 0)
+        try:
+            os.pwrite(self._handle, header, 0)
+        except OSError:
+            self.close()
+            raise
 
     def write(self, pcm: bytes) -> None:
         """Append samples; raises OSError and keeps what is there."""

@@ -183,13 +183,14 @@ class PyAudioCard:
     def _seek(self, side: Side) -> None:
         """One attempt to open what the side wants; sets when the next one is due."""
         side.failures += 1
+        # Set before the server is asked: when it tells of something new meanwhile, the next attempt is due at once.
+        side.due = time.monotonic() + ASK_SECONDS
         target = self._target(side)
-        if target is None:
-            side.due = time.monotonic() + ASK_SECONDS  # the server tells when there is something new
-        else:
-            side.due = time.monotonic() + RETRY_SECONDS[min(side.failures, len(RETRY_SECONDS) - 1)]
+        if target is not None:
             if self._open(side, target):
                 return
+            pause = RETRY_SECONDS[min(side.failures, len(RETRY_SECONDS) - 1)]
+            side.due = min(side.due, time.monotonic() + pause)
         if side.known and not side.reported_lost:
             side.reported_lost = True
             side.losses += 1

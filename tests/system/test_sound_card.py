@@ -92,6 +92,15 @@ def test_a_microphone_that_returns_is_heard_again_within_three_seconds(sound_ser
     assert likeness(user.heard(back), babble(1.0, 48_000))[0] > 0.98
 
 
+def test_a_microphone_that_is_out_for_a_moment_only_is_back_as_quickly(sound_server, user):
+    for pause in (0.0, 0.01, 0.02, 0.05, 0.1):
+        sound_server.unplug(MICROPHONE)
+        user.wait_until("input", "lost", 1)
+        time.sleep(pause)
+        sound_server.plug_microphone()
+        user.wait_until("input", "recovered", 1)
+
+
 def test_a_speaker_comes_and_goes_without_a_gap_in_the_microphone(sound_server, user):
     user.hears_within(1)
     since = time.monotonic()
