@@ -204,6 +204,8 @@ class Session:
         )
 
     def link_rose(self) -> None:
+        if not self.open:
+            return
         before, self.provider = self.provider, self.link.provider.name
         self._faults.pop(self.provider, None)
         self._move(LinkRose())

@@ -1,0 +1,364 @@
+"""A provider for tests: answers as it is told, and writes down every command that makes no sense.
+
+    provider.will_say("It is noon.", seconds=2.0)   # the next answer
+    provider.will_call("time_now", {}, then=Say("It is noon.", 2.0))
+    provider.never_finish()                         # the next answer begins and breaks off
+    provider.drop()                                 # the connection is lost
+    provider.hang_in_connect()                      # the next dial never comes back
+    assert provider.violations == []
+
+Each answer's samples all have the same value, `Answer.level`, so that a recording shows which answer it is.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from appliance.errors import CredentialsRejected, ProviderUnavailable
+from appliance.interfaces import (
+    CancelResponse,
+    Capabilities,
+    CommitTurn,
+    DiscardTurn,
+    ProviderCommand,
+    ProviderEvent,
+    ResponseAudio,
+    ResponseFinished,
+    ResponseStarted,
+    ResponseText,
+    SendAudio,
+    SendText,
+    Setup,
+    ToolCall,
+    ToolResult,
+    UserHeard,
+)
+
+FAST = Capabilities(input_rate=16_000, output_rate=16_000, truncate=True)
+FIRST_LEVEL = 500
+LEVEL_STEP = 10
+
+
+@dataclass(frozen=True)
+class Say:
+    """An answer: `text` spread evenly over `seconds` of audio, in pieces of `chunk_ms`, `speed` times real time."""
+
+    text: str
+    seconds: float
+    chunk_ms: int = 100
+    speed: float = 4.0
+    think: float = 0.2
+    finish: bool = True
+    status: str = "completed"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call, and what is said when its result is there."""
+
+    tool: str
+    arguments: Mapping[str, Any] | str
+    then: Say
+    think: float = 0.2
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No answer at all; or one without a sound, with `status`."""
+
+    status: str = ""
+    think: float = 0.2
+
+
+@dataclass
+class Answer:
+    """What became of an answer."""
+
+    response: str
+    turn: int
+    level: int
+    say: Say
+    cancelled: CancelResponse | None = None
+
+
+@dataclass
+class Turn:
+    """What the provider received of a turn."""
+
+    frames: list[bytes] = field(default_factory=list)
+    text: str = ""
+    committed: bool = False
+    discarded: bool = False
+
+    @property
+    def ms(self) -> float:
+        return sum(len(frame) for frame in self.frames) / 32
+
+
+class FakeProvider:
+    """Satisfies interfaces.Provider. Without instructions it answers "Yes." in one second."""
+
+    def __init__(
+        self, name: str = "fake", capabilities: Capabilities = FAST, first_level: int = FIRST_LEVEL
+    ) -> None:
+        self.name = name
+        self.first_level = first_level
+        self.capabilities = capabilities
+        self.violations: list[str] = []
+        self.connections: list[FakeConnection] = []
+        self.answers: list[Answer] = []
+        self.dials = 0
+        self.tool_calls: list[str] = []
+        self.tool_results: list[ToolResult] = []
+        self._script: deque[Say | Call | Nothing] = deque()
+        self._connect_fates: deque[str] = deque()
+        self._down = False
+
+    # --- what it is told ---
+
+    def will_say(self, text: str, seconds: float, **how: Any) -> Say:
+        said = Say(text, seconds, **how)
+        self._script.append(said)
+        return said
+
+    def will_call(
+        self, tool: str, arguments: Mapping[str, Any] | str, then: Say | None = None, think: float = 0.2
+    ) -> None:
+        self._script.append(Call(tool, arguments, then or Say("Done.", 1.0), think))
+
+    def will_not_answer(self) -> None:
+        self._script.append(Nothing())
+
+    def will_be_silent(self, status: str = "silent") -> None:
+        self._script.append(Nothing(status))
+
+    def never_finish(self, seconds: float = 1.0) -> None:
+        self._script.append(Say("And then", seconds, finish=False))
+
+    def speaks_in_chunks(self, text: str, seconds: float, chunk_ms: int, speed: float = 1.0) -> None:
+        self._script.append(Say(text, seconds, chunk_ms=chunk_ms, speed=speed))
+
+    def hang_in_connect(self, times: int = 1) -> None:
+        self._connect_fates.extend(["hang"] * times)
+
+    def refuse(self, times: int = 1) -> None:
+        self._connect_fates.extend(["refuse"] * times)
+
+    def reject_credentials(self) -> None:
+        self._connect_fates.append("reject")
+
+    def drop(self) -> None:
+        """The connection is lost; the next dial works."""
+        for connection in self.connections:
+            connection.cut()
+
+    def go_down(self) -> None:
+        """The connection is lost, and dials are refused until `come_up`."""
+        self._down = True
+        self.drop()
+
+    def come_up(self) -> None:
+        self._down = False
+
+    # --- what it shows ---
+
+    @property
+    def connection(self) -> "FakeConnection":
+        """The newest."""
+        return self.connections[-1]
+
+    @property
+    def turns(self) -> dict[int, Turn]:
+        """As the newest connection has them."""
+        return self.connection.turns
+
+    # --- interfaces.Provider ---
+
+    async def warm(self) -> None:
+        return
+
+    async def connect(self, setup: Setup) -> "FakeConnection":
+        self.dials += 1
+        fate = self._connect_fates.popleft() if self._connect_fates else ""
+        if fate == "hang":
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.05)
+        if fate == "reject":
+            raise CredentialsRejected(f"{self.name} does not know this key")
+        if fate == "refuse" or self._down:
+            raise ProviderUnavailable(f"{self.name} is not there")
+        connection = FakeConnection(self, setup)
+        self.connections.append(connection)
+        return connection
+
+    async def close(self) -> None:
+        self.drop()
+
+    def next_answer(self) -> Say | Call | Nothing:
+        return self._script.popleft() if self._script else Say("Yes.", 1.0)
+
+
+class FakeConnection:
+    """Satisfies interfaces.Connection, and refuses what no provider would take."""
+
+    def __init__(self, provider: FakeProvider, setup: Setup) -> None:
+        self.setup = setup
+        self.commands: list[ProviderCommand] = []
+        self.turns: dict[int, Turn] = {}
+        self.closed = False
+        self._provider = provider
+        self._events: asyncio.Queue[ProviderEvent | None] = asyncio.Queue()
+        self._work: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, tuple[int, Say]] = {}
+        self._finished_calls: set[str] = set()
+        self._names = 0
+
+    def cut(self) -> None:
+        if not self.closed:
+            self.closed = True
+            for task in self._work.values():
+                task.cancel()
+            self._events.put_nowait(None)
+
+    async def close(self) -> None:
+        self.cut()
+
+    async def __aiter__(self) -> AsyncIterator[ProviderEvent]:
+        while (event := await self._events.get()) is not None:
+            if self.closed:
+                return
+            yield event
+
+    async def send(self, command: ProviderCommand) -> None:
+        if self.closed:
+            raise ProviderUnavailable("the connection is gone")
+        self.commands.append(command)
+        match command:
+            case SendAudio():
+                self._hear(command)
+            case CommitTurn():
+                self._commit(command.turn)
+            case DiscardTurn():
+                turn = self.turns.get(command.turn)
+                if turn is None or turn.committed or turn.discarded:
+                    self._refuse(f"discard of turn {command.turn}")
+                else:
+                    turn.discarded = True
+            case SendText():
+                self._read(command)
+            case CancelResponse():
+                self._cancel(command)
+            case ToolResult():
+                self._take_result(command)
+            case _:
+                self._refuse(f"unknown command {command}")
+
+    def _refuse(self, what: str) -> None:
+        self._provider.violations.append(what)
+
+    def _hear(self, command: SendAudio) -> None:
+        turn = self.turns.setdefault(command.turn, Turn())
+        if turn.committed or turn.discarded or turn.text:
+            self._refuse(f"audio of turn {command.turn}, which is over")
+        if command.frame.rate != self._provider.capabilities.input_rate:
+            self._refuse(f"audio at {command.frame.rate} Hz")
+        if any(
+            not (other.committed or other.discarded) for other in self.turns.values() if other is not turn
+        ):
+            self._refuse(f"audio of turn {command.turn} within another")
+        turn.frames.append(command.frame.pcm)
+
+    def _commit(self, number: int) -> None:
+        turn = self.turns.get(number)
+        if turn is None or turn.committed or turn.discarded:
+            self._refuse(f"commit of turn {number}")
+            return
+        turn.committed = True
+        self._events.put_nowait(UserHeard(number, f"turn {number}", final=True))
+        self._answer(number)
+
+    def _read(self, command: SendText) -> None:
+        if command.turn in self.turns:
+            self._refuse(f"text for turn {command.turn}, which there was")
+        self.turns[command.turn] = Turn(text=command.text, committed=True)
+        self._answer(command.turn)
+
+    def _answer(self, turn: int) -> None:
+        plan = self._provider.next_answer()
+        self._names += 1
+        name = f"r{self._names}"
+        match plan:
+            case Say():
+                self._begin(name, self._say(name, turn, plan))
+            case Call():
+                self._begin(name, self._call(f"c{len(self._provider.tool_calls)}", turn, plan))
+            case Nothing():
+                self._begin(name, self._be_silent(name, turn, plan))
+
+    def _begin(self, name: str, work: Any) -> None:
+        self._work[name] = asyncio.get_running_loop().create_task(work)
+
+    async def _say(self, name: str, turn: int, say: Say) -> None:
+        await asyncio.sleep(say.think)
+        level = self._provider.first_level + LEVEL_STEP * len(self._provider.answers)
+        answer = Answer(name, turn, level, say)
+        self._provider.answers.append(answer)
+        self._emit(ResponseStarted(name, turn))
+        rate = self._provider.capabilities.output_rate
+        words = say.text.split()
+        chunks = max(1, round(say.seconds * 1000 / say.chunk_ms))
+        told = 0
+        for chunk in range(chunks):
+            upto = -(-len(words) * (chunk + 1) // chunks)
+            if upto > told:
+                piece = " ".join(words[told:upto]) + " "
+                self._emit(ResponseText(name, piece, chunk * say.chunk_ms))
+                told = upto
+            samples = np.full(rate * say.chunk_ms // 1000, level, dtype="<i2")
+            self._emit(ResponseAudio(name, samples.tobytes(), rate))
+            await asyncio.sleep(say.chunk_ms / 1000 / say.speed)
+        if say.finish:
+            self._emit(ResponseFinished(name, turn, say.status))
+            self._work.pop(name, None)
+
+    async def _call(self, call_id: str, turn: int, plan: Call) -> None:
+        call_id = f"{len(self._provider.connections)}-{call_id}"
+        self._provider.tool_calls.append(call_id)
+        self._waiting[call_id] = turn, plan.then
+        await asyncio.sleep(plan.think)
+        self._emit(ToolCall(call_id, plan.tool, plan.arguments, turn))
+
+    async def _be_silent(self, name: str, turn: int, plan: Nothing) -> None:
+        await asyncio.sleep(plan.think)
+        if plan.status:
+            self._emit(ResponseStarted(name, turn))
+            self._emit(ResponseFinished(name, turn, plan.status))
+
+    def _emit(self, event: ProviderEvent) -> None:
+        self._events.put_nowait(event)
+
+    def _cancel(self, command: CancelResponse) -> None:
+        answer = next((a for a in self._provider.answers if a.response == command.response), None)
+        if answer is None or self not in self._provider.connections:
+            self._refuse(f"cancel of {command.response}, which there was not")
+            return
+        answer.cancelled = command
+        task = self._work.pop(command.response, None)
+        if task is not None:
+            task.cancel()
+            self._emit(ResponseFinished(command.response, answer.turn, "cancelled"))
+
+    def _take_result(self, result: ToolResult) -> None:
+        self._provider.tool_results.append(result)
+        waiting = self._waiting.pop(result.call_id, None)
+        if waiting is None:
+            self._refuse(f"result for {result.call_id}, which nobody asked for")
+            return
+        turn, say = waiting
+        self._names += 1
+        name = f"r{self._names}"
+        self._begin(name, self._say(name, turn, say))

@@ -1,0 +1,347 @@
+"""Exactly one result for every tool call, and what a tool may do to its session."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from appliance.agents.agent import Agent, agent_from, choose
+from appliance.agents.runner import RUNNING_BOUND, ToolRunner
+from appliance.config.schema import Agent as AgentSection
+from appliance.errors import ApplianceError, NotPossible, TelephoneUnavailable, UnknownName
+from appliance.events import EventBus, ToolCalled, ToolCancelled, ToolFinished
+from appliance.interfaces import LineKind, ToolCall, ToolDeclaration, ToolResult
+from appliance.session.turn import Phase
+from tests.rig.booth import Booth, Clockwork
+from tests.rig.virtual_time import virtual_time
+
+
+class Context:
+    session = "s-1"
+    line = "room"
+
+
+class Stubborn(Clockwork):
+    """Takes no notice of being cancelled."""
+
+    async def run(self, function: str, arguments: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+        return {"late": True}
+
+
+class Broken(Clockwork):
+    async def run(self, function: str, arguments: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
+        raise ZeroDivisionError
+
+
+class Bench:
+    def __init__(self, tool: Any = None) -> None:
+        self.tool = tool or Clockwork()
+        self.bus = EventBus()
+        self.events: list[Any] = []
+        self.bus.listen(self.events.append)
+        self.results: list[ToolResult] = []
+        agent = agent_from("a", AgentSection(tools=("clock",)), {"clock": self.tool})
+        context: Any = Context()
+        self.runner = ToolRunner(agent, context, self.bus)
+
+    def call(self, call_id: str = "c", tool: str = "time_now", arguments: Any = None) -> bool:
+        return self.runner.start(ToolCall(call_id, tool, arguments or {}, 1), self.results.append)
+
+
+@virtual_time
+async def test_a_tool_runs_and_its_result_is_told_to_provider_and_bus():
+    bench = Bench()
+    bench.call(arguments='{"zone": "UTC"}')
+    assert bench.results == []
+    await asyncio.sleep(1)
+    assert bench.results == [ToolResult("c", {"time": "noon"})]
+    called, finished = bench.events
+    assert isinstance(called, ToolCalled)
+    assert called.arguments == {"zone": "UTC"}
+    assert isinstance(finished, ToolFinished)
+    assert (finished.result, finished.error, finished.duration_ms) == ({"time": "noon"}, None, 300)
+    assert (called.session, called.line) == ("s-1", "room")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "error"),
+    [
+        ("time_now", "{not json", "The arguments are not valid JSON."),
+        ("time_now", "[1]", "The arguments must be a JSON object."),
+        ("self_destruct", "{}", "There is no tool self_destruct."),
+        ("time_now", {"fail": True}, "The clock stands still."),
+    ],
+)
+@virtual_time
+async def test_what_cannot_be_run_has_one_result_too(tool, arguments, error):
+    bench = Bench()
+    bench.call("c", tool, arguments)
+    await asyncio.sleep(40)
+    assert bench.results == [ToolResult("c", {}, error)]
+    assert [event.error for event in bench.events if isinstance(event, ToolFinished)] == [error]
+
+
+@virtual_time
+async def test_a_tool_that_breaks_has_one_result():
+    bench = Bench(Broken())
+    bench.call()
+    await asyncio.sleep(1)
+    assert bench.results == [ToolResult("c", {}, "The tool failed.")]
+
+
+@virtual_time
+async def test_a_tool_that_takes_too_long_has_one_result_at_30_s():
+    bench = Bench(Stubborn())
+    bench.call()
+    await asyncio.sleep(29.9)
+    assert bench.results == []
+    await asyncio.sleep(0.2)
+    await asyncio.sleep(10)
+    assert bench.results == [ToolResult("c", {}, "The tool did not finish within 30 seconds.")]
+
+
+@virtual_time
+async def test_a_cancelled_tool_has_its_result_at_once_and_only_that_whatever_it_does_later():
+    bench = Bench(Stubborn())
+    bench.call()
+    await asyncio.sleep(0.1)
+    assert bench.runner.cancel() == 1
+    assert bench.results == [ToolResult("c", {}, "The call was cancelled.")]
+    await asyncio.sleep(10)
+    assert len(bench.results) == 1
+    assert [type(event) for event in bench.events] == [ToolCalled, ToolCancelled, ToolFinished]
+
+
+@virtual_time
+async def test_a_call_cancelled_before_it_began_has_its_result():
+    bench = Bench()
+    bench.call()
+    bench.runner.cancel()
+    await asyncio.sleep(1)
+    assert bench.results == [ToolResult("c", {}, "The call was cancelled.")]
+    assert bench.tool.begun == 0
+
+
+@virtual_time
+async def test_the_same_call_twice_is_one_call():
+    bench = Bench()
+    assert bench.call()
+    assert not bench.call()
+    await asyncio.sleep(1)
+    assert not bench.call()
+    await asyncio.sleep(1)
+    assert len(bench.results) == 1
+    assert bench.runner.counters()["tool_repeats"] == 2
+
+
+@virtual_time
+async def test_too_many_at_once_are_refused_each_with_its_result():
+    bench = Bench()
+    for number in range(RUNNING_BOUND + 3):
+        bench.call(f"c{number}")
+    await asyncio.sleep(1)
+    assert len(bench.results) == RUNNING_BOUND + 3
+    assert sum(bool(result.error) for result in bench.results) == 3
+
+
+def test_an_agent_has_the_tools_that_are_configured_and_installed():
+    class Other(Clockwork):
+        declarations: Sequence[ToolDeclaration] = (ToolDeclaration("time_now", "Mine too.", {}),)
+
+    clock, other = Clockwork(), Other()
+    section = AgentSection(tools=("clock", "other", "oven"), instructions="Be brief.")
+    agent = agent_from("a", section, {"clock": clock, "other": other, "unused": Clockwork()})
+    assert [declaration.name for declaration in agent.declarations] == ["time_now", "leave", "remind"]
+    assert agent.functions["time_now"] is clock
+    assert agent.missing == ("oven",)
+
+
+def test_an_agent_that_is_not_there_is_named():
+    with pytest.raises(UnknownName, match="nobody"):
+        choose({"a": Agent("a")}, "nobody")
+
+
+@virtual_time
+async def test_a_turn_with_a_tool_is_answered_once():
+    async with Booth() as booth:
+        booth.provider.will_call("time_now", {})
+        await booth.speak(0.6)
+        await booth.state("speaking")
+        await booth.idle()
+        assert booth.clock.ended == 1
+        assert [result.result for result in booth.provider.tool_results] == [{"time": "noon"}]
+        assert booth.heard(booth.provider.answers[0].level) == 1000
+
+
+@virtual_time
+async def test_a_barge_in_while_a_tool_runs_cancels_it_with_one_result():
+    async with Booth() as booth:
+        booth.clock.seconds = 10.0
+        booth.provider.will_call("time_now", {})
+        await booth.speak(0.6)
+        await booth.until(lambda: booth.clock.begun == 1)
+        await booth.speak(0.6)
+        await booth.idle()
+        await booth.wait(20)
+        assert [result.error for result in booth.provider.tool_results] == ["The call was cancelled."]
+        assert booth.clock.ended == 0
+        heard = [booth.heard(answer.level) for answer in booth.provider.answers]
+        assert sorted(heard) == [0, 1000]
+
+
+@virtual_time
+async def test_a_cough_while_a_tool_runs_changes_nothing():
+    async with Booth() as booth:
+        booth.clock.seconds = 2.0
+        booth.provider.will_call("time_now", {})
+        await booth.speak(0.6)
+        await booth.until(lambda: booth.clock.begun == 1)
+        await booth.speak(0.14)
+        await booth.idle()
+        assert booth.clock.ended == 1
+        assert booth.heard(booth.provider.answers[0].level) == 1000
+
+
+@virtual_time
+async def test_a_tool_may_take_longer_than_an_answer_may():
+    async with Booth() as booth:
+        booth.clock.seconds = 25.0
+        booth.provider.will_call("time_now", {})
+        await booth.speak(0.6)
+        await booth.until(lambda: booth.provider.answers != [], seconds=60)
+        await booth.idle()
+        assert booth.voice.spoken == []
+
+
+@virtual_time
+async def test_a_drop_while_a_tool_runs_does_not_run_it_twice():
+    async with Booth() as booth:
+        booth.clock.seconds = 2.0
+        booth.provider.will_call("time_now", {})
+        await booth.speak(0.6)
+        await booth.until(lambda: booth.clock.begun == 1)
+        booth.provider.drop()
+        await booth.until(lambda: booth.voice.spoken != [])
+        await booth.idle()
+        assert booth.clock.begun == 1
+        assert booth.voice.spoken == ["Sorry, the connection broke. Please say that again."]
+
+
+class Phone:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.broken = False
+
+    def dial(self, to: str) -> str:
+        if self.broken:
+            raise TelephoneUnavailable("The telephone is down.")
+        self.asked.append(("dial", to))
+        return "call-9"
+
+    def transfer(self, line_id: str, to: str) -> None:
+        if self.broken:
+            raise TelephoneUnavailable("The telephone is down.")
+        self.asked.append(("transfer", line_id, to))
+
+    def hang_up(self, line_id: str) -> None:
+        self.asked.append(("hang_up", line_id))
+
+
+@virtual_time
+async def test_a_tool_hangs_up_once_the_goodbye_was_heard():
+    phone = Phone()
+    async with Booth(phone=phone) as booth:
+        booth.provider.will_call("leave", {})
+        await booth.speak(0.6)
+        await booth.state("speaking")
+        assert phone.asked == []
+        await booth.until(lambda: phone.asked != [])
+        assert phone.asked == [("hang_up", "phone-1")]
+        assert booth.heard(booth.provider.answers[0].level) == 1000
+
+
+@virtual_time
+async def test_in_the_room_hanging_up_ends_the_session():
+    async with Booth(kind=LineKind.ROOM) as booth:
+        booth.provider.will_call("leave", {})
+        await booth.speak(0.6)
+        await booth.state("speaking")
+        await booth.until(lambda: booth.closed != [])
+        assert booth.closed[0][2] == "hang_up"
+
+
+async def context_of(booth: Booth) -> Any:
+    booth.provider.will_call("time_now", {})
+    await booth.speak(0.6)
+    await booth.state("speaking")
+    await booth.idle()
+    return booth.clock.contexts[0]
+
+
+@virtual_time
+async def test_a_tool_sets_volume_and_mute_of_its_own_line():
+    async with Booth() as booth:
+        context = await context_of(booth)
+        assert context.set_volume(130) == 100
+        assert context.set_volume(30) == context.volume() == booth.line.volume == 30
+        context.set_muted(True)
+        assert booth.line.muted
+
+
+@virtual_time
+async def test_a_transfer_waits_for_what_is_said_and_its_failure_is_told():
+    phone = Phone()
+    async with Booth(phone=phone) as booth:
+        context = await context_of(booth)
+        booth.session.say("I put you through.")
+        await context.transfer("200")
+        assert phone.asked == []
+        await booth.until(lambda: phone.asked == [("transfer", "phone-1", "200")])
+        assert booth.heard(booth.voice.level("I put you through.")) == 50 * 18
+        phone.broken = True
+        await context.transfer("201")
+        await booth.until(lambda: "The transfer did not work. The telephone is down." in booth.voice.spoken)
+        await booth.idle()
+
+
+@virtual_time
+async def test_what_needs_a_telephone_is_refused_without_one():
+    async with Booth(kind=LineKind.ROOM) as booth:
+        context = await context_of(booth)
+        with pytest.raises(NotPossible):
+            await context.dial("100")
+        with pytest.raises(NotPossible):
+            await context.transfer("100")
+
+
+@virtual_time
+async def test_a_tool_dials():
+    phone = Phone()
+    async with Booth(kind=LineKind.ROOM, phone=phone) as booth:
+        context = await context_of(booth)
+        assert await context.dial("100") == "call-9"
+        phone.broken = True
+        with pytest.raises(ApplianceError, match="down"):
+            await context.dial("100")
+
+
+@virtual_time
+async def test_a_timer_set_in_a_call_rings_in_the_room_when_the_call_is_over():
+    async with Booth() as booth:
+        context = await context_of(booth)
+        await booth.lines.close_line(booth.line.id, "hung up")
+        with pytest.raises(NotPossible):
+            context.notify("The tea is ready.")
+        room = booth.lines.open_line(LineKind.ROOM, capture_rate=16_000, playout_rate=16_000)
+        context.notify("The tea is ready.", urgent=True)
+        assert room.session is not None
+        for _ in range(100):
+            room.playout.pull(320)
+            await booth.wait(0.02)
+        assert booth.voice.spoken == ["The tea is ready."]
+        assert room.session.phase is Phase.IDLE
