@@ -12,7 +12,7 @@ from appliance.errors import DeviceUnavailable
 from appliance.frames import samples_in
 from appliance.interfaces import CaptureSink, DeviceInfo, DeviceReport, PlayoutSource
 from drivers.audio_pyaudio.library import DEFAULT, SERVER_DEVICE, Enumeration, Listed, Stream, sound_cards
-from drivers.audio_pyaudio.side import ASK_SECONDS, Side, Target, serve
+from drivers.audio_pyaudio.side import ASK_SECONDS, STALLED, Side, Target, serve
 from drivers.audio_pyaudio.taps import MicrophoneTap, SpeakerTap
 from drivers.pulse_watch import Kind, PulseWatch, ServerEvent, list_endpoints
 
@@ -151,12 +151,19 @@ class PyAudioCard:
             self._enumeration.close()
 
     def _look(self) -> None:
+        faults = {side.kind: side.fault(self._watch) for side in self._sides}
+        if STALLED in faults.values():
+            # What stopped one side may have stopped both, and closing the first may then take for ever.
+            faults = {
+                side.kind: faults[side.kind] or (STALLED if side.late() else "") for side in self._sides
+            }
+        lost = [side for side in self._sides if faults[side.kind]]
+        for side in lost:
+            self._note_loss(side, faults[side.kind])
         for side in self._sides:
-            if reason := side.fault(self._watch):
-                self._lose(side, reason)
-            elif side.open and self._watch.up and not side.verified:
-                side.close()  # opened before the server could be asked where the stream went
-                side.due = 0.0
+            if side in lost or (side.open and self._watch.up and not side.verified):
+                side.close()  # not verified: opened before the server could be asked where the stream went
+                side.failures, side.due = 0, 0.0
         for side in self._sides:
             if not side.open and time.monotonic() >= side.due and not self._stopping:
                 self._seek(side)
@@ -169,16 +176,14 @@ class PyAudioCard:
                 side.due = 0.0
             self._wake.set()
 
-    def _lose(self, side: Side, reason: str) -> None:
+    def _note_loss(self, side: Side, reason: str) -> None:
         if side.tap is not None:
             side.tap.closed = True
         side.losses += 1
-        side.failures, side.due = 0, 0.0
         logger.warning("%s device %s lost: %s", side.kind, side.known, reason)
         if not side.reported_lost:
             side.reported_lost = True
             self._report(DeviceReport(side.kind, "lost", side.known))
-        side.close()
 
     def _seek(self, side: Side) -> None:
         """One attempt to open what the side wants; sets when the next one is due."""

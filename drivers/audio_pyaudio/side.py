@@ -11,6 +11,7 @@ from drivers.pulse_watch import Kind, PulseWatch, ServerEvent
 
 FIRST_BLOCK_SECONDS: Final = 3.0
 STALL_PERIODS: Final = 5
+STALLED: Final = "no more audio comes"
 LOOKS_APART_SECONDS: Final = 0.2
 ASK_SECONDS: Final = 5.0
 """How often the server is asked where the stream is without having told of a change: it may have been missed."""
@@ -133,6 +134,13 @@ class Side:
             return "the stream ended"
         return self._stalled(self.tap)
 
+    def late(self) -> bool:
+        """Whether the last block is older than it should ever be on a machine that is not busy."""
+        tap = self.tap
+        return (
+            tap is not None and tap.blocks > 0 and time.monotonic() - tap.last > STALL_PERIODS * self._period
+        )
+
     def _stalled(self, tap: Tap) -> str:
         """Looks that saw nothing new, some time apart: a single one after a pause proves only that all of us paused."""
         now = time.monotonic()
@@ -142,8 +150,7 @@ class Side:
             self._seen_blocks, self._still = tap.blocks, 0.0
             return ""
         self._still = self._still or now
-        stuck = now - self._still > LOOKS_APART_SECONDS and now - tap.last > STALL_PERIODS * self._period
-        return "no more audio comes" if stuck else ""
+        return STALLED if now - self._still > LOOKS_APART_SECONDS and self.late() else ""
 
     def _settle(
         self, before: set[int], endpoints: frozenset[int], watch: PulseWatch, *, strict: bool

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -130,3 +133,20 @@ def test_the_speakers_delay_is_what_the_device_tells():
     assert tap.delay == 0.04
     tap(None, FRAMES, times(0.0), 0)
     assert tap.delay == pytest.approx(0.06)
+
+
+WITHOUT_PYAUDIO = """
+import sys
+sys.modules["pyaudio"] = None  # as if it were not installed
+from appliance import plugins
+from appliance.errors import DriverMissing
+try:
+    plugins.load("appliance.sound_cards", "pyaudio")
+except DriverMissing as error:
+    print(error.hint)
+"""
+
+
+def test_without_pyaudio_the_driver_is_missing_and_says_what_to_install():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PYAUDIO], capture_output=True, text=True, check=True)
+    assert "pip install PyAudio" in done.stdout

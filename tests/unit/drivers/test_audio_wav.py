@@ -166,7 +166,8 @@ import resource, sys, time
 from drivers.audio_wav import WavCard
 resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))  # what a full disk is to one file
 card, blocks = WavCard(sys.argv[1], sys.argv[2]), []
-card.start(lambda pcm, at: blocks.append(at), lambda samples: bytes(2 * samples), lambda report: print(report.kind, report.state))
+def note(report): print(report.kind, report.state)
+card.start(lambda pcm, at: blocks.append(at), lambda samples: bytes(2 * samples), note)
 time.sleep(0.6)
 card.stop()
 print(len(blocks) > 20, card.counters()["write_faults"] > 5)
