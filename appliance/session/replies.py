@@ -124,10 +124,10 @@ class Replies:
         key, turn = live
         silent = self._s.downlink.end(key)
         self._s.answers.ended(key)
+        if self._s.answers.owed != turn:
+            self._answered(turn)
         if silent is not None and event.status == "failed":
             self._owner.answer_failed()
-        elif self._s.answers.owed != turn:
-            self._answered(turn)
         if silent is not None:
             self._s.record.said(silent, "")
         self._owner.sound_begins()

@@ -83,6 +83,8 @@ class Answer:
     level: int
     say: Say
     cancelled: CancelResponse | None = None
+    cancelled_at: float = 0.0
+    connection: int = 0
 
 
 @dataclass
@@ -167,6 +169,11 @@ class FakeProvider:
     # --- what it shows ---
 
     @property
+    def unanswered_calls(self) -> int:
+        """Tool calls of the newest connection that were made and have no result yet."""
+        return self.connection.unanswered_calls
+
+    @property
     def connection(self) -> "FakeConnection":
         """The newest."""
         return self.connections[-1]
@@ -210,12 +217,18 @@ class FakeConnection:
         self.commands: list[ProviderCommand] = []
         self.turns: dict[int, Turn] = {}
         self.closed = False
+        self._number = len(provider.connections)
         self._provider = provider
         self._events: asyncio.Queue[ProviderEvent | None] = asyncio.Queue()
         self._work: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, tuple[int, Say]] = {}
         self._finished_calls: set[str] = set()
         self._names = 0
+        self._begun: set[str] = set()
+
+    @property
+    def unanswered_calls(self) -> int:
+        return len(self._waiting)
 
     def cut(self) -> None:
         if not self.closed:
@@ -305,7 +318,7 @@ class FakeConnection:
     async def _say(self, name: str, turn: int, say: Say) -> None:
         await asyncio.sleep(say.think)
         level = self._provider.first_level + LEVEL_STEP * len(self._provider.answers)
-        answer = Answer(name, turn, level, say)
+        answer = Answer(name, turn, level, say, connection=self._number)
         self._provider.answers.append(answer)
         self._emit(ResponseStarted(name, turn))
         rate = self._provider.capabilities.output_rate
@@ -339,14 +352,19 @@ class FakeConnection:
             self._emit(ResponseFinished(name, turn, plan.status))
 
     def _emit(self, event: ProviderEvent) -> None:
+        if isinstance(event, ResponseStarted):
+            self._begun.add(event.response)
         self._events.put_nowait(event)
 
     def _cancel(self, command: CancelResponse) -> None:
-        answer = next((a for a in self._provider.answers if a.response == command.response), None)
-        if answer is None or self not in self._provider.connections:
+        own = (a for a in self._provider.answers if a.connection == self._number)
+        answer = next((a for a in own if a.response == command.response), None)
+        if command.response not in self._begun:
             self._refuse(f"cancel of {command.response}, which there was not")
+        if answer is None:
             return
         answer.cancelled = command
+        answer.cancelled_at = asyncio.get_running_loop().time()
         task = self._work.pop(command.response, None)
         if task is not None:
             task.cancel()

@@ -186,10 +186,13 @@ class Booth:
         self._open_session = open_session
         self._strict = strict
         self._conversation = Conversation(**conversation)
+        self.faults: list[str] = []
+        """What the loop was told of exceptions that nobody caught."""
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
+        self.loop.set_exception_handler(self._note_fault)
         self.bus.listen(lambda event: self.events.append((self.loop.time(), event)))
         around = Surroundings(
             self.bus,
@@ -224,6 +227,7 @@ class Booth:
         self._ticking.cancel()
         await asyncio.wait({self._ticking})
         if kind is None:
+            assert self.faults == []
             if self._strict:
                 assert self.provider.violations == []
             left = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
@@ -235,10 +239,14 @@ class Booth:
             "assistant", AgentSection(greeting=self._greeting, tools=("clock",)), {"clock": tool}
         )
 
+    def _note_fault(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.faults.append(f"{context['message']}: {context.get('exception')!r}")
+
     async def _tick(self) -> None:
         while True:
             now = self.loop.time()
-            self.microphone.tick(now)
+            if not self.line.muted:
+                self.microphone.tick(now)
             self.speaker.tick(now)
             await asyncio.sleep(FRAME_SECONDS)
 
