@@ -9,11 +9,14 @@ from typing import Any, Final
 import pjsua2 as pj
 
 from drivers.sip_pjsua2 import registration
+from drivers.sip_pjsua2.address import split_host
+from drivers.sip_pjsua2.route import Lookup, known_here_only
 from drivers.sip_pjsua2.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 SESSION_EXPIRES: Final = 600
+LOOK_AGAIN: Final = 5.0
 UNREGISTER_WAIT_MS: Final = 800
 _SRTP: Final = {
     "off": pj.PJMEDIA_SRTP_DISABLED,
@@ -24,8 +27,11 @@ _SRTP: Final = {
 Send = Callable[[Mapping[str, Any]], None]
 
 
-def configuration(settings: Settings, address: str) -> pj.AccountConfig:
-    """The library's account settings; `address` is the local address that peers reach us at."""
+def configuration(settings: Settings, address: str, route: str = "") -> pj.AccountConfig:
+    """The library's account settings.
+
+    `address` is the local address that peers reach us at; `route` the server's, where the library cannot find it.
+    """
     config = pj.AccountConfig()
     transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
     if settings.server:
@@ -43,6 +49,9 @@ def configuration(settings: Settings, address: str) -> pj.AccountConfig:
         config.idUri = f"sip:handset@{address}"
     for proxy in settings.outbound_proxy:
         config.sipConfig.proxies.append(f"sip:{proxy};lr{transport}")
+    if route:
+        # Everything goes there, and nobody sees it in a Route header.
+        config.sipConfig.proxies.append(f"sip:{route};lr;hide{transport}")
     _set_registration(config.regConfig, settings)
     _set_media(config, settings, address)
     config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_ALWAYS
@@ -83,17 +92,46 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         self._on_incoming = on_incoming
         self._machine = registration.Registration(settings.keep_alive)
         self.unregistered = not settings.server
+        self._address = ""
+        self._lookup: Lookup | None = None
+        self._look_again = 0.0
+
+    def open(self, address: str) -> None:
+        """Make the account in the library; `address` is ours."""
+        self._address = address
+        self.create(configuration(self._settings, address))
 
     def register(self) -> None:
         """Begin; without a server there is nothing to register at."""
-        if self._settings.server:
+        server = self._settings.server
+        if server and not self._settings.outbound_proxy and known_here_only(split_host(server)[0]):
+            self._lookup = Lookup(split_host(server)[0])
+        elif server:
             self._do(self._machine.start(time.monotonic()))
         else:
             self._send({"type": "registration", "state": "off", "code": 0, "reason": "", "server": ""})
 
     def tick(self) -> None:
-        if self._settings.server:
+        if self._lookup is not None:
+            self._looked_up(self._lookup)
+        elif self._settings.server:
             self._do(self._machine.tick(time.monotonic()))
+
+    def _looked_up(self, lookup: Lookup) -> None:
+        host, port = split_host(self._settings.server)
+        now = time.monotonic()
+        if lookup.address:
+            self._lookup = None
+            route = f"{lookup.address}:{port}" if port else lookup.address
+            self.modify(configuration(self._settings, self._address, route))
+            self._do(self._machine.start(now))
+        elif lookup.address == "":
+            self._do(self._machine.unreachable(f"{host} cannot be resolved"))
+            lookup.address = None
+            self._look_again = now + LOOK_AGAIN
+        elif self._look_again and now >= self._look_again:
+            self._look_again = 0.0
+            self._lookup = Lookup(host)
 
     def unregister(self) -> None:
         if self._settings.server and self._machine.state is registration.State.REGISTERED:

@@ -13,7 +13,7 @@ import pjsua2 as pj
 from drivers.sip_pjsua2 import account, report
 from drivers.sip_pjsua2.address import split_host
 from drivers.sip_pjsua2.port import RATE, Pool, SendAudio
-from drivers.sip_pjsua2.route import local_address
+from drivers.sip_pjsua2.route import local_address, name_servers
 from drivers.sip_pjsua2.settings import Settings
 from drivers.sip_pjsua2.switchboard import Switchboard
 
@@ -55,11 +55,12 @@ class Endpoint:
         self.pool = Pool(settings.max_calls + SPARE, send_audio)
         self.board = Switchboard(settings, self.pool, send)
         self._host = _local(settings)
+        self._name_servers = name_servers()
         self._transport = self._open_transport()
         self._library.libStart()
         self._choose_codecs()
         self._account = account.Account(settings, send, self.board.incoming)
-        self._account.create(account.configuration(settings, self._host))
+        self._account.open(self._host)
         self.board.account = self._account
 
     @property
@@ -79,13 +80,10 @@ class Endpoint:
         self.board.tick(now)
 
     def moved(self) -> bool:
-        """Our address is no longer what we tell peers, and nobody would be cut off by starting again."""
-        return bool(
-            not self._settings.bind
-            and self._settings.server
-            and self.board.empty()
-            and _local(self._settings) != self._host
-        )
+        """Our address, or who resolves names, is no longer what it was, and nobody is cut off by starting again."""
+        if not self._settings.server or not self.board.empty():
+            return False
+        return _local(self._settings) != self._host or name_servers() != self._name_servers
 
     def close(self) -> None:
         """Hang up, unregister, destroy; about two seconds."""
@@ -184,6 +182,8 @@ def _library_settings(settings: Settings) -> pj.EpConfig:
     for server in settings.stun:
         config.uaConfig.stunServer.append(server)
     config.uaConfig.stunIgnoreFailure = True
+    for server in name_servers():
+        config.uaConfig.nameserver.append(server)
     config.logConfig.level = 1
     config.logConfig.consoleLevel = 1
     config.logConfig.msgLogging = 0

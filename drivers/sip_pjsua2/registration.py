@@ -77,6 +77,10 @@ class Registration:
     def start(self, now: float) -> list[Action]:
         return [*self._report(State.TRYING, 0, ""), *self._attempt(now)]
 
+    def unreachable(self, reason: str) -> list[Action]:
+        """There is nowhere to register at yet."""
+        return self._report(State.FAILED, 0, reason)
+
     def registered(self, now: float) -> list[Action]:
         """A REGISTER was accepted."""
         self._due = self._attempt_ends = None

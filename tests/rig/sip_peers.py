@@ -141,9 +141,11 @@ class Registrar(Peer):
                 return False
 
 
+_PLAY_RATES = {"g722": 16000, "opus": 48000}
 _BARESIP = """module_path /usr/lib/baresip/modules
 module g711.so
 module g722.so
+module opus.so
 module auloop.so
 module ausine.so
 module aufile.so
@@ -162,7 +164,7 @@ audio_alert aubridge,nowhere
 ausrc_srate {rate}
 ausrc_channels {channels}
 auplay_srate {play_rate}
-auplay_channels 1
+auplay_channels {play_channels}
 snd_path {directory}/heard
 ctrl_tcp_listen 127.0.0.1:{control}
 call_local_timeout 120
@@ -239,7 +241,8 @@ class Phone(Peer):
             source=source,
             rate=rate,
             channels=channels,
-            play_rate=16000 if self._codecs.startswith("G722") else 8000,
+            play_channels=2 if self._codecs.startswith("opus") else 1,
+            play_rate=_PLAY_RATES.get(self._codecs.split("/")[0].lower(), 8000),
             directory=self.directory,
             control=self._control_port,
         )
@@ -319,10 +322,12 @@ class Phone(Peer):
         rate, parts = 8000, []
         for path in sorted(self.directory.glob("heard/*dec.wav"), key=lambda path: path.stat().st_mtime):
             content = path.read_bytes()
+            channels = int.from_bytes(content[22:24], "little") or 1
             rate = int.from_bytes(content[24:28], "little") or rate
             start = content.find(b"data") + 8
             pcm = content[start:]
-            parts.append(np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype=np.int16))
+            whole = len(pcm) // (2 * channels) * 2 * channels
+            parts.append(np.frombuffer(pcm[:whole], dtype=np.int16)[::channels])
         return (np.concatenate(parts) if parts else np.zeros(0, np.int16)), rate
 
     async def _read(self, reader: asyncio.StreamReader) -> None:

@@ -32,6 +32,28 @@ async def test_it_registers_and_says_so_once(registrar, transport):
         assert desk.of(RegistrationReport)[-1].server == registrar.server
 
 
+async def test_a_server_by_a_name_that_only_this_machine_knows_is_found_and_called_through(registrar):
+    async with (
+        Desk(server=f"localhost:{registrar.port}", user="handset") as desk,
+        Phone("bob", registrar) as bob,
+    ):
+        call = desk.telephone.dial(f"sip:bob@127.0.0.1:{registrar.port}")
+        await desk.state(call, "ringing")
+        await bob.event("CALL_INCOMING")
+
+
+async def test_a_server_whose_name_nobody_knows_is_said_and_stops_nothing():
+    desk = Desk(server="pbx.example.invalid", user="handset")
+    await desk.telephone.start(desk._post)  # noqa: SLF001  # it will never be registered
+    try:
+        await desk.until(TelephoneReady)
+        await settle(6.0)
+        assert not desk.of(TelephoneLost)
+        assert desk.telephone.counters()["restarts"] == 0
+    finally:
+        await desk.telephone.stop()
+
+
 async def test_without_a_server_the_registration_is_off_and_only_loopback_listens():
     async with Desk(bind="") as desk:
         await desk.until(RegistrationReport, state="off")

@@ -1,0 +1,125 @@
+"""A caller made of two UDP sockets: it knows to the microsecond which RTP packet left and came when.
+
+    with RawCaller(port) as caller:          # INVITE to sip:handset@127.0.0.1:port, PCMU
+        caller.speak(PULSE)                  # one 20 ms packet from now on, then silence again
+        caller.arrived                       # (monotonic second, payload) of every packet that came
+
+No phone: it answers nothing but what a call needs.
+"""
+
+import contextlib
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+SILENCE = b"\xff" * 160
+PULSE = (b"\x80" * 4 + b"\x00" * 4) * 20
+"""20 ms of a square wave of 1 kHz at full scale, in mu-law."""
+_PACKET = 0.02
+
+
+class RawCaller:
+    """Calls on entering, hangs up on leaving."""
+
+    def __init__(self, port: int, *, user: str = "raw") -> None:
+        self._target = ("127.0.0.1", port)
+        self._user = user
+        self._sip = socket.socket(type=socket.SOCK_DGRAM)
+        self._rtp = socket.socket(type=socket.SOCK_DGRAM)
+        for link in (self._sip, self._rtp):
+            link.bind(("127.0.0.1", 0))
+            link.settimeout(5.0)
+        self._here = f"127.0.0.1:{self._sip.getsockname()[1]}"
+        self._call_id = secrets.token_hex(8)
+        self._to = ""
+        self._media: tuple[str, int] = ("127.0.0.1", 9)
+        self._next: deque[bytes] = deque()
+        self._over = threading.Event()
+        self.sent: list[tuple[float, bytes]] = []
+        self.arrived: list[tuple[float, bytes]] = []
+        self.setup_seconds = 0.0
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._talk, self._listen)]
+
+    def __enter__(self) -> Self:
+        began = time.monotonic()
+        self._send("INVITE", 1, self._offer())
+        answer = self._final_answer()
+        if not answer.startswith("SIP/2.0 200"):
+            self._close()
+            raise ConnectionRefusedError(answer.split("\r\n", 1)[0])
+        self.setup_seconds = time.monotonic() - began
+        self._to = (re.search(r"(?mi)^To:.*?(;tag=[^\s;]+)", answer) or [""] * 2)[1]
+        host = re.search(r"(?m)^c=IN IP4 (\S+)", answer)
+        port = re.search(r"(?m)^m=audio (\d+)", answer)
+        assert host is not None
+        assert port is not None
+        self._media = (host[1], int(port[1]))
+        self._send("ACK", 1)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._send("BYE", 2)
+        with contextlib.suppress(OSError):
+            self._final_answer()
+        for thread in self._threads:
+            thread.join(2.0)
+        self._close()
+
+    def speak(self, payload: bytes) -> None:
+        """Put this into the next packet that leaves."""
+        self._next.append(payload)
+
+    def _close(self) -> None:
+        self._sip.close()
+        self._rtp.close()
+
+    def _offer(self) -> str:
+        return (
+            f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        )
+
+    def _send(self, method: str, sequence: int, body: str = "") -> None:
+        uri = f"sip:handset@127.0.0.1:{self._target[1]}"
+        content = "Content-Type: application/sdp\r\n" if body else ""
+        message = (
+            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {self._here};branch=z9hG4bK{self._call_id}{sequence}{method}\r\n"
+            f"From: <sip:{self._user}@{self._here}>;tag=raw\r\nTo: <{uri}>{self._to}\r\nCall-ID: {self._call_id}\r\n"
+            f"CSeq: {sequence} {method}\r\nContact: <sip:{self._user}@{self._here}>\r\nMax-Forwards: 70\r\n"
+            f"{content}Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+        self._sip.sendto(message.encode(), self._target)
+
+    def _final_answer(self) -> str:
+        while True:
+            answer = self._sip.recv(8192).decode("utf-8", "replace")
+            if re.match(r"SIP/2.0 [2-6]", answer):
+                return answer
+
+    def _talk(self) -> None:
+        due, sequence = time.monotonic(), 0
+        while not self._over.is_set():
+            payload = self._next.popleft() if self._next else SILENCE
+            head = b"\x80\x00" + sequence.to_bytes(2, "big") + (sequence * 160).to_bytes(4, "big") + b"rawc"
+            with contextlib.suppress(OSError):
+                self._rtp.sendto(head + payload, self._media)
+            self.sent.append((time.monotonic(), payload))
+            sequence = (sequence + 1) % 65536
+            due += _PACKET
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    def _listen(self) -> None:
+        self._rtp.settimeout(0.2)
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                packet = self._rtp.recv(2048)
+                if len(packet) > 12 and packet[1] & 0x7F == 0:
+                    self.arrived.append((time.monotonic(), packet[12:]))
