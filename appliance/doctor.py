@@ -85,10 +85,8 @@ def _audio(configuration: Configuration) -> Iterator[Finding]:
     if not configuration.room.enabled:
         yield Finding("audio", OK, "the room line is switched off")
         return
-    listing: Callable[[], list[DeviceInfo]] = plugins.load(
-        "appliance.sound_cards", configuration.room.sound_card
-    ).devices
-    devices = listing()
+    card: Any = plugins.load("appliance.sound_cards", configuration.room.sound_card)
+    devices: list[DeviceInfo] = card.devices()
     for kind, wanted in (("input", configuration.room.input), ("output", configuration.room.output)):
         names = [device.name for device in devices if device.kind == kind]
         if not names:
@@ -118,9 +116,8 @@ def _telephone(configuration: Configuration) -> Iterator[Finding]:
     if not configuration.sip.enabled:
         yield Finding("sip", OK, "the SIP line is switched off")
         return
-    report: Mapping[str, Any] = plugins.load(
-        "appliance.telephones", configuration.sip.telephone
-    ).library_report()
+    telephone: Any = plugins.load("appliance.telephones", configuration.sip.telephone)
+    report: Mapping[str, Any] = telephone.library_report()
     yield Finding("sip", OK, f"pjsua2 {report['version']}, {report['max_calls']} calls at most")
     if report["old_openssl"]:
         state = (

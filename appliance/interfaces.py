@@ -37,7 +37,7 @@ class DeviceReport:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """A device as `handset audio list` shows it; `name` is stable over re-plugging and is what the configuration takes."""
+    """A device as `handset audio list` shows it; `name` is stable over re-plugging and what the configuration takes."""
 
     name: str
     kind: str
@@ -49,8 +49,9 @@ class DeviceInfo:
 class SoundCard(Protocol):
     """A microphone and a speaker. Entry-point group `appliance.sound_cards`.
 
-    Built as `factory(input_name, output_name)`. `start` returns at once, also without any device: the card keeps looking, opens what
-    comes, re-opens what was lost within 3 s of its return, and reports each change through `report` (any thread).
+    Built as `factory(input_name, output_name, period_ms=20)`. `start` returns at once, also without any device: the
+    card keeps looking, opens what comes, re-opens what was lost within 3 s of its return, and reports each change
+    through `report` (any thread). A class also has a static `devices() -> list[DeviceInfo]`.
     """
 
     capture_rate: int
@@ -78,7 +79,7 @@ class SoundCard(Protocol):
 
 
 class VoiceDetector(Protocol):
-    """Says whether a frame is speech. Group `appliance.voice_detectors`. Built without arguments or with `aggressiveness`."""
+    """Says whether a frame is speech. Group `appliance.voice_detectors`. Built with `aggressiveness`, or without."""
 
     rate: int
     frame_samples: int
@@ -91,7 +92,7 @@ class VoiceDetector(Protocol):
 
 
 class EchoCanceller(Protocol):
-    """Removes the played sound from the microphone's. Group `appliance.echo_cancellers`. 16 kHz, 10 ms (160 samples) a call."""
+    """Takes the played sound out of the microphone's. Group `appliance.echo_cancellers`. 16 kHz, 10 ms a call."""
 
     def far_end(self, pcm: bytes) -> None:
         """Feed 10 ms of what was played, before the microphone's 10 ms."""
@@ -175,7 +176,7 @@ class TelephoneReady(TelephoneEvent):
 
 
 class Telephone(Protocol):
-    """A SIP stack. Group `appliance.telephones`. Built as `factory(settings: Mapping[str, Any])` from the `[sip]` section.
+    """A SIP stack. Group `appliance.telephones`. Built as `factory(settings)` from the `[sip]` section as a mapping.
 
     All methods belong to the loop's thread; none waits on the network: outcomes come as events through `post`, which is
     called on the loop's thread. Commands for an unknown or ended call raise `UnknownName`; while the process is down
@@ -310,7 +311,7 @@ class SendText(ProviderCommand):
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse(ProviderCommand):
-    """Stop answering. `heard` is the text of the answer that was really heard, `heard_ms` its length. Harmless when late or doubled."""
+    """Stop answering. `heard` is what was really heard of the answer, `heard_ms` its length. Harmless when late."""
 
     response: str
     heard: str
@@ -333,7 +334,7 @@ class ProviderEvent:
 
 @dataclass(frozen=True, slots=True)
 class UserHeard(ProviderEvent):
-    """What the provider understood of `turn`; `text` is cumulative and may be empty when final: nothing was understood."""
+    """What was understood of `turn`; `text` is cumulative, and empty when final where nothing was understood."""
 
     turn: int
     text: str
@@ -350,7 +351,7 @@ class ResponseStarted(ProviderEvent):
 
 @dataclass(frozen=True, slots=True)
 class ResponseText(ProviderEvent):
-    """The next piece of the answer's text, and where in the answer's audio it starts (milliseconds from its first sample)."""
+    """The next piece of the answer's text, and where in its audio it starts (milliseconds from the first sample)."""
 
     response: str
     text: str
@@ -407,7 +408,7 @@ class Connection(Protocol):
 
 
 class Provider(Protocol):
-    """Listens and answers. Group `appliance.providers`. Built as `factory(settings: Mapping[str, Any])` from `[providers.NAME]`."""
+    """Listens and answers. Group `appliance.providers`. Built as `factory(settings)` from `[providers.NAME]`."""
 
     name: str
     capabilities: Capabilities
@@ -436,7 +437,7 @@ class Spoken:
 
 
 class Voice(Protocol):
-    """Text to speech on the device, for `say`, notifications and the appliance's own lines. Group `appliance.voices`."""
+    """Text to speech on the device, for `say`, notifications and the appliance's own lines: `appliance.voices`."""
 
     def speak(self, text: str) -> AsyncIterator[Spoken]:
         """Yield speech sentence by sentence; closing the iterator stops the engine at once."""
@@ -447,7 +448,7 @@ class Voice(Protocol):
 
 
 class ToolContext(Protocol):
-    """What a tool may do to the session that called it. Every method raises an ApplianceError when it is not possible."""
+    """What a tool may do to the session that called it. What is not possible raises an ApplianceError."""
 
     session: str
     line: str

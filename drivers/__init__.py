@@ -1,1 +1,4 @@
-"""Drivers: one file or folder per device kind and library. Nothing else imports such a library; entry points name them."""
+"""Drivers: one file or folder per device kind and library.
+
+Nothing else imports such a library; entry points name them.
+"""

@@ -24,8 +24,7 @@ def check(args: argparse.Namespace) -> int:
     loaded = read(args.config)
     if args.json:
         faults = [
-            {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint}
-            for f in loaded.faults
+            {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint} for f in loaded.faults
         ]
         print(json.dumps({"ok": not faults, "files": loaded.files, "faults": faults}))
     else:
@@ -54,9 +53,7 @@ def show(args: argparse.Namespace) -> int:
         if path[:-1] != section:
             section = path[:-1]
             print(f"\n[{'.'.join(section)}]")
-        print(
-            f"{path[-1]} = {_toml(value)}  # {_origin('.'.join(path), loaded.origins)}"
-        )
+        print(f"{path[-1]} = {_toml(value)}  # {_origin('.'.join(path), loaded.origins)}")
     return 0
 
 

@@ -42,7 +42,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The outcome: `configuration` is None exactly when there are faults; `origins` maps dotted keys to where they were set."""
+    """`configuration` is None exactly when there are faults; `origins` maps dotted keys to where they were set."""
 
     configuration: Configuration | None
     origins: Mapping[str, str]
@@ -65,9 +65,7 @@ class _Layers:
     def lay(self, tree: Mapping[str, Any], origin: str) -> None:
         self._merge(self.tree, tree, origin, ())
 
-    def _merge(
-        self, into: _Tree, tree: Mapping[str, Any], origin: str, path: tuple[str, ...]
-    ) -> None:
+    def _merge(self, into: _Tree, tree: Mapping[str, Any], origin: str, path: tuple[str, ...]) -> None:
         for key, value in tree.items():
             here = (*path, key)
             if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
@@ -84,7 +82,7 @@ def load(
     command_line: Mapping[str, Any] | None = None,
     root: Path = Path("/"),
 ) -> Loaded:
-    """Read and validate all layers; never raises for bad input: faults are in the result. `root` is where /etc and /usr are."""
+    """Read and validate all layers. Bad input raises nothing: faults are in the result. `root` has /etc and /usr."""
     layers = _Layers()
     files = [config] if config else list(_standard_files(root))
     for path in files:
@@ -159,11 +157,7 @@ def _takes_text(path: tuple[str, ...]) -> bool:
     for part in path:
         if typing.get_origin(at) is dict:
             at = typing.get_args(at)[1]
-        elif (
-            isinstance(at, type)
-            and issubclass(at, BaseModel)
-            and part in at.model_fields
-        ):
+        elif isinstance(at, type) and issubclass(at, BaseModel) and part in at.model_fields:
             at = at.model_fields[part].annotation
         else:
             return False
@@ -174,38 +168,26 @@ def _validate(layers: _Layers) -> Configuration | None:
     try:
         return Configuration.model_validate(layers.tree)
     except ValidationError as error:
-        layers.faults.extend(
-            _fault(details, layers.origins)
-            for details in error.errors(include_url=False)
-        )
+        layers.faults.extend(_fault(details, layers.origins) for details in error.errors(include_url=False))
         return None
 
 
 def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
     path = tuple(str(part) for part in details["loc"])
     key = ".".join(path)
-    origin = next(
-        (origins[part] for part in _ancestors(path) if part in origins), DEFAULT
-    )
+    origin = next((origins[part] for part in _ancestors(path) if part in origins), DEFAULT)
     if details["type"] == "extra_forbidden":
-        return Fault(
-            origin, key, "unknown key", _did_you_mean(path[-1], _names_beside(path))
-        )
+        return Fault(origin, key, "unknown key", _did_you_mean(path[-1], _names_beside(path)))
     given = details.get("input")
     shown = (
-        f", not {given!r}"
-        if isinstance(given, str | int | float | bool) and not _is_secret(path[-1])
-        else ""
+        f", not {given!r}" if isinstance(given, str | int | float | bool) and not _is_secret(path[-1]) else ""
     )
     message = details["msg"].removeprefix("Input ")
     choices = details.get("ctx", {}).get("expected", "")
     hint = (
         _did_you_mean(
             str(given),
-            [
-                choice.strip("' ")
-                for choice in str(choices).replace(" or ", ",").split(",")
-            ],
+            [choice.strip("' ") for choice in str(choices).replace(" or ", ",").split(",")],
         )
         if choices
         else ""
@@ -225,11 +207,7 @@ def _names_beside(path: tuple[str, ...]) -> list[str]:
             at = typing.get_args(at)[1]
         elif isinstance(at, type) and issubclass(at, BaseModel):
             at = at.model_fields[part].annotation if part in at.model_fields else None
-    return (
-        list(at.model_fields)
-        if isinstance(at, type) and issubclass(at, BaseModel)
-        else []
-    )
+    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
 
 
 def _did_you_mean(word: str, names: list[str]) -> str:

@@ -27,9 +27,7 @@ def check_rules(loaded: Loaded) -> Loaded:
         Fault(_origin(key, loaded.origins), key, message, hint)
         for key, message, hint in _findings(configuration)
     )
-    return Loaded(
-        None if faults else configuration, loaded.origins, faults, loaded.files
-    )
+    return Loaded(None if faults else configuration, loaded.origins, faults, loaded.files)
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
@@ -53,9 +51,7 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
 
 def _names(configuration: Configuration) -> Iterator[_Finding]:
     conversation = configuration.conversation
-    yield from _unknown(
-        "conversation.agent", [conversation.agent], configuration.agents
-    )
+    yield from _unknown("conversation.agent", [conversation.agent], configuration.agents)
     yield from _unknown(
         "conversation.providers",
         conversation.providers,
@@ -79,18 +75,12 @@ def _names(configuration: Configuration) -> Iterator[_Finding]:
         )
 
 
-def _unknown(
-    key: str, names: Iterable[str], known: Iterable[str]
-) -> Iterator[_Finding]:
+def _unknown(key: str, names: Iterable[str], known: Iterable[str]) -> Iterator[_Finding]:
     known = sorted(known)
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = (
-                f"did you mean {close[0]!r}?"
-                if close
-                else f"known: {', '.join(known) or 'none'}"
-            )
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
             yield key, f"{name!r} does not exist", hint
 
 
@@ -112,11 +102,7 @@ def _control(configuration: Configuration) -> Iterator[_Finding]:
     ):
         if value and not Path(value).is_file():
             yield f"control.{key}", f"there is no file {value}", "correct the path"
-    if (
-        not is_loopback(control.bind)
-        and not control.tls_certificate
-        and not control.allow_plain
-    ):
+    if not is_loopback(control.bind) and not control.tls_certificate and not control.allow_plain:
         hint = "set tls_certificate and tls_key, or allow_plain = true on a network that you trust"
         yield (
             "control.bind",
@@ -199,4 +185,4 @@ def port_range(text: str) -> tuple[int, int] | None:
     if not (dash and low.strip().isdigit() and high.strip().isdigit()):
         return None
     ports = int(low), int(high)
-    return ports if 1024 <= ports[0] and ports[0] + 3 <= ports[1] <= 65535 else None
+    return ports if ports[0] >= 1024 and ports[0] + 3 <= ports[1] <= 65535 else None

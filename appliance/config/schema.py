@@ -62,7 +62,9 @@ class ProviderSection(BaseModel):
 
 
 class Agent(Section):
-    instructions: str = "You are a helpful assistant on a telephone and a kiosk. Answer briefly, in spoken language."
+    instructions: str = (
+        "You are a helpful assistant on a telephone and a kiosk. Answer briefly, in spoken language."
+    )
     greeting: str = ""
     language: str = "en"
     voice: str = ""

@@ -37,9 +37,7 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     try:
         return environ[name]
     except KeyError:
-        raise ConfigurationInvalid(
-            f"the environment has no {name}", hint=f"export {name}=..."
-        ) from None
+        raise ConfigurationInvalid(f"the environment has no {name}", hint=f"export {name}=...") from None
 
 
 def _from_credential(name: str, environ: Mapping[str, str]) -> str:
@@ -50,18 +48,14 @@ def _from_credential(name: str, environ: Mapping[str, str]) -> str:
             hint=f"run it as a service with LoadCredential={name}:..., or write env:NAME or file:PATH instead",
         )
     if "/" in name or name.startswith("."):
-        raise ConfigurationInvalid(
-            f"{name!r} is no credential name", hint="a credential name has no slash"
-        )
+        raise ConfigurationInvalid(f"{name!r} is no credential name", hint="a credential name has no slash")
     return _read(Path(directory) / name)
 
 
 def _from_file(path: Path) -> str:
     text = _read(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigurationInvalid(
-            f"{path} can be read by others", hint=f"chmod 600 {path}"
-        )
+        raise ConfigurationInvalid(f"{path} can be read by others", hint=f"chmod 600 {path}")
     return text
 
 

@@ -48,9 +48,7 @@ class Store:
     def __init__(self, directory: Path, warn: _Warn) -> None:
         self._path = directory / "handset.db"
         self._warn = warn
-        self._writes: queue.Queue[_Write | threading.Event | None] = queue.Queue(
-            _QUEUE_BOUND
-        )
+        self._writes: queue.Queue[_Write | threading.Event | None] = queue.Queue(_QUEUE_BOUND)
         self._dropped = 0
         self._failing = False
         self._retry_at = 0.0
@@ -73,9 +71,7 @@ class Store:
                 self._reader.close()
                 self._reader = None
 
-    def begin_session(
-        self, session: str, line: str, agent: str, at: float, user: str = ""
-    ) -> None:
+    def begin_session(self, session: str, line: str, agent: str, at: float, user: str = "") -> None:
         self._put(
             "INSERT OR IGNORE INTO session (id, line, agent, user, started_at) VALUES (?, ?, ?, ?, ?)",
             (session, line, agent, user, at),
@@ -119,9 +115,7 @@ class Store:
             ),
         )
 
-    def list_sessions(
-        self, limit: int = 50, before: float | None = None
-    ) -> list[dict[str, Any]]:
+    def list_sessions(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
         """The newest sessions first, those begun before `before` (Unix seconds); at most 500."""
         return self._read(
             "SELECT id, line, agent, user, started_at, ended_at, reason,"
@@ -147,9 +141,7 @@ class Store:
         )
         return {**rows[0], "turns": turns}
 
-    def list_calls(
-        self, limit: int = 50, before: float | None = None
-    ) -> list[dict[str, Any]]:
+    def list_calls(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
         """The newest calls first; at most 500."""
         return self._read(
             "SELECT id AS call, direction, peer, session, started_at, connected_at, ended_at, code, reason FROM call"
@@ -212,9 +204,7 @@ class Store:
         if connection is not None:
             connection.close()
 
-    def _write(
-        self, connection: sqlite3.Connection | None, item: _Write
-    ) -> sqlite3.Connection | None:
+    def _write(self, connection: sqlite3.Connection | None, item: _Write) -> sqlite3.Connection | None:
         if connection is None:
             self._dropped += 1
             return None
@@ -256,9 +246,7 @@ class Store:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError(
-                    "file is not a database: quick_check failed"
-                )
+                raise sqlite3.DatabaseError("file is not a database: quick_check failed")
             _migrate(connection)
         except BaseException:
             connection.close()
@@ -267,9 +255,7 @@ class Store:
         return connection
 
     def _move_aside(self) -> None:
-        aside = self._path.with_name(
-            f"handset.broken-{time.strftime('%Y%m%d-%H%M%S')}.db"
-        )
+        aside = self._path.with_name(f"handset.broken-{time.strftime('%Y%m%d-%H%M%S')}.db")
         for suffix in ("", "-wal", "-shm"):
             source = Path(f"{self._path}{suffix}")
             if source.exists():
@@ -293,11 +279,7 @@ class Store:
         full = "full" in str(error)
         code = "disk_full" if full else StoreUnavailable.code
         logger.warning("history is not being written: %s", error)
-        hint = (
-            "make room on the disk"
-            if full
-            else f"see the rights of {self._path.parent}"
-        )
+        hint = "make room on the disk" if full else f"see the rights of {self._path.parent}"
         self._warn(code, f"history is not being written: {error}", hint)
 
 
@@ -317,11 +299,5 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if version > SCHEMA_VERSION:
         raise OSError(f"the database was written by a newer Handset (schema {version})")
     if version == 0:
-        script = (
-            resources.files("appliance.store")
-            .joinpath("history.sql")
-            .read_text(encoding="utf-8")
-        )
-        connection.executescript(
-            f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
+        script = resources.files("appliance.store").joinpath("history.sql").read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

@@ -1,6 +1,6 @@
 """`make bench`: prints one JSON object a figure: {"name", "value", "unit", "goal", "met"}.
 
-    python -m tests.bench [PART ...]      parts are the modules of this folder with a `measure()`; all without a name
+python -m tests.bench [PART ...]      parts are the modules of this folder with a `measure()`; all without a name
 """
 
 import importlib
@@ -14,7 +14,8 @@ from typing import Any
 
 def parts() -> list[str]:
     """The modules here that measure something, by name."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "__main__")
+    found = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return sorted(module.name for module in found if module.name != "__main__")
 
 
 def met(figure: dict[str, Any]) -> bool | None:

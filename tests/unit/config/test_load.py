@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from appliance.config.check import _toml
 from appliance.config.load import load
 from appliance.config.rules import check_rules
 from appliance.config.secrets import reveal
 from appliance.errors import ConfigurationInvalid
-from pydantic import SecretStr
 
 TEN_FAULTS = """
 [room]
@@ -113,9 +113,7 @@ def test_an_agent_of_ones_own_stands_beside_the_built_in_one(tmp_path: Path) -> 
         ),
     ],
 )
-def test_settings_that_make_no_sense_together_are_faults(
-    tmp_path: Path, text: str, key: str
-) -> None:
+def test_settings_that_make_no_sense_together_are_faults(tmp_path: Path, text: str, key: str) -> None:
     loaded = check_rules(load(write(tmp_path, text), environ={}))
     assert key in [fault.key for fault in loaded.faults]
 
@@ -125,10 +123,7 @@ def test_a_secret_comes_from_where_its_reference_points(tmp_path: Path) -> None:
     (tmp_path / "sip").chmod(0o600)
     assert reveal(SecretStr("plain")) == "plain"
     assert reveal(SecretStr("env:KEY"), {"KEY": "k"}) == "k"
-    assert (
-        reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
-        == "wonderland"
-    )
+    assert reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "wonderland"
     assert reveal(SecretStr(f"file:{tmp_path}/sip")) == "wonderland"
 
 

@@ -62,9 +62,7 @@ def test_an_unknown_session_is_a_clear_error(store: Store) -> None:
         store.get_session("nope")
 
 
-def test_what_was_written_outlives_the_process(
-    tmp_path: Path, warnings: Warnings
-) -> None:
+def test_what_was_written_outlives_the_process(tmp_path: Path, warnings: Warnings) -> None:
     for session in ("s1", "s2"):
         store = Store(tmp_path, warnings)
         store.open()
@@ -76,9 +74,7 @@ def test_what_was_written_outlives_the_process(
     assert warnings == []
 
 
-def test_a_broken_database_is_moved_aside_and_a_new_one_begun(
-    tmp_path: Path, warnings: Warnings
-) -> None:
+def test_a_broken_database_is_moved_aside_and_a_new_one_begun(tmp_path: Path, warnings: Warnings) -> None:
     (tmp_path / "handset.db").write_bytes(b"this is no database" * 100)
     store = Store(tmp_path, warnings)
     store.open()
