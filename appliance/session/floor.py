@@ -215,8 +215,8 @@ class Floor:
         self._publish(events.SpeechStopped)
 
     def _discard_turn(self) -> None:
-        self._s.uplink.discard()
-        self._owner.send(DiscardTurn(self.turn))
+        if self._s.uplink.discard():
+            self._owner.send(DiscardTurn(self.turn))
         self._publish(events.SpeechStopped)
 
     def _send_text(self) -> None:

@@ -21,6 +21,8 @@ class UnansweredTurn:
     frames: deque[Frame] = field(default_factory=deque)
     text: str = ""
     committed: bool = False
+    begun: bool = False
+    """It has sound of its own, besides what was carried over from a turn before it."""
 
 
 class Uplink:
@@ -81,6 +83,7 @@ class Uplink:
 
     def add(self, frame: Frame, *, speech: bool = True) -> None:
         """Journal a frame of the open turn; silence beyond SILENCE_MS in a row is trimmed, and counted."""
+        self._journal[-1].begun = True
         self._silence_ms = 0.0 if speech else self._silence_ms + frame.duration_ms
         if self._silence_ms > SILENCE_MS:
             self._trimmed_ms += frame.duration_ms
@@ -98,9 +101,11 @@ class Uplink:
         """The person has finished the open turn."""
         self._journal[-1].committed = True
 
-    def discard(self) -> None:
-        """The open turn was none."""
-        self._remove(self._journal.pop())
+    def discard(self) -> bool:
+        """The open turn was none; return whether there was any sound of it."""
+        entry = self._journal.pop()
+        self._remove(entry)
+        return entry.begun
 
     def answered(self, turn: int) -> None:
         """`turn` and what came before it need no keeping any more. Harmless when repeated."""

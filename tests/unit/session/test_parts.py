@@ -121,7 +121,9 @@ class TestUplink:
         uplink = Uplink(100)
         uplink.keep(frame(0))
         uplink.open(1)
-        uplink.discard()
+        assert uplink.discard()
+        uplink.open(2)
+        assert not uplink.discard()
         assert (uplink.unanswered(), uplink.kept_ms) == ((), 0)
 
     @given(st.lists(st.sampled_from(["keep", "add", "open", "commit", "answered", "carry", "discard"])))
