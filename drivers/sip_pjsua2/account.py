@@ -49,8 +49,9 @@ def configuration(settings: Settings, address: str, route: str = "") -> pj.Accou
         config.idUri = f"sip:handset@{address}"
     for proxy in settings.outbound_proxy:
         config.sipConfig.proxies.append(f"sip:{proxy};lr{transport}")
-    if route:
-        # Everything goes there, and nobody sees it in a Route header.
+    route = route or (settings.server if transport else "")
+    if route and not settings.outbound_proxy:
+        # Everything goes there, by our one transport, and nobody sees it in a Route header.
         config.sipConfig.proxies.append(f"sip:{route};lr;hide{transport}")
     _set_registration(config.regConfig, settings)
     _set_media(config, settings, address)
@@ -188,7 +189,8 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     def _ask_alive(self) -> None:
         request = pj.SendRequestParam()
         request.method = "OPTIONS"
-        request.txOption.targetUri = f"sip:{self._settings.server}"
+        transport = "" if self._settings.transport == "udp" else f";transport={self._settings.transport}"
+        request.txOption.targetUri = f"sip:{self._settings.server}{transport}"
         try:
             self.sendRequest(request)
         except pj.Error as error:

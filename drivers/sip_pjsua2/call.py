@@ -95,10 +95,17 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self._digit = (prm.digit, duration, now)
 
     def onCallTransferRequest(self, prm: Any) -> None:
-        prm.newCall = self.board.succeed(self)
+        self._succeed(prm, pj.PJSIP_SC_DECLINE)
 
     def onCallReplaceRequest(self, prm: Any) -> None:
-        prm.newCall = self.board.succeed(self)
+        self._succeed(prm, pj.PJSIP_SC_BUSY_HERE)
+
+    def _succeed(self, prm: Any, refusal: int) -> None:
+        successor = self.board.succeed(self)
+        if successor is None:
+            prm.statusCode = refusal
+        else:
+            prm.newCall = successor
 
     def onCallReplaced(self, prm: Any) -> None:
         if self.successor is not None:

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -170,7 +171,11 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    try:
+        code = main(sys.argv[1:])
+    except BaseException:  # noqa: BLE001  # whatever it is, the interpreter's own clean-up would be worse
+        traceback.print_exc()
+        code = 70
     sys.stderr.flush()
-    # Not sys.exit: the interpreter's own clean-up destroys library objects in any order.
+    # Not sys.exit: the interpreter's clean-up destroys the library's objects in any order, and aborts or hangs.
     os._exit(code)

@@ -4,6 +4,7 @@
 import errno
 import gc
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,6 +21,7 @@ from drivers.sip_pjsua2.switchboard import Switchboard
 logger = logging.getLogger(__name__)
 
 SPARE: Final = 2
+CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 _TRANSPORTS: Final = {
     "udp": pj.PJSIP_TRANSPORT_UDP,
     "tcp": pj.PJSIP_TRANSPORT_TCP,
@@ -60,7 +62,13 @@ class Endpoint:
         self._library.libStart()
         self._choose_codecs()
         self._account = account.Account(settings, send, self.board.incoming)
-        self._account.open(self._host)
+        try:
+            self._account.open(self._host)
+        except pj.Error as error:
+            hint = "check sip.server, sip.user and sip.outbound_proxy"
+            raise Unusable(
+                "account_invalid", f"the SIP account is not usable: {error.reason}", hint
+            ) from error
         self.board.account = self._account
 
     @property
@@ -120,6 +128,9 @@ class Endpoint:
         if not settings.server and not settings.bind:
             config.boundAddress = "127.0.0.1"
         config.publicAddress = self._host
+        if settings.transport == "tls":
+            config.tlsConfig.verifyServer = True
+            config.tlsConfig.CaListFile = os.environ.get("SSL_CERT_FILE", CERTIFICATES)
         try:
             return self._library.transportCreate(_TRANSPORTS[settings.transport], config)
         except pj.Error as error:

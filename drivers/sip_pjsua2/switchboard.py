@@ -80,6 +80,9 @@ class Switchboard:
         leg = Leg(self, self.account, number)
         self._legs[number] = leg
         self._totals["calls"] += 1
+        transport = self._settings.transport
+        if transport != "udp" and ";transport=" not in uri:
+            uri = f"{uri};transport={transport}"
         try:
             leg.dial(uri)
         except pj.Error as error:
@@ -136,8 +139,10 @@ class Switchboard:
 
     # --- a call that goes on in another leg (transfer, Replaces)
 
-    def succeed(self, leg: Leg) -> Leg:
-        """A leg that will carry `leg`'s call on once it is connected."""
+    def succeed(self, leg: Leg) -> Leg | None:
+        """A leg that will carry `leg`'s call on once it is connected; None while there is one already."""
+        if leg.successor is not None or not leg.confirmed or not leg.number:
+            return None
         successor = Leg(self, leg.account, 0)
         leg.successor = successor
         self._orphans.append(successor)

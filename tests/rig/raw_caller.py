@@ -4,7 +4,7 @@
         caller.speak(PULSE)                  # one 20 ms packet from now on, then silence again
         caller.arrived                       # (monotonic second, payload) of every packet that came
 
-No phone: it answers nothing but what a call needs.
+No phone: it answers nothing but what a call needs. `replaces` takes another caller's call over (attended transfer).
 """
 
 import contextlib
@@ -26,9 +26,10 @@ _PACKET = 0.02
 class RawCaller:
     """Calls on entering, hangs up on leaving."""
 
-    def __init__(self, port: int, *, user: str = "raw") -> None:
+    def __init__(self, port: int, *, user: str = "raw", replaces: "RawCaller | None" = None) -> None:
         self._target = ("127.0.0.1", port)
         self._user = user
+        self._replaces = replaces
         self._sip = socket.socket(type=socket.SOCK_DGRAM)
         self._rtp = socket.socket(type=socket.SOCK_DGRAM)
         for link in (self._sip, self._rtp):
@@ -90,6 +91,10 @@ class RawCaller:
     def _send(self, method: str, sequence: int, body: str = "") -> None:
         uri = f"sip:handset@127.0.0.1:{self._target[1]}"
         content = "Content-Type: application/sdp\r\n" if body else ""
+        old = self._replaces
+        if old is not None and method == "INVITE":
+            tag = old._to.partition("=")[2]
+            content += f"Replaces: {old._call_id};to-tag={tag};from-tag=raw\r\n"
         message = (
             f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {self._here};branch=z9hG4bK{self._call_id}{sequence}{method}\r\n"
             f"From: <sip:{self._user}@{self._here}>;tag=raw\r\nTo: <{uri}>{self._to}\r\nCall-ID: {self._call_id}\r\n"

@@ -146,6 +146,7 @@ _BARESIP = """module_path /usr/lib/baresip/modules
 module g711.so
 module g722.so
 module opus.so
+module srtp.so
 module auloop.so
 module ausine.so
 module aufile.so
@@ -188,6 +189,7 @@ class Phone(Peer):
         tone: int = 440,
         codecs: str = "PCMU",
         answers: str = "manual",
+        srtp: bool = False,
     ) -> None:
         super().__init__(f"phone-{user}")
         self.user = user
@@ -199,6 +201,7 @@ class Phone(Peer):
         self._tone = tone
         self._codecs = codecs
         self._answers = answers
+        self._srtp = srtp
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self.events: list[dict[str, Any]] = []
@@ -252,6 +255,8 @@ class Phone(Peer):
             account += f";auth_pass={password_of(self.user)};regint=600"
         else:
             account += ";regint=0"
+        if self._srtp:
+            account += ";mediaenc=srtp-mand"
         (self.directory / "accounts").write_text(account + "\n")
         (self.directory / "contacts").write_text("")
 

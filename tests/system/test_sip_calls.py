@@ -1,5 +1,6 @@
 """Calls with real phones through a real registrar, and what was heard at both ends."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from appliance.interfaces import CallReport, DtmfReport, IncomingCall, MediaRepo
 from drivers.sip_pjsua2.client import library_report
 from drivers.sip_pjsua2.supervisor import Timing
 from tests.rig import sip_scenarios
+from tests.rig.raw_caller import PULSE, RawCaller
 from tests.rig.sip_desk import RATE, Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, Scenario, programs_missing
 from tests.rig.tones import dominant_hertz, write_tone
@@ -232,6 +234,66 @@ async def test_we_follow_when_the_far_end_transfers_us(registrar, desk):
         await settle(2.0)
         assert not desk.of(CallReport, call=call, state="ended")
         assert_both_heard(desk, call, carol, phone_hertz=700)
+
+
+async def test_an_attended_transfer_hands_the_call_on_without_ending_it():
+    async with Desk(codecs=("PCMU",)) as desk:
+        answering = asyncio.create_task(desk.pick_up())
+        first = RawCaller(desk.settings["port"])
+        await asyncio.to_thread(first.__enter__)
+        call = await answering
+        second = RawCaller(desk.settings["port"], user="boss", replaces=first)
+        await asyncio.to_thread(second.__enter__)
+        await settle(0.5)
+        frames = len(desk.ears[call].frames)
+        second.speak(PULSE)
+        await settle(0.5)
+        assert len(desk.ears[call].frames) >= frames + 20
+        assert int(np.abs(desk.heard(call, 600)).max()) > 10_000
+        assert {payload[0] for _, payload in second.arrived[-5:]} != {0xFF}
+        assert not desk.of(CallReport, call=call, state="ended")
+        await asyncio.to_thread(second.__exit__, None, None, None)
+        await desk.state(call, "ended")
+        await asyncio.to_thread(first.__exit__, None, None, None)
+
+
+async def test_srtp_is_spoken_when_it_is_mandatory(registrar):
+    async with (
+        Desk(server=registrar.server, user="handset", srtp="mandatory") as desk,
+        Phone("alice", registrar, tone=440, srtp=True) as alice,
+    ):
+        await alice.dial(f"sip:handset@{registrar.server}")
+        call = await desk.pick_up()
+        await settle(2.0)
+        assert_both_heard(desk, call, alice, phone_hertz=440)
+
+
+async def test_a_phone_without_srtp_is_refused_when_it_is_mandatory(registrar):
+    async with (
+        Desk(server=registrar.server, user="handset", srtp="mandatory") as desk,
+        Phone("alice", registrar) as alice,
+    ):
+        await alice.dial(f"sip:handset@{registrar.server}")
+        assert "488" in (await alice.event("CALL_CLOSED"))["param"]
+        assert not desk.of(CallReport, state="connected")
+
+
+async def test_over_tcp_calls_go_both_ways(registrar):
+    settings = {"server": registrar.server, "user": "handset", "transport": "tcp"}
+    async with (
+        Desk(timing=Timing(keep_alive=1.0), **settings) as desk,
+        Phone("bob", registrar, tone=600, answers="auto") as bob,
+    ):
+        await settle(2.5)
+        call = await desk.dial("bob")
+        await desk.state(call, "connected")
+        await settle(1.5)
+        assert_both_heard(desk, call, bob, phone_hertz=600)
+        desk.telephone.hang_up(call)
+        await desk.state(call, "ended")
+        since = len(desk.events)
+        await bob.dial(f"sip:handset@{registrar.server}")
+        await desk.pick_up(since=since)
 
 
 async def test_two_calls_at_once_do_not_hear_each_other(registrar, desk):

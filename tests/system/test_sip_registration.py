@@ -77,6 +77,15 @@ def what_the_kernel_shows_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
 
 
+async def test_an_account_that_makes_no_address_is_told_with_a_remedy():
+    desk = Desk(server="pbx example", user="a b")
+    await desk.telephone.start(desk._post)  # noqa: SLF001  # it will never be registered
+    try:
+        assert "account_invalid" in (await desk.until(TelephoneLost)).reason
+    finally:
+        await desk.telephone.stop()
+
+
 async def test_the_password_is_nowhere_to_be_seen(registrar, caplog):
     caplog.set_level("DEBUG")
     async with Desk(server=registrar.server, user="handset") as desk:
