@@ -25,7 +25,7 @@ def backoff(
 class Ladder:
     """`rungs` providers, the preferred first. One that stays unreachable past `fallback_after` gives way to the next.
 
-    A rung that refused the credentials is left out for REFUSED_SECONDS.
+    A rung that refused, and will again (bad credentials, a missing library), is left out for REFUSED_SECONDS.
     """
 
     def __init__(self, rungs: int, fallback_after: float, delays: Callable[[], Iterator[float]]) -> None:
@@ -73,7 +73,7 @@ class Ladder:
         return self._step(following, now)
 
     def refused(self, now: float) -> float:
-        """The provider refused the credentials: seconds until the next dial."""
+        """The dial failed, and will again: seconds until the next."""
         self._refused_until[self.rung] = now + REFUSED_SECONDS
         following = self._next(now)
         if following == self.rung:

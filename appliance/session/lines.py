@@ -140,10 +140,11 @@ class Lines:
         return self._open(line, agent, user, greeting=greeting)
 
     def session(self, session_id: str) -> Session:
-        """Raise UnknownName."""
-        if session_id not in self._sessions:
+        """One that is not closing. Raise UnknownName."""
+        session = self._sessions.get(session_id)
+        if session is None or not session.open:
             raise UnknownName(f"there is no session {session_id!r}", hint="status lists the sessions")
-        return self._sessions[session_id]
+        return session
 
     def sessions(self) -> tuple[Session, ...]:
         return tuple(self._sessions.values())

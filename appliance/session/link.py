@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from appliance.audio.resample import Resampler
-from appliance.errors import ApplianceError, CredentialsRejected, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.frames import Frame
 from appliance.interfaces import (
     Capabilities,
@@ -26,6 +26,7 @@ from appliance.session.ladder import Ladder
 
 DIAL_SECONDS: Final = 10.0
 LOCAL_DIAL_SECONDS: Final = 30.0
+HOPELESS_SECONDS: Final = 20.0
 SEND_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 1.5
 QUEUE_BOUND: Final = 6_000
@@ -62,6 +63,8 @@ class Link:
 
     def __init__(self, providers: Sequence[Provider], listener: LinkListener, ladder: Ladder) -> None:
         self.up = False
+        self.hopeless = False
+        """No provider will be dialled for a long time: all have refused."""
         self.generation = 0
         self._providers = providers
         self._listener = listener
@@ -120,22 +123,19 @@ class Link:
             provider = self.provider
             try:
                 connection = await self._dial(provider)
-            except CredentialsRejected as fault:
-                pause = self._ladder.refused(loop.time())
-                self._failed(provider, fault)
-            except ProviderUnavailable as fault:
-                pause = self._ladder.failed(loop.time())
-                self._failed(provider, fault)
+            except ApplianceError as fault:
+                now = loop.time()
+                pause = self._ladder.failed(now) if fault.retryable else self._ladder.refused(now)
+                self._counters["dials_failed"] += 1
+                self._listener.dial_failed(provider.name, fault)
             else:
                 self._ladder.rose(loop.time())
                 reason = await self._serve(connection)
                 pause = self._ladder.fell(loop.time())
                 self._listener.link_fell(reason)
+            self.hopeless = pause > HOPELESS_SECONDS
             await asyncio.sleep(pause)
-
-    def _failed(self, provider: Provider, fault: ApplianceError) -> None:
-        self._counters["dials_failed"] += 1
-        self._listener.dial_failed(provider.name, fault)
+            self.hopeless = False
 
     async def _dial(self, provider: Provider) -> Connection:
         """One deadline over all of it. A connection that comes later is closed, not used."""

@@ -7,6 +7,7 @@ from typing import Final
 ANSWER_SECONDS: Final = 20.0
 OUTAGE_SECONDS: Final = 60.0
 """While the provider is being dialled again the journal holds the turn: the person may wait as long as it does."""
+HOPELESS_SECONDS: Final = 1.0
 STALL_SECONDS: Final = 5.0
 
 
@@ -21,12 +22,19 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """`heard_ms` is the progress of what sounds, None while nothing should be moving."""
+    """`answer_within` are the seconds that an owed answer may take, None when none is owed; `heard_ms` is the progress
+    of what sounds, None while nothing should be moving."""
 
-    answer_owed: bool
-    link_up: bool
+    answer_within: float | None
     idle: bool
     heard_ms: float | None
+
+
+def answer_within(*, up: bool, hopeless: bool) -> float:
+    """`hopeless`: no provider will be dialled for a long time."""
+    if hopeless:
+        return HOPELESS_SECONDS
+    return ANSWER_SECONDS if up else OUTAGE_SECONDS
 
 
 class Patience:
@@ -50,10 +58,8 @@ class Patience:
         if sight.heard_ms is not None:
             self._stirred_at = now
         waited = now - self._stirred_at
-        if sight.answer_owed:
-            return (
-                Verdict.NO_ANSWER if waited >= (ANSWER_SECONDS if sight.link_up else OUTAGE_SECONDS) else None
-            )
+        if sight.answer_within is not None:
+            return Verdict.NO_ANSWER if waited >= sight.answer_within else None
         if not sight.idle:
             self._stirred_at = now
             return None

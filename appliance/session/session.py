@@ -10,7 +10,7 @@ from typing import Final
 from appliance.agents.agent import Agent
 from appliance.audio.capture import Captured
 from appliance.audio.playout import Mark
-from appliance.errors import ApplianceError, CredentialsRejected, NotPossible
+from appliance.errors import ApplianceError, NotPossible
 from appliance.events import Failed, Notified, ProviderChanged, SessionStateChanged
 from appliance.interfaces import HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.dialogue import Dialogue
@@ -25,7 +25,7 @@ from appliance.session.machine import (
     SessionState,
     Started,
 )
-from appliance.session.patience import Patience, Sight, Verdict
+from appliance.session.patience import Patience, Sight, Verdict, answer_within
 from appliance.session.phrases import Phrase
 from appliance.session.place import SessionLine, Surroundings
 from appliance.session.turn import Phase, TurnState
@@ -226,7 +226,7 @@ class Session:
             return
         self._faults[provider] = fault.code
         self._tell_provider(provider, "down", fault.message)
-        if isinstance(fault, CredentialsRejected):
+        if not fault.retryable:
             self._fail(fault.code, fault.message, fault.hint)
 
     def take(self, event: ProviderEvent) -> None:
@@ -284,9 +284,9 @@ class Session:
         playout, strands = self._line.playout, self._dialogue.strands
         moving = strands.downlink.sounding is not None and playout.queued_ms() > 0 and not playout.paused()
         waiting = strands.answers.owed is not None and not strands.answers.tools_running
+        owed = waiting and self.turn_state in (TurnState.THINKING, TurnState.SPEAKING)
         return Sight(
-            answer_owed=waiting and self.turn_state in (TurnState.THINKING, TurnState.SPEAKING),
-            link_up=self.link.up,
+            answer_within=answer_within(up=self.link.up, hopeless=self.link.hopeless) if owed else None,
             idle=self.turn_state is TurnState.IDLE and not self._dialogue.runner.running,
             heard_ms=strands.downlink.heard_ms() if moving else None,
         )

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.errors import CredentialsRejected, ProviderUnavailable
+from appliance.errors import CredentialsRejected, DriverMissing, ProviderUnavailable
 from appliance.interfaces import (
     CancelResponse,
     Capabilities,
@@ -153,6 +153,13 @@ class FakeProvider:
     def reject_credentials(self) -> None:
         self._connect_fates.append("reject")
 
+    def lack_library(self) -> None:
+        self._connect_fates.append("lack")
+
+    def break_in_connect(self) -> None:
+        """A bug of the provider's."""
+        self._connect_fates.append("break")
+
     def drop(self) -> None:
         """The connection is lost; the next dial works."""
         for connection in self.connections:
@@ -196,6 +203,10 @@ class FakeProvider:
         await asyncio.sleep(0.05)
         if fate == "reject":
             raise CredentialsRejected(f"{self.name} does not know this key")
+        if fate == "lack":
+            raise DriverMissing(f"{self.name} needs a library")
+        if fate == "break":
+            raise KeyError(fate)
         if fate == "refuse" or self._down:
             raise ProviderUnavailable(f"{self.name} is not there")
         connection = FakeConnection(self, setup)

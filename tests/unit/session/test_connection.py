@@ -191,10 +191,32 @@ async def test_credentials_that_are_refused_are_told_once_and_not_tried_again_so
     async with Booth(open_session=False) as booth:
         booth.provider.reject_credentials()
         booth.lines.open_session(booth.line)
-        await booth.wait(200)
+        await booth.wait(100)
+        await booth.speak(0.8)
+        assert await booth.state("speaking") < 2.5
+        assert booth.voice.spoken == ["Sorry, I did not get an answer. Please try again."]
+        await booth.wait(100)
         assert booth.provider.dials == 1
         assert [event.code for event in booth.of(Failed)] == ["credentials_rejected"]
         await booth.wait(110)
+        assert booth.provider.dials == 2
+
+
+@virtual_time
+async def test_a_provider_whose_library_is_missing_gives_way_at_once_and_is_told():
+    far, near = FakeProvider("far"), FakeProvider("near")
+    far.lack_library()
+    async with Booth(providers=[far, near]) as booth:
+        assert booth.session.provider == "near"
+        assert [event.code for event in booth.of(Failed)] == ["driver_missing"]
+
+
+@virtual_time
+async def test_a_provider_that_breaks_in_connect_is_dialled_again():
+    async with Booth(open_session=False) as booth:
+        booth.provider.break_in_connect()
+        booth.lines.open_session(booth.line)
+        await booth.until(lambda: booth.session.state == "active")
         assert booth.provider.dials == 2
 
 

@@ -16,7 +16,7 @@ from appliance.session.heard import SpokenText
 from appliance.session.ladder import Ladder, backoff
 from appliance.session.latency import TurnStopwatch
 from appliance.session.onset import OnsetWatch
-from appliance.session.patience import Patience, Sight, Verdict
+from appliance.session.patience import Patience, Sight, Verdict, answer_within
 from appliance.session.phrases import Phrase, phrase
 from appliance.session.turn import SpeechConfirmed, SpeechDismissed, SpeechStarted, SpeechStopped
 from appliance.session.uplink import Uplink
@@ -401,8 +401,9 @@ class TestLadder:
 
 
 class TestPatience:
-    def look(self, patience, now, *, owed=False, up=True, idle=True, heard=None):
-        return patience.look(Sight(owed, up, idle, heard), now)
+    def look(self, patience, now, *, owed=False, up=True, hopeless=False, idle=True, heard=None):
+        within = answer_within(up=up, hopeless=hopeless) if owed else None
+        return patience.look(Sight(within, idle, heard), now)
 
     def test_idle_for_too_long(self):
         patience = Patience(30.0, 0.0)
@@ -415,6 +416,10 @@ class TestPatience:
         assert self.look(patience, 20.0, owed=True, idle=False) is Verdict.NO_ANSWER
         assert self.look(patience, 59.0, owed=True, idle=False, up=False) is None
         assert self.look(patience, 60.0, owed=True, idle=False, up=False) is Verdict.NO_ANSWER
+
+    def test_without_hope_nobody_is_kept_waiting(self):
+        patience = Patience(300.0, 0.0)
+        assert self.look(patience, 1.0, owed=True, idle=False, up=False, hopeless=True) is Verdict.NO_ANSWER
 
     def test_who_talks_is_not_idle(self):
         patience = Patience(30.0, 0.0)
