@@ -161,8 +161,9 @@ def main(arguments: list[str]) -> int:
         return 0
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # The terminal's Ctrl-C goes to the whole group; Handset decides when we end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal's Ctrl-C or a supervisor's SIGTERM may go to the whole group; Handset decides when we end.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
     sys.setswitchinterval(0.0005)
     # The collector must not run on the clock thread: it would destroy the library's objects there.
     gc.disable()

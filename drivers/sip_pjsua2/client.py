@@ -136,6 +136,11 @@ class Pjsua2Telephone:
             "calls_now": len(self._states),
         }
 
+    @staticmethod
+    def library_report() -> dict[str, Any]:
+        """What `doctor` tells of the library; see the function of this name."""
+        return library_report()
+
     def child_pid(self) -> int:
         """The SIP process, 0 while there is none."""
         return self._supervisor.pid if self._supervisor is not None else 0
