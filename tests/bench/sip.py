@@ -180,7 +180,7 @@ async def _in_a_row(count: int) -> list[Figure]:
         ours, marks = psutil.Process(), []
         for number in range(count):
             await asyncio.to_thread(talk, desk.settings["port"])
-            if number in (count // 4, count - 1):
+            if number in (count // 2, count - 1):
                 await asyncio.sleep(0.5)
                 marks.append((_rss_mb(desk), ours.memory_info().rss / 1e6, ours.num_fds()))
         ended = len(desk.of(CallReport, state="ended"))
@@ -191,7 +191,7 @@ async def _in_a_row(count: int) -> list[Figure]:
         _figure("SIP: calls in a row that ended well", ended, "calls", f">= {count}"),
         _figure("SIP: restarts meanwhile", counters["restarts"], "", "<= 0"),
         _figure(
-            "SIP process: RSS growth over the last three quarters of them",
+            "SIP process: RSS growth over the second half of them",
             child_last - child_first,
             "MB",
             "<= 3",

@@ -83,7 +83,7 @@ class Desk:
         self._hertz = tone
 
     async def __aenter__(self) -> Self:
-        await self.telephone.start(self._post)
+        await self.telephone.start(self.post)
         if self.settings["server"]:
             await self.registered()
         else:
@@ -95,7 +95,7 @@ class Desk:
     ) -> None:
         await self.telephone.stop()
 
-    def _post(self, event: TelephoneEvent) -> None:
+    def post(self, event: TelephoneEvent) -> None:
         self.events.append(event)
         self.times.append(time.monotonic())
 

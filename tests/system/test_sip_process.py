@@ -5,9 +5,12 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -141,18 +144,31 @@ async def test_stop_in_a_call_hangs_up_and_leaves_no_thread_file_or_process(regi
         assert after == before
 
 
-async def test_the_process_ends_when_handset_is_gone():
-    """Killed without a word: the socket closes."""
-    desk = Desk()
-    await desk.telephone.start(desk._post)  # noqa: SLF001  # the desk is taken away from under it
-    await desk.until(TelephoneReady)
-    child = psutil.Process(desk.telephone.child_pid())
-    supervisor = desk.telephone._supervisor  # noqa: SLF001
-    assert supervisor is not None
-    supervisor._stopping.set()  # noqa: SLF001
-    supervisor._child._socket.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # noqa: SLF001
-    await asyncio.to_thread(child.wait, 5)
-    await desk.telephone.stop()
+_HANDSET = """
+import asyncio
+from drivers.sip_pjsua2.client import Pjsua2Telephone
+
+async def main():
+    telephone = Pjsua2Telephone({"port": 0, "codecs": ("PCMU",)})
+    ready = asyncio.Event()
+    await telephone.start(lambda event: ready.set() if type(event).__name__ == "TelephoneReady" else None)
+    await ready.wait()
+    print(telephone.child_pid(), flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_the_sip_process_ends_when_handset_is_killed():
+    handset = subprocess.Popen(
+        [sys.executable, "-c", _HANDSET], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    with handset:
+        assert handset.stdout is not None
+        child = psutil.Process(int(handset.stdout.readline()))
+        handset.kill()
+    child.wait(6)
 
 
 def test_the_library_tells_what_it_can_do():
@@ -166,7 +182,7 @@ async def test_tls_with_an_openssl_out_of_support_is_refused_unless_forced():
     if not library_report()["old_openssl"]:
         pytest.skip("this library's OpenSSL is sound")
     desk = Desk(transport="tls")
-    await desk.telephone.start(desk._post)  # noqa: SLF001  # it must not become ready
+    await desk.telephone.start(desk.post)  # it must not become ready
     try:
         lost = await desk.until(TelephoneLost)
         assert "old_tls" in lost.reason

@@ -44,7 +44,7 @@ async def test_a_server_by_a_name_that_only_this_machine_knows_is_found_and_call
 
 async def test_a_server_whose_name_nobody_knows_is_said_and_stops_nothing():
     desk = Desk(server="pbx.example.invalid", user="handset")
-    await desk.telephone.start(desk._post)  # noqa: SLF001  # it will never be registered
+    await desk.telephone.start(desk.post)  # it will never be registered
     try:
         await desk.until(TelephoneReady)
         await settle(6.0)
@@ -62,7 +62,7 @@ async def test_without_a_server_the_registration_is_off_and_only_loopback_listen
 
 async def test_a_wrong_password_is_said_once_and_not_tried_again_at_once(registrar):
     desk = Desk(server=registrar.server, user="handset", password="wrong")
-    await desk.telephone.start(desk._post)  # noqa: SLF001  # it will never be registered
+    await desk.telephone.start(desk.post)  # it will never be registered
     try:
         report = await desk.until(RegistrationReport, state="failed")
         assert report.code in (401, 403)
@@ -79,7 +79,7 @@ def what_the_kernel_shows_of(pid: int) -> bytes:
 
 async def test_an_account_that_makes_no_address_is_told_with_a_remedy():
     desk = Desk(server="pbx example", user="a b")
-    await desk.telephone.start(desk._post)  # noqa: SLF001  # it will never be registered
+    await desk.telephone.start(desk.post)  # it will never be registered
     try:
         assert "account_invalid" in (await desk.until(TelephoneLost)).reason
     finally:
@@ -137,7 +137,7 @@ async def test_a_registrar_that_was_away_for_a_moment_is_told_again_who_we_are(r
 async def test_a_registrar_that_comes_later_is_found(registrar):
     await registrar.stop()
     desk = Desk(server=registrar.server, user="handset")
-    await desk.telephone.start(desk._post)  # noqa: SLF001  # nobody is there yet
+    await desk.telephone.start(desk.post)  # nobody is there yet
     try:
         await desk.until(TelephoneReady)
         await settle(1.0)
@@ -163,7 +163,7 @@ async def test_a_port_in_use_is_told_with_a_remedy_and_taken_once_it_is_free():
     first = Desk(port=port)
     second = Desk(port=port)
     await first.__aenter__()
-    await second.telephone.start(second._post)  # noqa: SLF001  # it is not to become ready yet
+    await second.telephone.start(second.post)  # it is not to become ready yet
     try:
         lost = await second.until(TelephoneLost)
         assert "port_in_use" in lost.reason
