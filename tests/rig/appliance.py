@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psutil
 
@@ -32,7 +32,16 @@ from tests.rig.sound_server import SoundServer
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
-CHATTER = ("ALSA lib", "Expression '", "jack server", "Cannot connect to server", "snd_", "Fatal Python", "pj_", "Segmentation")
+CHATTER = (
+    "ALSA lib",
+    "Expression '",
+    "jack server",
+    "Cannot connect to server",
+    "snd_",
+    "Fatal Python",
+    "pj_",
+    "Segmentation",
+)
 SHORTEST_SECRET = 10
 """Shorter texts ("It's noon.") could stand in a log by chance."""
 
@@ -121,12 +130,20 @@ class Handset(Peer):
     def spawn(self, *words: str, log: str) -> subprocess.Popen[bytes]:
         """One verb as a process of its own."""
         command = [*self._prefix, "env", "-i", *(f"{key}={value}" for key, value in self.environ.items())]
-        return start_process([*command, sys.executable, "-m", "appliance.cli", *words], _ROOT, str(self.directory / log))
+        return start_process(
+            [*command, sys.executable, "-m", "appliance.cli", *words], _ROOT, str(self.directory / log)
+        )
 
     async def run(self, *words: str, seconds: float = 60.0, config: bool = True) -> tuple[int, str, str]:
         """One verb to its end; exit code, stdout and stderr. It knows where the daemon is."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "appliance.cli", *words, *(("--config", str(self.config)) if config else ())),
+            *(
+                sys.executable,
+                "-m",
+                "appliance.cli",
+                *words,
+                *(("--config", str(self.config)) if config else ()),
+            ),
             env=self.environ,
             cwd=_ROOT,
             stdout=asyncio.subprocess.PIPE,
@@ -183,7 +200,9 @@ class Handset(Peer):
         """No traceback, no library's chatter, nothing that was said."""
         text = self.text()
         assert "Traceback" not in text, text
-        assert not [line for line in text.splitlines() if line.lower().startswith(('  file "', "exception"))], text
+        assert not [
+            line for line in text.splitlines() if line.lower().startswith(('  file "', "exception"))
+        ], text
         for word in CHATTER:
             assert word not in text, f"{word!r} in the log:\n{text}"
         for secret in self.secrets:

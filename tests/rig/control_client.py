@@ -1,8 +1,8 @@
 """A program at the control API, for tests: sends commands, keeps every event and all audio with the time it came.
 
-    async with ControlClient(port) as client:
-        await client.ask("session.open", line="client")
-        await client.event("turn", state="speaking")
+async with ControlClient(port) as client:
+    await client.ask("session.open", line="client")
+    await client.event("turn", state="speaking")
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from tests.rig.peer import until
 
 Event = dict[str, Any]
 FRAME_SECONDS = 0.02
+_PAUSE_SECONDS = 0.25
+"""Frames come in real time, but not to the millisecond: less is no pause."""
 
 
 class Refused(Exception):
@@ -108,7 +110,9 @@ class ControlClient:
 
     async def answer(self, session: str, seconds: float = 30.0, *, since: int = 0) -> Event:
         """The next thing that is said on the session to its end: the final transcript of the assistant."""
-        return await self.event("transcript", seconds, since=since, session=session, role="assistant", final=True)
+        return await self.event(
+            "transcript", seconds, since=since, session=session, role="assistant", final=True
+        )
 
     async def idle(self, session: str, seconds: float = 60.0, *, since: int = 0) -> Event:
         return await self.event("turn", seconds, since=since, session=session, state="idle")
@@ -120,6 +124,7 @@ class ControlClient:
         self.rate = rate
         session = str((await self.ask("session.open", line="client", sample_rate=rate))["session"])
         self._saying = np.zeros(0, np.int16)
+        self._opened = time.monotonic()
         self._speaking = asyncio.create_task(self._microphone())
         return session
 
@@ -129,6 +134,18 @@ class ControlClient:
 
     def heard(self) -> npt.NDArray[np.int16]:
         return np.frombuffer(b"".join(pcm for _, pcm in self.audio), dtype="<i2")
+
+    def heard_in_time(self) -> npt.NDArray[np.int16]:
+        """What a loudspeaker at this client's place has sounded until now: with the silence between two answers."""
+        pieces: list[npt.NDArray[np.int16]] = []
+        clock = self._opened
+        for came, pcm in [*self.audio, (time.monotonic(), b"")]:
+            if came - clock > _PAUSE_SECONDS:
+                pieces.append(np.zeros(round((came - clock) * self.rate), np.int16))
+                clock = came
+            pieces.append(np.frombuffer(pcm, dtype="<i2"))
+            clock += len(pcm) / 2 / self.rate
+        return np.concatenate(pieces)
 
     async def _microphone(self) -> None:
         assert self._socket is not None

@@ -17,7 +17,10 @@ LOUDNESS = 9_000
 @functools.lru_cache(maxsize=64)
 def _voice(text: str, rate: int, voice: str, speed: int) -> bytes:
     done = subprocess.run(
-        ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", text], capture_output=True, check=True, timeout=30
+        ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", text],
+        capture_output=True,
+        check=True,
+        timeout=30,
     )
     with wave.open(io.BytesIO(done.stdout)) as file:
         pcm, own = file.readframes(file.getnframes()), file.getframerate()
@@ -26,7 +29,13 @@ def _voice(text: str, rate: int, voice: str, speed: int) -> bytes:
 
 
 def speech(
-    text: str, rate: int = 16_000, *, lead: float = 0.0, tail: float = 0.0, voice: str = "en-us", speed: int = 140
+    text: str,
+    rate: int = 16_000,
+    *,
+    lead: float = 0.0,
+    tail: float = 0.0,
+    voice: str = "en-us",
+    speed: int = 140,
 ) -> Samples:
     """`text` spoken, with seconds of silence before and after it. espeak-ng's own silence at the ends is cut off."""
     samples = np.frombuffer(_voice(text, rate, voice, speed), dtype="<i2").astype(np.float64)
@@ -54,7 +63,7 @@ def levels(samples: Samples, rate: int, *, block: float = 0.02) -> Samples:
     """The peak of each block."""
     size = round(rate * block)
     whole = samples[: len(samples) // size * size].reshape(-1, size)
-    return np.abs(whole.astype(np.int32)).max(axis=1).astype(np.int16)
+    return np.asarray(np.abs(whole.astype(np.int32)).max(axis=1).clip(0, 32_767), dtype=np.int16)
 
 
 def sounding(samples: Samples, rate: int, *, floor: int = 200) -> list[tuple[float, float]]:
