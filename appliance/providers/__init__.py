@@ -1,0 +1,1 @@
+"""What listens and answers: one module or package a provider."""

@@ -1,0 +1,1 @@
+"""Speech, answers and skills on the device, without a network."""

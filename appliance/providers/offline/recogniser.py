@@ -1,0 +1,222 @@
+"""Speech to text: pocketsphinx with the skills' grammar.
+
+Beside the grammar stands a loop over all phones, which follows any speech at all: what fits no sentence goes there, and is told
+apart as speech that nobody can act on. Each step in the loop costs PHONE_PRICE, which makes the grammar win where both fit.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any, Final
+
+from appliance.errors import DriverMissing
+from appliance.providers.offline.automaton import Automaton
+from appliance.providers.offline.conditioning import Band, conditioned
+from appliance.providers.offline.pronunciation import spellings
+
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
+
+PHONE_PRICE: Final = 0.01
+KEPT_DECODERS: Final = 2
+"""One for each band. A decoder takes some 8 MB; two vocabularies in turn would load theirs again and again, in 0.1 s each."""
+_CHUNK_BYTES: Final = 3_200
+"""0.1 s: pocketsphinx keeps the interpreter's lock while it works, and 4 ms of that disturb no audio."""
+_SILENCE_WEIGHT: Final = 0.05
+_NOISE_WEIGHT: Final = 1e-4
+_LOOP: Final = "++"
+_FILLERS: Final = ("<sil>", "[NOISE]")
+_PHONES: Final = (
+    *(
+        "AA",
+        "AE",
+        "AH",
+        "AO",
+        "AW",
+        "AY",
+        "B",
+        "CH",
+        "D",
+        "DH",
+        "EH",
+        "ER",
+        "EY",
+        "F",
+        "G",
+        "HH",
+        "IH",
+        "IY",
+        "JH",
+        "K",
+    ),
+    *("L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH"),
+)
+_FEWEST_PHONES: Final = 4
+"""Fewer phones than this are a cough or a click, not speech."""
+_PHONES_OF_A_SENTENCE: Final = 10
+_TELEPHONE_BAND: Final = Path(__file__).with_name("telephone_band.txt")
+_EXTRA_WORDS: Final = {"unmute": "AH N M Y UW T"}
+Transition = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """`text` is a sentence of the grammar, or empty; then `speech` says whether it was speech at all, and `clear` whether plainly so."""
+
+    text: str = ""
+    speech: bool = False
+    clear: bool = False
+
+
+NOTHING: Final = Heard()
+
+
+class Vocabulary:
+    """Grammars that share a dictionary, by the question they answer ("" without one). Nothing in it changes."""
+
+    def __init__(self, grammars: Mapping[str, Automaton]) -> None:
+        self.grammars = grammars
+        self.dictionary = _dictionary(set().union(*(grammar.words() for grammar in grammars.values())))
+
+
+class Recogniser:
+    """Shared by all connections; methods block and may be called from any thread, one utterance at a time goes through."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._decoders: OrderedDict[tuple[int, Band], _Ear] = OrderedDict()
+
+    def prepare(self, vocabulary: Vocabulary) -> None:
+        """Load what the first utterance would wait for. Raise DriverMissing without pocketsphinx."""
+        with self._lock:
+            self._ear(vocabulary, Band.WIDE)
+
+    def recognise(
+        self, vocabulary: Vocabulary, grammar: str, pcm: bytes, cancelled: Callable[[], bool] = lambda: False
+    ) -> Heard:
+        """What was said in `pcm` (16 kHz). NOTHING once `cancelled()` is true."""
+        ready = conditioned(pcm)
+        if ready is None:
+            return NOTHING
+        with self._lock:
+            if cancelled():
+                return NOTHING
+            words = self._ear(vocabulary, ready.band).words(grammar, ready.pcm, cancelled)
+        return _verdict(words, vocabulary.grammars[grammar])
+
+    def _ear(self, vocabulary: Vocabulary, band: Band) -> "_Ear":
+        key = (id(vocabulary), band)
+        ear = self._decoders.pop(key, None) or _Ear(vocabulary, band)
+        self._decoders[key] = ear
+        while len(self._decoders) > KEPT_DECODERS:
+            self._decoders.popitem(last=False)
+        return ear
+
+
+class _Ear:
+    """The decoder of a vocabulary in one band, and a second one that only measures the cepstral mean."""
+
+    def __init__(self, vocabulary: Vocabulary, band: Band) -> None:
+        # Kept so that the key by identity stays good as long as this lives.
+        self._vocabulary = vocabulary
+        self._decoder = _decoder(vocabulary.dictionary, band)
+        for name, grammar in vocabulary.grammars.items():
+            _add_grammar(self._decoder, _search(name), grammar)
+        self._meter = _decoder("a AH\n", Band.WIDE)
+        self._meter.add_fsg("silence", self._meter.create_fsg("silence", 0, 1, [(0, 1, 1.0, "<sil>")]))
+        self._meter.activate_search("silence")
+
+    def words(self, grammar: str, pcm: bytes, cancelled: Callable[[], bool]) -> Sequence[str]:
+        self._meter.start_utt()
+        self._meter.process_raw(pcm, no_search=True, full_utt=True)
+        self._meter.end_utt()
+        decoder = self._decoder
+        # The running mean would need seconds to settle: the first words of a conversation would be lost.
+        decoder.set_cmn(self._meter.get_cmn(False))
+        decoder.activate_search(_search(grammar))
+        decoder.start_utt()
+        for chunk in _chunks(pcm):
+            if cancelled():
+                break
+            decoder.process_raw(chunk)
+        decoder.end_utt()
+        best = decoder.hyp()
+        return [] if best is None or cancelled() else str(best.hypstr).split()
+
+
+def _search(grammar: str) -> str:
+    return grammar or "commands"
+
+
+def _chunks(pcm: bytes) -> Iterator[bytes]:
+    return (pcm[at : at + _CHUNK_BYTES] for at in range(0, len(pcm), _CHUNK_BYTES))
+
+
+def _verdict(words: Sequence[str], grammar: Automaton) -> Heard:
+    spoken = [word.partition("(")[0] for word in words if word not in _FILLERS]
+    loop = [word for word in spoken if word.startswith(_LOOP)]
+    if not loop and grammar.accepts(" ".join(spoken)) and spoken:
+        return Heard(" ".join(spoken), speech=True, clear=True)
+    broken_off = len(spoken) > len(loop)
+    return Heard(
+        "", speech=broken_off or len(loop) >= _FEWEST_PHONES, clear=len(loop) >= _PHONES_OF_A_SENTENCE
+    )
+
+
+def _add_grammar(decoder: "Decoder", name: str, grammar: Automaton) -> None:
+    end = len(grammar.arcs)
+    loop = end + 1
+    transitions: list[Transition] = [(state, end, 1.0) for state in grammar.accepting]
+    for state, arcs in enumerate(grammar.arcs):
+        transitions += [(state, target, 1 / len(arcs), word) for word, target in arcs.items()]
+    for phone in _PHONES:
+        transitions += [(state, loop, PHONE_PRICE, f"{_LOOP}{phone}{_LOOP}") for state in (0, loop)]
+    transitions.append((loop, end, 1.0))
+    for state in range(loop + 1):
+        transitions += [(state, state, _SILENCE_WEIGHT, "<sil>"), (state, state, _NOISE_WEIGHT, "[NOISE]")]
+    decoder.add_fsg(name, decoder.create_fsg(name, 0, end, transitions))
+
+
+def _decoder(dictionary: str, band: Band) -> "Decoder":
+    pocketsphinx = _library()
+    fillers = "<s> SIL\n</s> SIL\n<sil> SIL\n[NOISE] +NSN+\n"
+    fillers += "".join(f"{_LOOP}{phone}{_LOOP} {phone}\n" for phone in _PHONES)
+    model = str(Path(pocketsphinx.__file__).parent / "model" / "en-us" / "en-us")
+    adapted = {"mllr": str(_TELEPHONE_BAND)} if band is Band.TELEPHONE else {}
+    with _file(dictionary) as words, _file(fillers) as others:
+        return pocketsphinx.Decoder(
+            hmm=model, dict=words.name, fdict=others.name, lm=None, loglevel="FATAL",
+            bestpath=False, fsgusefiller=False, **adapted,
+        )  # fmt: skip
+
+
+def _file(text: str) -> Any:
+    file = NamedTemporaryFile("w", suffix=".dict", encoding="utf-8")  # noqa: SIM115
+    file.write(text)
+    file.flush()
+    return file
+
+
+def _dictionary(words: set[str]) -> str:
+    """The pronunciations of `words`: the model's, else ours, else espeak-ng's."""
+    model = Path(_library().__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
+    with model.open(encoding="utf-8") as lines:
+        entries = [line for line in lines if line.split(" ", 1)[0].partition("(")[0] in words]
+    known = {entry.split(" ", 1)[0] for entry in entries} | set(_EXTRA_WORDS)
+    others = _EXTRA_WORDS | spellings(words, known)
+    return "".join(entries) + "".join(
+        f"{word} {phones}\n" for word, phones in others.items() if word in words
+    )
+
+
+def _library() -> Any:
+    try:
+        import pocketsphinx  # noqa: PLC0415
+    except ImportError as error:
+        raise DriverMissing(
+            "speech recognition needs pocketsphinx", hint="pip install pocketsphinx"
+        ) from error
+    return pocketsphinx

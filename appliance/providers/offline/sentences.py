@@ -1,0 +1,65 @@
+"""Cuts a text into sentences that a voice can speak one by one, without what only an eye can use."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+LONGEST: Final = 240
+"""Characters a sentence: a longer one is cut at a comma or a blank, so that speech starts soon and ends soon after a cancel."""
+LONGEST_TEXT: Final = 8_000
+_ABBREVIATIONS: Final = frozenset(
+    "mr mrs ms dr prof st sr jr vs etc e.g i.e approx no fig inc ltd co dept est a.m p.m u.s u.k".split()
+)
+_SPOKEN: Final = (
+    (re.compile(r"```.*?(```|$)", re.DOTALL), " "),
+    (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
+    (re.compile(r"</?[A-Za-z][^<>]{0,200}>"), " "),
+    (re.compile(r"https?://(?:www\.)?([^\s/]+)\S*"), r"\1"),
+    (re.compile(r"^\s{0,3}(?:#{1,6}|[-*+•>]|\d+[.)])\s+", re.MULTILINE), ""),
+    (re.compile(r"[*_`~]{1,3}(?=\S)|(?<=\S)[*_`~]{1,3}"), ""),
+    (re.compile(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\uFE00-\uFE0F\u200B-\u200F\u2066-\u2069]"), " "),
+    (re.compile(r"[\x00-\x08\x0b-\x1f\x7f]"), " "),
+    (re.compile(r"([.!?…])[.!?…]+"), r"\1"),
+)
+_END: Final = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|\n\s*\n?|[。！？]")
+
+
+def speakable(text: str) -> str:
+    """`text` without markup, emoji, addresses' tails and control characters, cut at LONGEST_TEXT."""
+    text = text[:LONGEST_TEXT]
+    for pattern, replacement in _SPOKEN:
+        text = pattern.sub(replacement, text)
+    return re.sub(r"[ \t]+", " ", text).strip()
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of `text`, ready for a voice; decimals and abbreviations do not end one."""
+    text = speakable(text)
+    start = 0
+    for found in _END.finditer(text):
+        if _abbreviated(text, found.start()):
+            continue
+        yield from _portions(text[start : found.end()])
+        start = found.end()
+    yield from _portions(text[start:])
+
+
+def _abbreviated(text: str, dot: int) -> bool:
+    if text[dot] != ".":
+        return False
+    word = text[:dot].rsplit(None, 1)[-1].lower().lstrip("(\"'") if text[:dot].strip() else ""
+    ends = not text[dot + 1 :].strip()
+    initial = len(word) == 1 and word.isalpha() and word not in "i"
+    return not ends and (word in _ABBREVIATIONS or initial)
+
+
+def _portions(sentence: str) -> Iterator[str]:
+    sentence = " ".join(sentence.split())
+    while len(sentence) > LONGEST:
+        cut = max(sentence.rfind(mark, 40, LONGEST) for mark in (", ", "; ", ": "))
+        cut = cut + 1 if cut > 0 else sentence.rfind(" ", 1, LONGEST)
+        cut = cut if cut > 0 else LONGEST
+        yield sentence[:cut].strip()
+        sentence = sentence[cut:].strip()
+    if any(character.isalnum() for character in sentence):
+        yield sentence
