@@ -1,6 +1,7 @@
 """Word automata: from the many ways of a grammar to the fewest states that accept the same sentences.
 
-pocketsphinx would expand JSGF rule by rule, copying each rule at each use: 17 000 states and seconds a sentence for the skills as
+pocketsphinx would expand JSGF rule by rule, copying each rule at each use: 17 000 states and seconds a
+sentence for the skills as
 they are. The least deterministic automaton has some hundreds, and is searched in real time on the smallest device.
 """
 

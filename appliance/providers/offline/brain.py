@@ -1,4 +1,5 @@
-"""All that understands: the grammar, the recogniser and the parser of one set of tools. Imported with the first session only."""
+"""All that understands: the grammar, the recogniser and the parser of one set of tools. Imported with the
+first session only."""
 
 from collections.abc import Callable, Sequence
 

@@ -21,7 +21,8 @@ _HIGH_HZ: Final = 4_300
 _TELEPHONE_RMS: Final = 3.0
 _NOMINAL_RMS: Final = 3_500.0
 _NOISE_RMS: Final = 100.0
-"""-50 dBFS: without a floor, synthetic or gated silence has features that the model never met, and takes whole words along."""
+"""-50 dBFS: without a floor, synthetic or gated silence has features that the model never met, and takes
+whole words along."""
 
 
 class Band(StrEnum):
@@ -38,7 +39,8 @@ class Conditioned:
 
 
 def conditioned(pcm: bytes) -> Conditioned | None:
-    """`pcm` (16 kHz) cut to its loud part, brought to one loudness, over a noise floor; None when nothing in it is loud."""
+    """`pcm` (16 kHz) cut to its loud part, brought to one loudness, over a noise floor; None when nothing
+    in it is loud."""
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32)
     blocks = _levels(samples)
     if not blocks.size or blocks.max() < _FLOOR_RMS:

@@ -25,13 +25,13 @@ from appliance.interfaces import (
     ToolCall,
     ToolResult,
     UserHeard,
-    Voice,
 )
 from appliance.providers.offline.dialogue import Call, Dialogue, Say, Step
 from appliance.providers.offline.listening import Brain, Ear, Work
 from appliance.providers.offline.outbox import Outbox
 from appliance.providers.offline.recogniser import Heard
 from appliance.providers.offline.skills import Understood
+from appliance.providers.offline.voice import EspeakVoice
 
 UNDERSTAND_SECONDS: Final = 30.0
 """Loading the models is part of it, on the smallest device some seconds."""
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 class OfflineConnection:
     """Implements interfaces.Connection. Belongs to the loop's thread."""
 
-    def __init__(self, setup: Setup, brain: asyncio.Future[Brain], voice: Voice, work: Work) -> None:
+    def __init__(self, setup: Setup, brain: asyncio.Future[Brain], voice: EspeakVoice, work: Work) -> None:
         self._session = setup.session
         self._brain = brain
         self._voice = voice

@@ -1,6 +1,7 @@
 """What to do with what was understood: answer, ask back, or call a tool. Pure: no clock, no I/O.
 
-What cannot be undone is asked first. A question waits for its reply until the next turn that is no reply to it; something
+What cannot be undone is asked first. A question waits for its reply until the next turn that is no reply
+to it; something
 that was not understood is asked for once more, then dropped.
 """
 

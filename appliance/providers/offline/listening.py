@@ -73,8 +73,7 @@ class Ear:
         if speech is None or speech.turn != turn:
             return asyncio.get_running_loop().create_task(_nothing())
         if speech.guess is None or speech.watch.fresh:
-            self._guess(speech, reply_to)
-        assert speech.guess is not None
+            return self._guess(speech, reply_to)
         return speech.guess
 
     def forget(self, turn: int) -> None:
@@ -87,7 +86,7 @@ class Ear:
         if speech is not None:
             speech.outdated.set()
 
-    def _guess(self, speech: _Speech, reply_to: str) -> None:
+    def _guess(self, speech: _Speech, reply_to: str) -> asyncio.Task[Heard]:
         speech.outdated.set()
         speech.outdated = threading.Event()
         speech.watch.settle()
@@ -95,6 +94,7 @@ class Ear:
         speech.guess = asyncio.get_running_loop().create_task(recognising)
         # A guess that nobody commits must not leave its fault unheard.
         speech.guess.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return speech.guess
 
     async def _recognise(self, pcm: bytes, reply_to: str, outdated: threading.Event) -> Heard:
         brain = await asyncio.shield(self._brain)

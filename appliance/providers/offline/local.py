@@ -12,42 +12,66 @@ MOST_HELP: Final = 4
 _LARGEST: Final = 1e15
 
 _METRES: Final = {
-    **{"mm": 0.001, "cm": 0.01, "m": 1.0, "km": 1000.0},
-    **{"inch": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi": 1609.344},
+    "mm": 0.001,
+    "cm": 0.01,
+    "m": 1.0,
+    "km": 1000.0,
+    "inch": 0.0254,
+    "ft": 0.3048,
+    "yd": 0.9144,
+    "mi": 1609.344,
 }
 _GRAMS: Final = {
-    **{"g": 1.0, "kg": 1000.0, "t": 1e6},
-    **{"oz": 28.349523125, "lb": 453.59237, "st": 6350.29318},
+    "g": 1.0,
+    "kg": 1000.0,
+    "t": 1e6,
+    "oz": 28.349523125,
+    "lb": 453.59237,
+    "st": 6350.29318,
 }
 _LITRES: Final = {
-    **{"ml": 0.001, "l": 1.0, "gal": 3.785411784, "pt": 0.473176473},
-    **{"cup": 0.2365882365, "tbsp": 0.01478676478, "tsp": 0.00492892159},
+    "ml": 0.001,
+    "l": 1.0,
+    "gal": 3.785411784,
+    "pt": 0.473176473,
+    "cup": 0.2365882365,
+    "tbsp": 0.01478676478,
+    "tsp": 0.00492892159,
 }
 _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "wk": 604_800.0}
 _SPEEDS: Final = {"kmh": 1.0, "mph": 1.609344}
 _KINDS: Final = (_METRES, _GRAMS, _LITRES, _SECONDS, _SPEEDS)
 _NAMES: Final = {
-    **{
-        "mm": "millimeters",
-        "cm": "centimeters",
-        "m": "meters",
-        "km": "kilometers",
-        "inch": "inches",
-        "ft": "feet",
-    },
-    **{
-        "yd": "yards",
-        "mi": "miles",
-        "g": "grams",
-        "kg": "kilograms",
-        "oz": "ounces",
-        "lb": "pounds",
-        "st": "stones",
-    },
-    **{"t": "tons", "ml": "milliliters", "l": "liters", "gal": "gallons", "pt": "pints", "cup": "cups"},
-    **{"tbsp": "tablespoons", "tsp": "teaspoons", "c": "degrees celsius", "f": "degrees fahrenheit"},
-    **{"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "wk": "weeks"},
-    **{"kmh": "kilometers per hour", "mph": "miles per hour"},
+    "mm": "millimeters",
+    "cm": "centimeters",
+    "m": "meters",
+    "km": "kilometers",
+    "inch": "inches",
+    "ft": "feet",
+    "yd": "yards",
+    "mi": "miles",
+    "g": "grams",
+    "kg": "kilograms",
+    "oz": "ounces",
+    "lb": "pounds",
+    "st": "stones",
+    "t": "tons",
+    "ml": "milliliters",
+    "l": "liters",
+    "gal": "gallons",
+    "pt": "pints",
+    "cup": "cups",
+    "tbsp": "tablespoons",
+    "tsp": "teaspoons",
+    "c": "degrees celsius",
+    "f": "degrees fahrenheit",
+    "s": "seconds",
+    "min": "minutes",
+    "h": "hours",
+    "d": "days",
+    "wk": "weeks",
+    "kmh": "kilometers per hour",
+    "mph": "miles per hour",
 }
 
 

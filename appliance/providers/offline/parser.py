@@ -1,4 +1,5 @@
-"""From text to what the person wants: typed text and recognised text alike go through hassil with the skills' own sentences.
+"""From text to what the person wants: typed text and recognised text alike go through hassil with the
+skills' own sentences.
 
 Typed text is met generously: case, punctuation, digits, politeness and slips of the pen do not matter.
 """

@@ -47,13 +47,15 @@ class OfflineProvider:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         chosen = Settings.model_validate(dict(settings)).model_dump()
         self._voice = EspeakVoice({key: chosen[key] for key in ("voice", "speed", "pitch") if chosen[key]})
-        # One thread: calls take turns at a decoder, a tenth of a second each, so that a second call costs no second model.
+        # One thread: calls take turns at a decoder, a tenth of a second each, so that a second call costs
+        # no second model.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline")
         self._brains: dict[_Key, asyncio.Future[Brain]] = {}
         self._build: Callable[[Sequence[str], Sequence[str]], Brain] | None = None
 
     async def warm(self) -> None:
-        """Nothing to fetch: the models are loaded when the first session starts, so that an idle appliance stays small."""
+        """Nothing to fetch: the models are loaded when the first session starts, so that an idle appliance
+        stays small."""
 
     async def connect(self, setup: Setup) -> Connection:
         """Return at once; the models load in a thread while the person begins to speak."""
@@ -70,7 +72,9 @@ class OfflineProvider:
             return known
         while len(self._brains) >= CONNECTIONS_KEPT:
             del self._brains[next(iter(self._brains))]
-        loading = asyncio.ensure_future(self._work(self._load, key.functions, key.contacts))
+        loading: asyncio.Future[Brain] = asyncio.ensure_future(
+            self._work(self._load, key.functions, key.contacts)
+        )
         # Whoever awaits it sees the fault; a connection that never does must not leave it unheard.
         loading.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._brains[key] = loading
@@ -78,7 +82,7 @@ class OfflineProvider:
 
     def _load(self, functions: Sequence[str], contacts: Sequence[str]) -> Brain:
         if self._build is None:
-            from appliance.providers.offline.brain import Brains  # noqa: PLC0415
+            from appliance.providers.offline.brain import Brains
 
             self._build = Brains().build
         return self._build(functions, contacts)

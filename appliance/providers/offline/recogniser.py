@@ -1,7 +1,9 @@
 """Speech to text: pocketsphinx with the skills' grammar.
 
-Beside the grammar stands a loop over all phones, which follows any speech at all: what fits no sentence goes there, and is told
-apart as speech that nobody can act on. Each step in the loop costs PHONE_PRICE, which makes the grammar win where both fit.
+Beside the grammar stands a loop over all phones, which follows any speech at all: what fits no sentence
+goes there, and is told
+apart as speech that nobody can act on. Each step in the loop costs PHONE_PRICE, which makes the grammar
+win where both fit.
 """
 
 import threading
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 PHONE_PRICE: Final = 0.01
 KEPT_DECODERS: Final = 2
-"""One for each band. A decoder takes some 8 MB; two vocabularies in turn would load theirs again and again, in 0.1 s each."""
+"""One for each band. A decoder takes some 8 MB; two vocabularies in turn would load theirs again and
+again, in 0.1 s each."""
 _CHUNK_BYTES: Final = 3_200
 """0.1 s: pocketsphinx keeps the interpreter's lock while it works, and 4 ms of that disturb no audio."""
 _SILENCE_WEIGHT: Final = 0.05
@@ -64,7 +67,8 @@ Transition = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`text` is a sentence of the grammar, or empty; then `speech` says whether it was speech at all, and `clear` whether plainly so."""
+    """`text` is a sentence of the grammar, or empty; then `speech` says whether it was speech at all, and
+    `clear` whether plainly so."""
 
     text: str = ""
     speech: bool = False
@@ -83,7 +87,8 @@ class Vocabulary:
 
 
 class Recogniser:
-    """Shared by all connections; methods block and may be called from any thread, one utterance at a time goes through."""
+    """Shared by all connections; methods block and may be called from any thread, one utterance at a time
+    goes through."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -214,7 +219,7 @@ def _dictionary(words: set[str]) -> str:
 
 def _library() -> Any:
     try:
-        import pocketsphinx  # noqa: PLC0415
+        import pocketsphinx
     except ImportError as error:
         raise DriverMissing(
             "speech recognition needs pocketsphinx", hint="pip install pocketsphinx"

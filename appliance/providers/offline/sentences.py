@@ -1,14 +1,42 @@
 """Cuts a text into sentences that a voice can speak one by one, without what only an eye can use."""
 
+# ruff: noqa: RUF001 - people type all kinds of quotation marks and signs
+
 import re
 from collections.abc import Iterator
 from typing import Final
 
 LONGEST: Final = 240
-"""Characters a sentence: a longer one is cut at a comma or a blank, so that speech starts soon and ends soon after a cancel."""
+"""Characters a sentence: a longer one is cut at a comma or a blank, so that speech starts soon and ends
+soon after a cancel."""
 LONGEST_TEXT: Final = 8_000
 _ABBREVIATIONS: Final = frozenset(
-    "mr mrs ms dr prof st sr jr vs etc e.g i.e approx no fig inc ltd co dept est a.m p.m u.s u.k".split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "sr",
+        "jr",
+        "vs",
+        "etc",
+        "e.g",
+        "i.e",
+        "approx",
+        "no",
+        "fig",
+        "inc",
+        "ltd",
+        "co",
+        "dept",
+        "est",
+        "a.m",
+        "p.m",
+        "u.s",
+        "u.k",
+    ]
 )
 _SPOKEN: Final = (
     (re.compile(r"```.*?(```|$)", re.DOTALL), " "),
@@ -49,7 +77,7 @@ def _abbreviated(text: str, dot: int) -> bool:
         return False
     word = text[:dot].rsplit(None, 1)[-1].lower().lstrip("(\"'") if text[:dot].strip() else ""
     ends = not text[dot + 1 :].strip()
-    initial = len(word) == 1 and word.isalpha() and word not in "i"
+    initial = len(word) == 1 and word.isalpha() and word != "i"
     return not ends and (word in _ABBREVIATIONS or initial)
 
 

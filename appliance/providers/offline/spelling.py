@@ -3,6 +3,8 @@
 Normalising is pure and total: what is no number stays as it is.
 """
 
+# ruff: noqa: RUF001 - people type all kinds of quotation marks and signs
+
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -31,33 +33,35 @@ _REWRITES: Final = (
 
 
 _UNITS_WRITTEN: Final = {
-    **{
-        "h": "hours",
-        "hr": "hours",
-        "hrs": "hours",
-        "min": "minutes",
-        "mins": "minutes",
-        "sec": "seconds",
-        "secs": "seconds",
-    },
-    **{
-        "mm": "millimeters",
-        "cm": "centimeters",
-        "km": "kilometers",
-        "ft": "feet",
-        "mi": "miles",
-        "kg": "kilograms",
-    },
-    **{"oz": "ounces", "lb": "pounds", "lbs": "pounds", "ml": "milliliters", "l": "liters", "g": "grams"},
-    **{"tbsp": "tablespoons", "tsp": "teaspoons", "mph": "miles per hour", "kmh": "kilometers per hour"},
-    **{
-        "litres": "liters",
-        "litre": "liter",
-        "metres": "meters",
-        "metre": "meter",
-        "kilometres": "kilometers",
-    },
-    **{"ok": "okay"},
+    "h": "hours",
+    "hr": "hours",
+    "hrs": "hours",
+    "min": "minutes",
+    "mins": "minutes",
+    "sec": "seconds",
+    "secs": "seconds",
+    "mm": "millimeters",
+    "cm": "centimeters",
+    "km": "kilometers",
+    "ft": "feet",
+    "mi": "miles",
+    "kg": "kilograms",
+    "oz": "ounces",
+    "lb": "pounds",
+    "lbs": "pounds",
+    "ml": "milliliters",
+    "l": "liters",
+    "g": "grams",
+    "tbsp": "tablespoons",
+    "tsp": "teaspoons",
+    "mph": "miles per hour",
+    "kmh": "kilometers per hour",
+    "litres": "liters",
+    "litre": "liter",
+    "metres": "meters",
+    "metre": "meter",
+    "kilometres": "kilometers",
+    "ok": "okay",
 }
 
 
@@ -71,7 +75,8 @@ def words_of(text: str) -> list[str]:
 
 
 def with_digits(words: Sequence[str]) -> list[str]:
-    """`words` with each number in digits: "twenty five" becomes "25", "seven thirty" "7 30", "three point five" "3.5"."""
+    """`words` with each number in digits: "twenty five" becomes "25", "seven thirty" "7 30", "three point
+    five" "3.5"."""
     out: list[str] = []
     at = 0
     while at < len(words):
@@ -93,7 +98,8 @@ def clock_words(words: Sequence[str]) -> list[str]:
 
 
 def compact(text: str) -> list[str]:
-    """The words of typed `text` with addresses as they are and without what people put between the digits of a number."""
+    """The words of typed `text` with addresses as they are and without what people put between the digits
+    of a number."""
     bare = re.sub(r"(?<=\d)[\s()./-]+(?=\d)", "", text.lower())
     return [word.strip(".,!?;()") for word in bare.split() if word.strip(".,!?;()")]
 
@@ -200,7 +206,8 @@ def _negatives(words: Sequence[str]) -> list[str]:
 
 
 def cardinal(value: float) -> str:
-    """`value` as one writes it for a voice: whole numbers without a point, others with at most two decimals, "minus" in words."""
+    """`value` as one writes it for a voice: whole numbers without a point, others with at most two
+    decimals, "minus" in words."""
     rounded = round(value, 2) if abs(value) >= 0.01 else float(f"{value:.2g}")
     text = f"{abs(rounded):,.0f}" if rounded == int(rounded) else f"{abs(rounded):.10f}".rstrip("0")
     return f"minus {text}" if rounded < 0 else text

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,7 +42,7 @@ class EspeakVoice:
         self._settings = VoiceSettings.model_validate(given)
         self._binary = shutil.which("espeak-ng")
 
-    async def speak(self, text: str) -> AsyncIterator[Spoken]:
+    async def speak(self, text: str) -> AsyncGenerator[Spoken, None]:
         """Speak sentence by sentence; closing the iterator kills the engine. Raise DriverMissing without espeak-ng."""
         for sentence in sentences(text):
             said = sentence
@@ -61,7 +61,7 @@ class EspeakVoice:
         # The text goes by standard input: as an argument it would show in the process list, and could be an option.
         return [self._binary, "-v", voice, "-s", speed, "-p", pitch, "-b", "1", "--stdin", "--stdout"]
 
-    async def _sentence(self, sentence: str) -> AsyncIterator[bytes]:
+    async def _sentence(self, sentence: str) -> AsyncGenerator[bytes, None]:
         pipe = asyncio.subprocess.PIPE
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(
@@ -75,17 +75,18 @@ class EspeakVoice:
         finally:
             await _end(process)
 
-    async def _samples(self, process: asyncio.subprocess.Process, text: bytes) -> AsyncIterator[bytes]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(text)
-        process.stdin.close()
-        header = await _read(process.stdout, _HEADER_BYTES)
+    async def _samples(self, process: asyncio.subprocess.Process, text: bytes) -> AsyncGenerator[bytes, None]:
+        stdin, stdout = process.stdin, process.stdout
+        if stdin is None or stdout is None:
+            raise DeviceUnavailable("espeak-ng has no pipes")
+        stdin.write(text)
+        stdin.close()
+        header = await _read(stdout, _HEADER_BYTES)
         if len(header) < _HEADER_BYTES:
             raise DeviceUnavailable(
                 "espeak-ng gave no sound", hint="is the voice installed? run: espeak-ng --voices"
             )
-        while pcm := await _read(process.stdout, _PIECE_BYTES):
+        while pcm := await _read(stdout, _PIECE_BYTES):
             yield pcm[: len(pcm) & ~1]
 
 
