@@ -107,9 +107,11 @@ class CapturePath:
         return [Captured(silence, False, edge, 0.0, SILENCE_DBFS)] if edge else []
 
     def close(self) -> None:
-        """Release the canceller."""
+        """Release the canceller and the detectors, for good."""
         if self._canceller is not None:
             self._canceller.close()
+            self._canceller = None
+        self._gate.close()
 
     def _cancel(self, canceller: EchoCanceller) -> None:
         while len(self._near) >= CANCELLER_BYTES:

@@ -205,6 +205,10 @@ class SpeechGate:
         self._run_ms = self._gap_ms = self._voiced_ms = 0
         return edge
 
+    def close(self) -> None:
+        """Let go of the confirming detector: its network must not wait in memory for the cycle collector."""
+        self._confirm = None
+
 
 def load_detector(name: str, aggressiveness: int = 2) -> VoiceDetector:
     """The voice detector called `name`, built with `aggressiveness` if it takes one.

@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import logging
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -289,3 +291,18 @@ async def test_a_stopped_worker_leaves_no_thread():
         await line.frames(1)
     line.worker.stop()
     assert "capture-test" not in [thread.name for thread in threading.enumerate()]
+
+
+async def test_a_stopped_worker_lets_go_of_its_detectors_without_the_cycle_collector():
+    detector = Loudness()
+    gone = weakref.ref(detector)
+    worker = CaptureWorker("test", path(confirm=detector), lambda _: None)
+    del detector
+    worker.start(asyncio.get_running_loop())
+    gc.disable()
+    try:
+        worker.stop()
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert worker.counters()["faults"] == 0
