@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Coroutine, Mapping
+import threading
+from collections.abc import Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -37,6 +38,9 @@ from appliance.session.turn import TurnState
 from appliance.store.store import Store
 
 STOP_SECONDS: Final = 4.5
+FIRST_STOP_SECONDS: Final = 3.9
+"""What telephone and sound card get of it: the rest must still be closed when one of them hangs."""
+LINGER_SECONDS: Final = 0.3
 EXIT_CONFIGURATION: Final = 2
 EXIT_CONFIGURATION_SERVICE: Final = 78
 EXIT_INTERNAL: Final = 70
@@ -45,17 +49,24 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The verb `run`: exit 0 after SIGTERM, 2 (78 for systemd) for a faulty configuration, 1 when it cannot start."""
+    """The verb `run`: exit 0 after SIGTERM, 2 (78 for systemd) for a faulty configuration, 1 when it cannot start.
+
+    70 is a fault of ours.
+    """
+    faulty = EXIT_CONFIGURATION_SERVICE if os.environ.get("NOTIFY_SOCKET") else EXIT_CONFIGURATION
     loaded = read(args.config)
     if loaded.configuration is None:
         report(loaded)
-        return EXIT_CONFIGURATION_SERVICE if os.environ.get("NOTIFY_SOCKET") else EXIT_CONFIGURATION
+        return faulty
     log.begin(loaded.configuration.log.level)
     try:
         return asyncio.run(_serve(loaded, args.config))
     except ApplianceError as error:
         print(f"handset: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
-        return EXIT_CONFIGURATION if isinstance(error, ConfigurationInvalid) else 1
+        return faulty if isinstance(error, ConfigurationInvalid) else 1
+    except Exception:
+        logger.exception("the appliance broke")
+        return EXIT_INTERNAL
 
 
 async def _serve(loaded: Loaded, config: str | None) -> int:
@@ -79,8 +90,11 @@ async def _serve(loaded: Loaded, config: str | None) -> int:
         await ending.wait()
         notifier.stopping()
     finally:
-        _end_in_time()
+        hung = _end_after(STOP_SECONDS, EXIT_INTERNAL)
         await appliance.stop()
+        hung.cancel()
+    # All is closed. A look-up of a name that hangs in a thread is nobody's loss.
+    _end_after(LINGER_SECONDS, 0)
     return 0
 
 
@@ -91,9 +105,12 @@ async def _reload_for_signal(appliance: "Appliance") -> None:
         logger.error("the configuration was not reloaded: %s", error.message)
 
 
-def _end_in_time() -> None:
-    """A part that hangs must not keep the process: it ends 4.5 s after it was told to, whatever happens."""
-    asyncio.get_running_loop().call_later(STOP_SECONDS, os._exit, EXIT_INTERNAL)
+def _end_after(seconds: float, code: int) -> threading.Timer:
+    """End the process then, whatever hangs; a thread of its own, since the loop itself may be what hangs."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 class Appliance:
@@ -149,12 +166,12 @@ class Appliance:
 
     async def stop(self) -> None:
         """Hang up, close every session and device, write what is left; at most 4.5 s."""
-        steps: list[Awaitable[None]] = []
+        steps: list[Coroutine[Any, Any, None]] = []
         if self.calls is not None:
             steps.append(self.calls.stop())
         if self.room is not None:
             steps.append(self.room.stop())
-        await _settle(*steps)
+        await _settle(*steps, within=FIRST_STOP_SECONDS)
         if self.phones is not None:
             await _settle(self.phones.stop())
         await _settle(self.lines.close("shutdown"))
@@ -374,8 +391,17 @@ def _canceller() -> EchoCanceller:
     return canceller
 
 
-async def _settle(*steps: Awaitable[None]) -> None:
-    """Do all steps side by side; one that fails must not keep the others from being done."""
-    for outcome in await asyncio.gather(*steps, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            logger.error("a part did not stop cleanly", exc_info=outcome)
+async def _settle(*steps: Coroutine[Any, Any, None], within: float = STOP_SECONDS) -> None:
+    """Do all steps side by side. One that fails or takes longer must not keep the others from being done."""
+    tasks = {asyncio.ensure_future(step) for step in steps}
+    if not tasks:
+        return
+    done, late = await asyncio.wait(tasks, timeout=within)
+    for task in late:
+        logger.error("a part did not stop in time")
+        task.cancel()
+    for task in done:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            logger.error("a part did not stop cleanly", exc_info=fault)
+    if late:
+        await asyncio.wait(late, timeout=LINGER_SECONDS)

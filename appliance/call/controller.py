@@ -87,11 +87,13 @@ class Calls:
         """Hang up everything and end the telephone; at most 5 s."""
         for call in list(self._calls.values()):
             self._cancel_timer(call)
-        await self._telephone.stop()
-        for call in list(self._calls.values()):
-            self._end(call, 0, "shutdown")
-        for task in tuple(self._tasks):
-            task.cancel()
+        try:
+            await self._telephone.stop()
+        finally:
+            for call in list(self._calls.values()):
+                self._end(call, 0, "shutdown")
+            for task in tuple(self._tasks):
+                task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def set_contacts(self, contacts: Mapping[str, str]) -> None:
