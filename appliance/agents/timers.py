@@ -6,15 +6,18 @@ that it is late.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
+import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from appliance.errors import NotPossible, RequestInvalid
 
@@ -71,20 +74,19 @@ class TimerStore(Protocol):
 
 
 class TimerFile:
-    """A JSON file, written atomically. One that cannot be read is moved aside."""
+    """A JSON file, written atomically. One that cannot be read is moved aside. Both methods wait for the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self) -> tuple[Pending, ...]:
         try:
-            rows = json.loads(self._path.read_text(encoding="utf-8"))
-            return tuple(Pending(**{**row, "kind": Kind(row["kind"])}) for row in rows)
+            return tuple(_pending(row) for row in json.loads(self._path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return ()
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             logger.warning("the timers' file is damaged and moved aside: %s", type(error).__name__)
-            if self._path.exists():
+            with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_suffix(".broken"))
             return ()
 
@@ -92,10 +94,22 @@ class TimerFile:
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps([asdict(one) for one in pending]), encoding="utf-8")
+            with fresh.open("w", encoding="utf-8") as file:
+                json.dump([asdict(one) for one in pending], file)
+                file.flush()
+                os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
             logger.warning("timers will not outlive a restart: %s", error.strerror)
+
+
+def _pending(row: Mapping[str, Any]) -> Pending:
+    """A row of the file. Raise ValueError, TypeError or KeyError for what `save` never wrote."""
+    due, seconds = float(row["due"]), float(row["seconds"])
+    if not (math.isfinite(due) and math.isfinite(seconds)):
+        raise ValueError("a time without end")
+    label, session, line = (str(row[key]) for key in ("label", "session", "line"))
+    return Pending(int(row["number"]), Kind(row["kind"]), label, due, seconds, session, line)
 
 
 class Timers:
@@ -120,17 +134,27 @@ class Timers:
         self._pending: dict[int, Pending] = {}
         self._ends: dict[int, float] = {}
         self._ringing: dict[int, tuple[Ring, float]] = {}
+        self._unsaved = asyncio.Event()
 
     async def run(self) -> None:
-        """Load what was pending, then ring what comes due, until cancelled."""
-        self.load()
+        """Load what was pending, then ring what comes due and keep the file in step, until cancelled."""
+        await self.load()
         while True:
             self.look()
-            await asyncio.sleep(self._wait())
+            await self.save()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait()):
+                    await self._unsaved.wait()
 
-    def load(self) -> None:
+    async def save(self) -> None:
+        """Keep what is pending, if that changed since the last time."""
+        if self._store is not None and self._unsaved.is_set():
+            self._unsaved.clear()
+            await asyncio.to_thread(self._store.save, tuple(self._pending.values()))
+
+    async def load(self) -> None:
         """Take up what was pending before a restart."""
-        for kept in self._store.load() if self._store else ():
+        for kept in await asyncio.to_thread(self._store.load) if self._store else ():
             number = next(self._numbers)
             self._pending[number] = replace(kept, number=number)
             self._ends[number] = self._monotonic() + kept.due - self._now()
@@ -147,7 +171,7 @@ class Timers:
         pending = Pending(number, kind, label.strip().lower(), self._now() + due_in, due_in, session, line)
         self._pending[number] = pending
         self._ends[number] = self._monotonic() + due_in
-        self._save()
+        self._unsaved.set()
         return pending
 
     def find(self, kind: Kind | None = None, label: str = "") -> tuple[Pending, ...]:
@@ -163,7 +187,7 @@ class Timers:
         for one in pending:
             self._pending.pop(one.number, None)
             self._ends.pop(one.number, None)
-        self._save()
+        self._unsaved.set()
 
     def hush(self) -> bool:
         """Stop what rings; False when nothing does."""
@@ -189,7 +213,7 @@ class Timers:
             self._ends.pop(one.number, None)
             ring = Ring(one, 0, late)
             self._ringing[one.number] = (ring, self._monotonic() + RING_EVERY_SECONDS)
-            self._save()
+            self._unsaved.set()
             self.ring(ring)
         for number, (ring, at) in tuple(self._ringing.items()):
             if self._monotonic() >= at:
@@ -209,10 +233,6 @@ class Timers:
     def _wait(self) -> float:
         soonest = min((self.seconds_left(one) for one in self._pending.values()), default=_TICK_SECONDS)
         return min(_TICK_SECONDS, max(0.02, soonest))
-
-    def _save(self) -> None:
-        if self._store is not None:
-            self._store.save(self._pending.values())
 
 
 def _ago(seconds: float) -> str:

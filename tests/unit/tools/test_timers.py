@@ -1,5 +1,6 @@
 """Timers and alarms ring by themselves, in spite of clock jumps and restarts."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -87,42 +88,57 @@ def test_several_are_told_apart_by_name_and_listed_by_time_left() -> None:
     assert [one.label for one in kitchen.timers.find(Kind.TIMER)] == ["pasta"]
 
 
-def test_a_timer_outlives_a_restart(tmp_path: Path) -> None:
+async def test_a_timer_outlives_a_restart(tmp_path: Path) -> None:
     before = Kitchen(tmp_path / "timers.json")
     before.timers.add(Kind.TIMER, 300, label="tea")
+    await before.timers.save()
     before.clocks.passes(100)
     after = Kitchen(tmp_path / "timers.json", before.clocks)
     after.clocks.steady = 5.0
-    after.timers.load()
+    await after.timers.load()
     (kept,) = after.timers.find()
     assert after.timers.seconds_left(kept) == 200
     after.waits(200)
     assert len(after.rung) == 1
 
 
-def test_what_came_due_while_off_rings_with_an_apology(tmp_path: Path) -> None:
+async def test_what_came_due_while_off_rings_with_an_apology(tmp_path: Path) -> None:
     before = Kitchen(tmp_path / "timers.json")
     before.timers.add(Kind.ALARM, 60)
+    await before.timers.save()
     before.clocks.passes(60 + 7_200)
     after = Kitchen(tmp_path / "timers.json", before.clocks)
-    after.timers.load()
+    await after.timers.load()
     after.timers.look()
     assert after.rung[0].text == "Sorry, I was off. Your alarm was due 2 hours ago."
 
 
-def test_a_damaged_file_is_moved_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '[{"kind": "egg"}]',
+        '{"number": 1}',
+        '[{"number": 1, "kind": "timer", "label": "", "due": "soon", "seconds": 9, "session": "", "line": ""}]',
+        '[{"number": 1, "kind": "timer", "label": "", "due": NaN, "seconds": 9, "session": "", "line": ""}]',
+        "[" * 100_000,
+    ],
+)
+async def test_a_damaged_file_is_moved_aside(tmp_path: Path, text: str) -> None:
     path = tmp_path / "timers.json"
-    path.write_text('[{"kind": "egg"}]')
+    path.write_text(text)
     kitchen = Kitchen(path)
-    kitchen.timers.load()
+    await kitchen.timers.load()
     assert kitchen.timers.find() == ()
     assert path.with_suffix(".broken").exists()
 
 
-def test_a_disk_that_takes_nothing_stops_no_timer(tmp_path: Path) -> None:
+async def test_a_disk_that_takes_nothing_stops_no_timer(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     kitchen = Kitchen(tmp_path / "file" / "timers.json")
+    await kitchen.timers.load()
     kitchen.timers.add(Kind.TIMER, 1)
+    await kitchen.timers.save()
     kitchen.waits(1)
     assert len(kitchen.rung) == 1
 
@@ -139,3 +155,13 @@ def test_there_is_a_bound() -> None:
         kitchen.timers.add(Kind.TIMER, 10)
     with pytest.raises(NotPossible):
         kitchen.timers.add(Kind.TIMER, 10)
+
+
+async def test_a_timer_set_while_it_runs_is_on_the_disk_at_once(tmp_path: Path) -> None:
+    timers = Timers(TimerFile(tmp_path / "timers.json"))
+    running = asyncio.create_task(timers.run())
+    await asyncio.sleep(0.05)
+    timers.add(Kind.TIMER, 300, label="tea")
+    await asyncio.sleep(0.2)
+    running.cancel()
+    assert [one.label for one in TimerFile(tmp_path / "timers.json").load()] == ["tea"]
