@@ -33,6 +33,7 @@ from appliance.room import Room
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
+from appliance.session.record import NoJournal
 from appliance.session.session import Session
 from appliance.session.turn import TurnState
 from appliance.store.store import Store
@@ -181,6 +182,7 @@ class Appliance:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.timers.save()
         await asyncio.to_thread(self.store.close)
 
     def busy(self) -> bool:
@@ -224,7 +226,7 @@ class Appliance:
         around = Surroundings(
             bus=self.bus,
             providers=self.providers,
-            journal=_NoJournal() if self._alone else self.store,
+            journal=NoJournal() if self._alone else self.store,
             voice=plugins.load("appliance.voices", "espeak")(),
             conversation=configuration.conversation,
             vad=vad,
@@ -366,18 +368,6 @@ class Appliance:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
             logger.error("a background task broke", exc_info=fault)
-
-
-class _NoJournal:
-    """`talk` keeps no history."""
-
-    def begin_session(self, session: str, line: str, agent: str, at: float, user: str = "") -> None: ...
-
-    def add_turn(
-        self, session: str, turn: int, role: str, text: str, heard: str | None, at: float
-    ) -> None: ...
-
-    def end_session(self, session: str, reason: str, at: float) -> None: ...
 
 
 def _provider(name: str, configuration: Configuration) -> Provider:

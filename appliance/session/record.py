@@ -24,6 +24,18 @@ class Journal(Protocol):
     def end_session(self, session: str, reason: str, at: float) -> None: ...
 
 
+class NoJournal:
+    """Keeps nothing."""
+
+    def begin_session(self, session: str, line: str, agent: str, at: float, user: str = "") -> None: ...
+
+    def add_turn(
+        self, session: str, turn: int, role: str, text: str, heard: str | None, at: float
+    ) -> None: ...
+
+    def end_session(self, session: str, reason: str, at: float) -> None: ...
+
+
 class Record:
     """What the person said counts as history once it is answered: until then it is sent again with its sound."""
 
