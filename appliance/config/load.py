@@ -42,12 +42,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`configuration` is None exactly when there are faults; `origins` maps dotted keys to where they were set."""
+    """`configuration` is None exactly when there are faults; `origins` maps dotted keys to where they were set.
+
+    `sound` is what is left without the faulty keys, so that the rules can be asked about the rest.
+    """
 
     configuration: Configuration | None
     origins: Mapping[str, str]
     faults: tuple[Fault, ...] = ()
     files: tuple[str, ...] = ()
+    sound: Configuration | None = None
 
     def require(self) -> Configuration:
         """The configuration, or ConfigurationInvalid with every fault in its message."""
@@ -92,14 +96,13 @@ def load(
             _lay_variable(layers, name, value)
     if command_line:
         layers.lay(command_line, "command line")
-    configuration = _validate(layers)
-    if layers.faults:
-        configuration = None
+    sound = _validate(layers)
     return Loaded(
-        configuration,
+        None if layers.faults else sound,
         layers.origins,
         tuple(layers.faults),
         tuple(str(path) for path in files),
+        sound,
     )
 
 
@@ -165,11 +168,29 @@ def _takes_text(path: tuple[str, ...]) -> bool:
 
 
 def _validate(layers: _Layers) -> Configuration | None:
+    """The configuration without its faulty keys, each of which is noted."""
     try:
         return Configuration.model_validate(layers.tree)
     except ValidationError as error:
-        layers.faults.extend(_fault(details, layers.origins) for details in error.errors(include_url=False))
+        faults = error.errors(include_url=False)
+    layers.faults.extend(_fault(details, layers.origins) for details in faults)
+    for details in faults:
+        _drop(layers.tree, details["loc"])
+    try:
+        return Configuration.model_validate(layers.tree)
+    except ValidationError:
         return None
+
+
+def _drop(tree: _Tree, path: tuple[int | str, ...]) -> None:
+    """Take out the key at `path`, or the one above it where that is no table."""
+    node: Any = tree
+    for part in path[:-1]:
+        if not isinstance(node.get(part), dict):
+            node.pop(part, None)
+            return
+        node = node[part]
+    node.pop(path[-1], None)
 
 
 def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:

@@ -3,7 +3,9 @@
 import difflib
 import ipaddress
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
@@ -19,15 +21,17 @@ _Finding = tuple[str, str, str]
 
 
 def check_rules(loaded: Loaded) -> Loaded:
-    """`loaded` with the faults that the rules find added; unchanged where it has faults already."""
-    configuration = loaded.configuration
-    if configuration is None:
+    """`loaded` with the faults that the rules find added. Of a section with faulty keys they would judge defaults."""
+    if loaded.sound is None:
         return loaded
-    faults = tuple(
+    unsound = {fault.key.partition(".")[0] for fault in loaded.faults}
+    found = tuple(
         Fault(_origin(key, loaded.origins), key, message, hint)
-        for key, message, hint in _findings(configuration)
+        for key, message, hint in _findings(loaded.sound)
+        if key.partition(".")[0] not in unsound
     )
-    return Loaded(None if faults else configuration, loaded.origins, faults, loaded.files)
+    faults = (*loaded.faults, *found)
+    return replace(loaded, configuration=None if faults else loaded.configuration, faults=faults)
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
@@ -96,12 +100,15 @@ def _control(configuration: Configuration) -> Iterator[_Finding]:
             "tls_certificate and tls_key go together",
             "set both, or neither",
         )
-    for key, value in (
-        ("tls_certificate", control.tls_certificate),
-        ("tls_key", control.tls_key),
-    ):
-        if value and not Path(value).is_file():
-            yield f"control.{key}", f"there is no file {value}", "correct the path"
+    files = {"tls_certificate": control.tls_certificate, "tls_key": control.tls_key}
+    missing = [key for key, value in files.items() if value and not Path(value).is_file()]
+    for key in missing:
+        yield f"control.{key}", f"there is no file {files[key]}", "correct the path"
+    if all(files.values()) and not missing:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files.values())
+        except OSError as error:
+            yield "control.tls_certificate", f"cannot be used: {error}", "PEM files that belong together"
     if not is_loopback(control.bind) and not control.tls_certificate and not control.allow_plain:
         hint = "set tls_certificate and tls_key, or allow_plain = true on a network that you trust"
         yield (

@@ -142,3 +142,23 @@ def test_secrets_are_masked_and_references_are_shown() -> None:
 def test_a_wrong_secret_value_is_not_shown_in_its_fault(tmp_path: Path) -> None:
     loaded = load(write(tmp_path, "[sip]\npassword = true\n"), environ={})
     assert "True" not in str(loaded.faults[0])
+
+
+def test_what_the_rules_find_is_told_together_with_wrong_types(tmp_path: Path) -> None:
+    text = '[vad]\naggressiveness = 7\n[sip]\nenabled = true\nserver = "a b"\nuser = "1"\npassword = "x"\n'
+    loaded = check_rules(load(write(tmp_path, text)))
+    assert {"vad.aggressiveness", "sip.server"} <= {fault.key for fault in loaded.faults}
+    assert loaded.configuration is None
+
+
+def test_a_list_entry_or_section_of_the_wrong_kind_does_not_hide_the_rest(tmp_path: Path) -> None:
+    text = 'device = 3\n[sip]\ncodecs = [1.5, {}]\n[control]\nbind = "0.0.0.0"\n[agents]\nx = 1\n'
+    loaded = check_rules(load(write(tmp_path, text)))
+    assert {"device", "agents.x", "control.bind"} <= {fault.key for fault in loaded.faults}
+
+
+def test_a_certificate_that_is_none_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("x")
+    text = f'[control]\ntls_certificate = "{tmp_path}/x.pem"\ntls_key = "{tmp_path}/x.pem"\n'
+    loaded = check_rules(load(write(tmp_path, text)))
+    assert "control.tls_certificate" in {fault.key for fault in loaded.faults}
