@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import sys
 import time
 import urllib.error
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance import plugins
+from appliance.call.admission import host_of
 from appliance.config.check import read
 from appliance.config.schema import Configuration
 from appliance.errors import ApplianceError
@@ -142,15 +144,19 @@ def _telephone(configuration: Configuration) -> Iterator[Finding]:
 
 def _daemon(configuration: Configuration) -> Iterator[Finding]:
     control = configuration.control
-    host = "127.0.0.1" if control.bind in ("0.0.0.0", "::") else control.bind  # noqa: S104 - read, not bound
-    scheme = "https" if control.tls_certificate else "http"
-    if scheme == "https":
-        return
+    bind = "127.0.0.1" if control.bind in ("0.0.0.0", "::") else control.bind  # noqa: S104 - read, not bound
+    host = f"[{bind}]" if ":" in bind else bind
+    trust = None
+    if control.tls_certificate:
+        trust = ssl.create_default_context(cafile=control.tls_certificate)
+        trust.check_hostname = False  # it is trusted as a file of this machine, not for its name
+    url = f"{'https' if trust else 'http'}://{host}:{control.port}/health"
     try:
-        with urllib.request.urlopen(f"http://{host}:{control.port}/health", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2, context=trust) as answer:  # noqa: S310 - http(s), see above
             health = json.load(answer)
     except urllib.error.HTTPError as error:
-        health = json.load(error)
+        yield Finding("daemon", WARNING, f"runs, but does not tell its state: {error}", "see: handset status")
+        return
     except OSError:
         yield Finding(
             "daemon",
@@ -160,16 +166,18 @@ def _daemon(configuration: Configuration) -> Iterator[Finding]:
         )
         return
     for name, part in health.get("parts", {}).items():
-        state = OK if part.get("ok") else FAILED
+        broken = FAILED if part.get("required") else WARNING
+        state = OK if part.get("ok") else broken
         yield Finding(
             f"daemon {name}", state, part.get("reason") or "fine", "see the log, and handset status"
         )
 
 
 def _names(configuration: Configuration) -> Iterator[Finding]:
-    names = [configuration.sip.server] if configuration.sip.enabled and configuration.sip.server else []
-    for name in names:
-        host = name.rpartition(":")[0] or name
+    sip = configuration.sip
+    names = [sip.server, *sip.outbound_proxy, *sip.stun] if sip.enabled else []
+    for name in filter(None, names):
+        host = host_of(name)
         started = time.monotonic()
         try:
             found = socket.getaddrinfo(host, None)

@@ -133,8 +133,11 @@ class Phones:
     def _remove_old(self) -> None:
         oldest = time.time() - self._recording.keep_days * 86_400
         for path in self._directory.glob("call-*.wav"):
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            try:
+                if path.stat().st_mtime < oldest:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("an old recording stays: %s", error.strerror)
 
     def _start_recording(self, call: str, tap: _Tap) -> None:
         loop = asyncio.get_running_loop()

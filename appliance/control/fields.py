@@ -11,7 +11,7 @@ from appliance.frames import LINE_RATES
 Check = Callable[[Any], Any]
 
 NAME_LENGTH: Final = 256
-TEXT_LENGTH: Final = 20_000
+TEXT_LENGTH: Final = 4_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_IN_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DIGITS: Final = re.compile(r"[0-9A-Da-d*#]{1,64}")
