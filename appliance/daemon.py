@@ -1,4 +1,5 @@
 """The daemon: builds every part, wires them, runs until told to end. The only place that knows them all."""
+# Longer than other files, since nothing else may wire.
 
 import argparse
 import asyncio
@@ -200,15 +201,18 @@ class Appliance:
         ]
         if "log" in changed:
             log.begin(fresh.log.level)
-        if "agents" in changed:
+        # Without the agent that is in force, sessions would find nobody to talk to.
+        served = self.configuration.conversation.agent in fresh.agents
+        reloadable = _RELOADABLE if served else _RELOADABLE - {"agents"}
+        if "agents" in changed and served:
             self.lines.set_agents(agents_from(fresh.agents, self._tools(fresh)))
         if "contacts" in changed and self.calls is not None:
             self.calls.set_contacts(fresh.contacts)
-        applied = [name for name in changed if name in _RELOADABLE]
+        applied = [name for name in changed if name in reloadable]
         self.configuration = self.configuration.model_copy(
             update={name: getattr(fresh, name) for name in applied}
         )
-        waiting = [name for name in changed if name not in _RELOADABLE]
+        waiting = [name for name in changed if name not in reloadable]
         logger.info("configuration reloaded: applied %s, waiting for a restart %s", applied, waiting)
         return {"applied": applied, "restart": waiting}
 
@@ -282,6 +286,7 @@ class Appliance:
         )
         self.phones.calls = self.calls
         self.lines.phone = self.phones
+        self.calls.free = self.lines.free
         self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()
         self.health.count("sip", self.calls.counters)
 

@@ -2,6 +2,7 @@
 
 Media is joined by whoever listens to `on_connected`.
 """
+# Longer than other files: one short method a command and a report, all on the same table of calls.
 
 import asyncio
 import logging
@@ -76,6 +77,8 @@ class Calls:
         self.fault = "the SIP process is starting"
         self.on_condition: Callable[[str], None] = lambda _: None
         """Told, after each change, why calls cannot be taken or made; empty when they can."""
+        self.free: Callable[[], bool] = lambda: True
+        """Whether there is somebody to talk to one more caller: else they hear the busy tone."""
 
     async def start(self) -> None:
         """Start the telephone; it reports from now on. Raise DriverMissing where its library is not installed."""
@@ -255,7 +258,7 @@ class Calls:
         return admit(
             event.source,
             calls=len(self._calls),
-            max_calls=settings.max_calls,
+            max_calls=settings.max_calls if self.free() else 0,
             server=settings.server,
             server_addresses=self._server.addresses,
             allow=settings.allow,

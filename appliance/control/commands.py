@@ -152,7 +152,9 @@ class Commands:
         return {"line": line.id}
 
     def dial(self, caller: Caller, request: Request) -> Data:
-        return {"call": self._phone().dial(request["to"], agent=request["agent"])}
+        phone = self._phone()
+        self._lines.require_agent(request["agent"])
+        return {"call": phone.dial(request["to"], agent=request["agent"])}
 
     def answer(self, caller: Caller, request: Request) -> Data:
         return {"call": self._phone().answer(request["call"])}

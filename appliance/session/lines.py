@@ -134,10 +134,19 @@ class Lines:
 
     def open_session(self, line: Line, *, agent: str = "", user: str = "", greeting: bool = True) -> Session:
         """A session on `line`, dialling already. Raise LineBusy above max_sessions, UnknownName for the agent."""
-        most = self._around.conversation.max_sessions
-        if sum(session.open for session in self._sessions.values()) >= most:
+        if not self.free():
+            most = self._around.conversation.max_sessions
             raise LineBusy(f"{most} sessions are open already", hint="conversation.max_sessions")
         return self._open(line, agent, user, greeting=greeting)
+
+    def free(self) -> bool:
+        """Whether one more session may be opened."""
+        most = self._around.conversation.max_sessions
+        return sum(session.open for session in self._sessions.values()) < most
+
+    def require_agent(self, name: str) -> None:
+        """Raise UnknownName where there is no agent of that name; the empty one stands for the configured agent."""
+        choose(self._agents, name or self._around.conversation.agent)
 
     def session(self, session_id: str) -> Session:
         """One that is not closing. Raise UnknownName."""

@@ -73,6 +73,7 @@ async def test_a_command_gets_one_result_with_the_callers_id(client):
         ({"type": "subscribe", "id": "1", "topics": "call"}, "request_invalid", "topics"),
         ({"type": "subscribe", "id": "1", "topics": ["calls."]}, "request_invalid", "topics"),
         ({"type": "call.dial", "id": "1", "to": "sip:x@y\r\nEvil: 1"}, "request_invalid", "to"),
+        ({"type": "call.dial", "id": "1", "to": "201", "agent": "nobody"}, "unknown_name", "nobody"),
         ({"type": "call.dtmf", "id": "1", "call": "c1", "digits": "12x"}, "request_invalid", "digits"),
         ({"type": "call.hangup", "id": "1", "call": "c9"}, "unknown_name", "c9"),
         ({"type": "text", "id": "1", "text": "hello"}, "request_invalid", "session"),

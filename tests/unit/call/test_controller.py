@@ -190,3 +190,22 @@ async def test_a_call_through_the_server_is_taken_though_its_name_was_not_resolv
             break
     assert office.connected == [call]
     await office.calls.stop()
+
+
+async def test_a_caller_whom_nobody_has_time_for_hears_the_busy_tone(office: Office) -> None:
+    office.calls.free = lambda: False
+    call = office.telephone.rings_in()
+    assert ("reject", call, "486") in office.telephone.told
+    assert office.connected == []
+
+
+async def test_a_telephone_that_hangs_at_the_end_costs_no_record(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.telephone.rings_in()
+    monkeypatch.setattr(office.telephone, "stop", lambda: asyncio.sleep(3600))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await office.calls.stop()
+    assert [record.reason for record in office.records] == ["shutdown"]
+    monkeypatch.undo()

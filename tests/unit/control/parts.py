@@ -152,12 +152,15 @@ class MemoryLines:
     def open_session(
         self, line: MemoryLine, *, agent: str = "", user: str = "", greeting: bool = True
     ) -> MemorySession:
-        if agent == "nobody":
-            raise UnknownName("there is no agent 'nobody'")
+        self.require_agent(agent)
         if sum(other.session is not None for other in self.all.values()) >= self._max:
             raise LineBusy("every session slot is taken")
         line.session = MemorySession(f"s{next(self._numbers)}", line, self._bus, agent)
         return line.session
+
+    def require_agent(self, name: str) -> None:
+        if name == "nobody":
+            raise UnknownName("there is no agent 'nobody'")
 
     def line(self, line_id: str) -> MemoryLine:
         if line_id not in self.all:
