@@ -46,6 +46,7 @@ LINGER_SECONDS: Final = 0.3
 EXIT_CONFIGURATION: Final = 2
 EXIT_CONFIGURATION_SERVICE: Final = 78
 EXIT_INTERNAL: Final = 70
+_AUDIO_SILENT_SECONDS: Final = 20.0
 _RELOADABLE: Final = frozenset({"log", "agents", "contacts"})
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,7 @@ class Appliance:
     async def start(self) -> None:
         """Start every part; return when the control API listens. Raise what forbids that, as a port in use."""
         self.health.count("line", self.lines.counters)
+        self.health.watch("capture", _AUDIO_SILENT_SECONDS, self.lines.deaf_for)
         if not self._alone:
             self.store.open()
             self.health.count("store", self.store.counters)
@@ -260,6 +262,7 @@ class Appliance:
         )
         room = Room(card, line, settings, self.bus, part)
         self.health.count("room", room.counters)
+        self.health.watch("sound card", _AUDIO_SILENT_SECONDS, lambda: card.silent_for)
         return room
 
     def _build_telephone(self) -> None:

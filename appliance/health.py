@@ -62,6 +62,7 @@ class Health:
         self._began = clock()
         self._parts: dict[str, Part] = {}
         self._hearts: dict[str, _Heart] = {_LOOP: _Heart(10.0, clock())}
+        self._watched: dict[str, tuple[float, Callable[[], float]]] = {}
         self._sources: list[_Source] = []
         self.loop_lag_ms = 0.0
         self.loop_lag_max_ms = 0.0
@@ -74,10 +75,15 @@ class Health:
         """Forget a part and a heartbeat: it is configured no longer."""
         self._parts.pop(name, None)
         self._hearts.pop(name, None)
+        self._watched.pop(name, None)
 
     def expect(self, name: str, within: float) -> None:
         """From now on, `beat(name)` must come every `within` seconds, or the watchdog is not fed."""
         self._hearts[name] = _Heart(within, self._clock())
+
+    def watch(self, name: str, within: float, age: Callable[[], float]) -> None:
+        """As `expect`, for what keeps its own time: `age()` is the seconds since its last sign of life."""
+        self._watched[name] = (within, age)
 
     def beat(self, name: str) -> None:
         """A sign of life. Of an unexpected name it is ignored."""
@@ -109,8 +115,7 @@ class Health:
 
     def stale(self) -> list[str]:
         """The heartbeats that are overdue."""
-        now = self._clock()
-        return [name for name, heart in self._hearts.items() if now - heart.at > heart.within]
+        return [name for name, (age, within) in self._ages().items() if age > within]
 
     def counters(self) -> dict[str, float]:
         """All numbers, flat: what the event `metrics` carries."""
@@ -139,12 +144,8 @@ class Health:
                 for part in self._parts.values()
             },
             "heartbeats": {
-                name: {
-                    "age": round(now - heart.at, 3),
-                    "within": heart.within,
-                    "fresh": now - heart.at <= heart.within,
-                }
-                for name, heart in tuple(self._hearts.items())
+                name: {"age": round(age, 3), "within": within, "fresh": age <= within}
+                for name, (age, within) in self._ages().items()
             },
             "loop_lag_ms": round(self.loop_lag_ms, 1),
             "loop_lag_max_ms": round(self.loop_lag_max_ms, 1),
@@ -171,14 +172,20 @@ class Health:
         add("loop_lag_max_seconds", self.loop_lag_max_ms / 1000)
         for part in self._parts.values():
             add("part_ok", part.working, part=part.name)
-        for name, heart in tuple(self._hearts.items()):
-            add("heartbeat_age_seconds", now - heart.at, name=name)
+        for name, (age, _) in self._ages().items():
+            add("heartbeat_age_seconds", age, name=name)
         for source in tuple(self._sources):
             for key, value in source.read().items():
                 add(f"{source.group}_{key}", value, **source.labels)
         return "".join(
             f"# TYPE {name} {_kind(name)}\n" + "\n".join(lines) + "\n" for name, lines in families.items()
         )
+
+    def _ages(self) -> dict[str, tuple[float, float]]:
+        """Of each heart: the seconds since its last beat, and how many it may take."""
+        now = self._clock()
+        beaten = {name: (now - heart.at, heart.within) for name, heart in tuple(self._hearts.items())}
+        return beaten | {name: (age(), within) for name, (within, age) in self._watched.items()}
 
     def sentence(self) -> str:
         """STATUS for systemd."""

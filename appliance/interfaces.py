@@ -75,6 +75,11 @@ class SoundCard(Protocol):
         """Time from a `playout` call's return to its first sample sounding, as far as the driver knows."""
         ...
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the driver's own thread gave a sign of life; 0 while it does not run."""
+        ...
+
     def counters(self) -> Mapping[str, int]: ...
 
 

@@ -72,6 +72,7 @@ class WavCard:
         self._names = (input_name, output_name)
         self._left = self._format.size
         self._late = 0.0
+        self._beat = 0.0
         self._write_faults = 0
         self._finished = threading.Event()
         self._stopping = threading.Event()
@@ -108,6 +109,10 @@ class WavCard:
     def output_delay_ms(self) -> float:
         return 0.0
 
+    @property
+    def silent_for(self) -> float:
+        return time.monotonic() - self._beat if self._beat else 0.0
+
     def counters(self) -> Mapping[str, int]:
         return {"late_ms": round(self._late * 1000), "write_faults": self._write_faults}
 
@@ -120,7 +125,9 @@ class WavCard:
             # The speaker's block starts to sound now; the microphone's block is complete one period later.
             spoken += self._write(round(period * self._period * PLAYOUT_RATE) - spoken)
             due += self._period
+            self._beat = time.monotonic()
             if self._stopping.wait(max(0.0, due - time.monotonic())):
+                self._beat = 0.0
                 return
             late = time.monotonic() - due
             if late > LATE_SECONDS:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -168,6 +169,7 @@ class CaptureWorker:
         self._muted = False
         self._reset_due = False
         self._stopping = False
+        self._turned = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
         self._name = name
@@ -198,6 +200,11 @@ class CaptureWorker:
             self._reset_due = True
             self._ring.wake()
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the thread gave a sign of life; 0 while it does not run."""
+        return time.monotonic() - self._turned if self._turned else 0.0
+
     def stop(self) -> None:
         """End the thread and wait for it, at most 2 s. Idempotent."""
         self._stopping = True
@@ -221,13 +228,16 @@ class CaptureWorker:
 
     def _run(self) -> None:
         while not self._stopping:
+            self._turned = time.monotonic()
             self._ring.wait(1, IDLE_WAIT)
             if self._reset_due:
                 self._reset()
             self._shed()
             while self._listening() and (block := self._ring.next_block()) is not None:
+                self._turned = time.monotonic()
                 self._process(block.pcm, block.at)
                 self._shed()
+        self._turned = 0.0
         self._path.close()
 
     def _listening(self) -> bool:

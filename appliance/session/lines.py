@@ -130,6 +130,10 @@ class Lines:
     def lines(self) -> tuple[Line, ...]:
         return tuple(self._lines.values())
 
+    def deaf_for(self) -> float:
+        """Seconds since the slowest line's capture thread gave a sign of life."""
+        return max((line.capture.silent_for for line in self._lines.values()), default=0.0)
+
     # --- sessions ---
 
     def open_session(self, line: Line, *, agent: str = "", user: str = "", greeting: bool = True) -> Session:

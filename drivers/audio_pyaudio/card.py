@@ -54,6 +54,7 @@ class PyAudioCard:
         self._environment: dict[str, str | None] = {}
         self._faults = 0
         self._stopping = False
+        self._looked = 0.0
         self._wake = threading.Event()
         self._watch = PulseWatch(self._server_said)
         self._thread = threading.Thread(target=self._run, name="sound-card", daemon=True)
@@ -110,6 +111,10 @@ class PyAudioCard:
         tap = self._sides[1].tap
         return tap.delay * 1000 if isinstance(tap, SpeakerTap) else 0.0
 
+    @property
+    def silent_for(self) -> float:
+        return time.monotonic() - self._looked if self._looked else 0.0
+
     def counters(self) -> Mapping[str, int]:
         """Totals since construction, and the present backlog and silence of the microphone in milliseconds."""
         microphone, speaker = self._sides
@@ -137,6 +142,7 @@ class PyAudioCard:
     def _run(self) -> None:
         self._watch.settled.wait(WATCH_SECONDS)
         while not self._stopping:
+            self._looked = time.monotonic()
             try:
                 self._look()
             except Exception:
@@ -145,6 +151,7 @@ class PyAudioCard:
                 logger.exception("sound card")
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
+        self._looked = 0.0
         for side in self._sides:
             side.close()
         if self._enumeration is not None:

@@ -88,6 +88,13 @@ def test_stop_is_quick_and_final_and_may_come_twice(user):
     user.card.stop()
 
 
+def test_a_sign_of_life_comes_as_long_as_it_runs(user):
+    time.sleep(0.5)
+    assert 0 < user.card.silent_for < 1.0
+    user.card.stop()
+    assert user.card.silent_for == 0
+
+
 def test_a_card_that_was_never_started_stops(make):
     make().stop()
 

@@ -60,6 +60,17 @@ def test_a_heartbeat_that_is_overdue_is_named():
     assert health.report()["heartbeats"]["audio"]["fresh"] is False
 
 
+def test_what_keeps_its_own_time_is_stale_when_it_says_so():
+    health = Health()
+    age = 1.0
+    health.watch("capture", 20.0, lambda: age)
+    assert health.stale() == []
+    age = 21.0
+    assert health.stale() == ["capture"]
+    assert "no sign of life from capture" in health.sentence()
+    assert parse(health.prometheus())['handset_heartbeat_age_seconds{name="capture"}'] == 21.0
+
+
 def test_metrics_are_in_the_prometheus_text_format():
     health = Health()
     health.part('odd "name"\\ \n').ok()
