@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from appliance.config.load import DEFAULT, Loaded, load
+from appliance.config.load import DEFAULT, Loaded, is_secret, load
 from appliance.config.rules import check_rules
 from appliance.config.secrets import is_reference
 
@@ -53,7 +53,9 @@ def show(args: argparse.Namespace) -> int:
         if path[:-1] != section:
             section = path[:-1]
             print(f"\n[{'.'.join(section)}]")
-        print(f"{path[-1]} = {_toml(value)}  # {_origin('.'.join(path), loaded.origins)}")
+        hidden = isinstance(value, str) and is_secret(path[-1])  # a key that only its provider knows
+        shown = _toml(SecretStr(value) if hidden else value)
+        print(f"{path[-1]} = {shown}  # {_origin('.'.join(path), loaded.origins)}")
     return 0
 
 

@@ -201,7 +201,7 @@ def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
         return Fault(origin, key, "unknown key", _did_you_mean(path[-1], _names_beside(path)))
     given = details.get("input")
     shown = (
-        f", not {given!r}" if isinstance(given, str | int | float | bool) and not _is_secret(path[-1]) else ""
+        f", not {given!r}" if isinstance(given, str | int | float | bool) and not is_secret(path[-1]) else ""
     )
     message = details["msg"].removeprefix("Input ")
     choices = details.get("ctx", {}).get("expected", "")
@@ -236,5 +236,6 @@ def _did_you_mean(word: str, names: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else ""
 
 
-def _is_secret(key: str) -> bool:
+def is_secret(key: str) -> bool:
+    """True when a key of that name holds what may not be shown."""
     return any(word in key for word in ("password", "secret", "token", "api_key"))

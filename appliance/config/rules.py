@@ -21,14 +21,14 @@ _Finding = tuple[str, str, str]
 
 
 def check_rules(loaded: Loaded) -> Loaded:
-    """`loaded` with the faults that the rules find added. Of a section with faulty keys they would judge defaults."""
+    """`loaded` with the faults that the rules find added; of a faulty key they would only judge the default."""
     if loaded.sound is None:
         return loaded
-    unsound = {fault.key.partition(".")[0] for fault in loaded.faults}
+    faulty = {fault.key for fault in loaded.faults}
     found = tuple(
         Fault(_origin(key, loaded.origins), key, message, hint)
         for key, message, hint in _findings(loaded.sound)
-        if key.partition(".")[0] not in unsound
+        if key not in faulty
     )
     faults = (*loaded.faults, *found)
     return replace(loaded, configuration=None if faults else loaded.configuration, faults=faults)

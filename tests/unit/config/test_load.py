@@ -1,11 +1,12 @@
 """The configuration tells every fault at once, with its origin and a remedy."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from appliance.config.check import _toml
+from appliance.config.check import _toml, show
 from appliance.config.load import load
 from appliance.config.rules import check_rules
 from appliance.config.secrets import reveal
@@ -145,7 +146,7 @@ def test_a_wrong_secret_value_is_not_shown_in_its_fault(tmp_path: Path) -> None:
 
 
 def test_what_the_rules_find_is_told_together_with_wrong_types(tmp_path: Path) -> None:
-    text = '[vad]\naggressiveness = 7\n[sip]\nenabled = true\nserver = "a b"\nuser = "1"\npassword = "x"\n'
+    text = '[vad]\naggressiveness = 7\n[sip]\npasswrd = "y"\nenabled = true\nserver = "a b"\nuser = "1"\n'
     loaded = check_rules(load(write(tmp_path, text)))
     assert {"vad.aggressiveness", "sip.server"} <= {fault.key for fault in loaded.faults}
     assert loaded.configuration is None
@@ -162,3 +163,14 @@ def test_a_certificate_that_is_none_is_a_fault(tmp_path: Path) -> None:
     text = f'[control]\ntls_certificate = "{tmp_path}/x.pem"\ntls_key = "{tmp_path}/x.pem"\n'
     loaded = check_rules(load(write(tmp_path, text)))
     assert "control.tls_certificate" in {fault.key for fault in loaded.faults}
+
+
+def test_a_secret_that_only_its_provider_knows_is_masked_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, '[providers.x]\nvoice_token = "hunter2"\nname = "seen"\n')
+    wanted = argparse.Namespace(config=str(path))
+    show(wanted)
+    shown = capsys.readouterr().out
+    assert "hunter2" not in shown
+    assert '"seen"' in shown
