@@ -1,4 +1,4 @@
-"""Which of several sentences a recording of the appliance's own voice says, by comparing it with each as that voice says it.
+"""Which of several sentences a recording of the appliance says, by comparing it with each as its voice says it.
 
 A general recogniser mistakes one synthetic minute for another; the voice itself does not: espeak-ng says the same text
 in the same way each time, so the right sentence fits the recording's spectrum through any codec, and a wrong one not.
