@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from appliance.control.auth import Tokens
+from appliance.control.auth import Token, Tokens
 from appliance.control.protocol import SUBPROTOCOL, Close, Scope
 
 _BEARER: Final = "bearer."
@@ -20,6 +20,7 @@ class Admission:
     code: Close = Close.UNAUTHORIZED
     reason: str = ""
     guessed: bool = False
+    token: Token | None = None
 
 
 def offered_token(authorization: Sequence[str], subprotocols: Iterable[str]) -> str | None:
@@ -49,7 +50,7 @@ def admit(token: str | None, tokens: Tokens, *, trusted: bool) -> Admission:
         return Admission(None, reason="the token is not known: handset pair", guessed=True)
     if found.scope not in list(Scope):
         return Admission(None, Close.SCOPE, f"the token's scope {found.scope[:40]!r} allows nothing here")
-    return Admission(Scope(found.scope))
+    return Admission(Scope(found.scope), token=found)
 
 
 def is_loopback(address: str) -> bool:

@@ -59,15 +59,13 @@ class Tokens:
         return bool(self._tokens) or self._damaged
 
     def find(self, secret: str) -> Token | None:
-        """The token whose secret this is, or None; notes the use."""
+        """The token whose secret this is, or None."""
         self._refresh()
         digest = _digest(secret)
         found = None
         for token in self._tokens:
             if hmac.compare_digest(token.digest, digest):
                 found = token
-        if found is not None and time.time() - found.last_used > _USE_NOTED_EVERY:
-            self._note_use(found)
         return found
 
     def list(self) -> tuple[Token, ...]:
@@ -112,14 +110,19 @@ class Tokens:
             self._tokens, self._damaged = (), True
         self._seen = mark
 
-    def _note_use(self, used: Token) -> None:
+    def note_use(self, used: Token) -> None:
+        """Any thread: write down that the token was used, unless that was done lately. Waits for the disk."""
+        now = time.time()
+        if now - used.last_used <= _USE_NOTED_EVERY:
+            return
+        # Of its own, since the caller's may be in use on another thread.
+        file = Tokens(self._path.parent)
         # The state directory may be read-only or full: that must not keep anybody out.
-        with contextlib.suppress(OSError, Forbidden, NotPossible), self._writing():
-            now = time.time()
-            self._write(
+        with contextlib.suppress(OSError, Forbidden, NotPossible), file._writing():
+            file._write(
                 tuple(
                     replace(token, last_used=now) if token.digest == used.digest else token
-                    for token in self._tokens
+                    for token in file._tokens
                 )
             )
 

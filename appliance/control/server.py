@@ -197,6 +197,9 @@ class ControlServer:
         )
         if verdict.guessed:
             self._logins.failed(peer, now)
+        if verdict.token is not None:
+            # The file may be locked by `handset pair`, and the disk slow.
+            asyncio.get_running_loop().run_in_executor(None, self._tokens.note_use, verdict.token)
         return verdict
 
     def _may_read(self, connection: ServerConnection, request: Request) -> bool:

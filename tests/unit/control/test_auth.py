@@ -1,6 +1,8 @@
+import fcntl
 import json
 import os
 import stat
+import time
 
 import pytest
 
@@ -33,9 +35,19 @@ def test_the_use_of_a_token_is_noted(tmp_path):
     tokens = Tokens(tmp_path)
     secret = tokens.pair(Scope.TALK, "kitchen")
     assert tokens.list()[0].last_used == 0
-    tokens.find(secret)
+    tokens.note_use(tokens.list()[0])
     assert tokens.list()[0].last_used > 0
     assert tokens.find(secret) is not None
+
+
+def test_finding_a_token_waits_for_no_other_program(tmp_path):
+    tokens = Tokens(tmp_path)
+    secret = tokens.pair(Scope.TALK, "kitchen")
+    with (tmp_path / "tokens.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        began = time.monotonic()
+        assert tokens.find(secret) is not None
+        assert time.monotonic() - began < 0.5
 
 
 def test_tokens_made_elsewhere_count_at_once(tmp_path):
