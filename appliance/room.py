@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from appliance.config.schema import Room as RoomSettings
 from appliance.events import DeviceChanged, EventBus, Warned
@@ -44,10 +44,6 @@ class Room:
         """Close the devices; at most 2 s."""
         await asyncio.to_thread(self._card.stop)
 
-    def status(self) -> dict[str, Any]:
-        """Kind of device to its name and state."""
-        return {kind: {"name": name, "state": state} for kind, (name, state) in self._devices.items()}
-
     def counters(self) -> Mapping[str, int]:
         return self._card.counters()
 
@@ -57,6 +53,9 @@ class Room:
 
     def _changed(self, report: DeviceReport) -> None:
         self._devices[report.kind] = (report.name, report.state)
+        self._line.device = {
+            kind: {"name": name, "state": state} for kind, (name, state) in self._devices.items()
+        }
         logger.info("room %s %s: %s", report.kind, report.state, report.name)
         self._bus.publish(
             DeviceChanged(line=self._line.id, kind=report.kind, state=report.state, name=report.name)

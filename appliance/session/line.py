@@ -50,7 +50,7 @@ class Line:
         self.by_voice = by_voice
         """Speech opens a turn; otherwise the push-to-talk key alone does."""
         self.device: Mapping[str, Any] = {}
-        """What the driver says of its devices, as `status` shows it."""
+        """Kind of device to its name and state, as `status` shows it."""
         self._bus = bus
         self._open_session = open_session
         self._loop = asyncio.get_running_loop()
