@@ -27,7 +27,7 @@ class _FileCard(Protocol):
 
 
 def talk(args: argparse.Namespace) -> int:
-    """Exit 0 when the conversation took place, 1 when the provider failed, 2 for wrong use or a file that will not do."""
+    """Exit 0 when the conversation took place, 1 when the provider failed, 2 for wrong use or an unfit file."""
     loaded = read(args.config)
     if loaded.configuration is None:
         report(loaded)

@@ -82,7 +82,7 @@ class TimerFile:
     def load(self) -> tuple[Pending, ...]:
         try:
             return tuple(_pending(row) for row in json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             logger.warning("the timers' file is damaged and moved aside: %s", type(error).__name__)

@@ -41,6 +41,8 @@ def chosen_subprotocol(offered: Sequence[str]) -> str | None:
 
 def admit(token: str | None, tokens: Tokens, *, trusted: bool) -> Admission:
     """`trusted`: the peer is on loopback and calls the appliance by a loopback name."""
+    if tokens.damaged:
+        return Admission(None, reason="tokens.json is damaged: remove it, then: handset pair")
     if token is None:
         if trusted and not tokens.paired():
             return Admission(Scope.ADMIN)

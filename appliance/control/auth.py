@@ -95,7 +95,7 @@ class Tokens:
     def _refresh(self) -> None:
         try:
             stat = self._path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._seen, self._tokens, self._damaged = None, (), False
             return
         except OSError:

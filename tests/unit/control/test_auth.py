@@ -188,3 +188,16 @@ def test_only_the_own_and_listed_origins_are_allowed(origin, host, tls, answer):
 def test_two_origins_are_never_allowed():
     assert not origin_allowed(["http://a", "http://b"], ["a"], ["*"], tls=False)
     assert origin_allowed([], ["a"], [], tls=False)
+
+
+def test_a_damaged_file_lets_nobody_in_and_says_so(tmp_path):
+    (tmp_path / "tokens.json").write_text("{")
+    for token in (None, "T"):
+        verdict = admit(token, Tokens(tmp_path), trusted=True)
+        assert verdict.scope is None
+        assert "damaged" in verdict.reason
+
+
+def test_a_state_directory_that_is_none_locks_nobody_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert admit(None, Tokens(tmp_path / "file"), trusted=True).scope is Scope.ADMIN
