@@ -26,7 +26,8 @@ TEENS: Final = (
     ),
 )
 TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-DIGIT: Final = f"({'|'.join(UNITS)}|oh)"
+ZERO_DIGIT: Final = f"({'|'.join(UNITS)})"
+OH_DIGIT: Final = f"({'|'.join(UNITS[1:])}|oh)"
 MOST_DIGITS: Final = 12
 
 
@@ -129,19 +130,24 @@ def _tens(index: int, high: int) -> str:
 
 
 def _digits(bounds: Sequence[int]) -> list[str]:
-    # Spelled out to the bound: a loop would let the recogniser explain a whole sentence as digits.
-    most = min(bounds[1], MOST_DIGITS)
-    some = f"[double|triple] {DIGIT}"
+    # Spelled out to the bound: a loop would let the recogniser explain a whole sentence as digits. Nobody says
+    # "zero" and "oh" in one number; the recogniser, given the chance, hears "zero oh" for every "zero".
+    return [_run(digit, bounds[0], min(bounds[1], MOST_DIGITS)) for digit in (ZERO_DIGIT, OH_DIGIT)]
+
+
+def _run(digit: str, fewest: int, most: int) -> str:
     rest = ""
-    for _ in range(most - bounds[0]):
-        rest = f" [{some}{rest}]"
-    return [" ".join([some] * bounds[0]) + rest, *spoken_range(10, 999)]
+    for _ in range(most - fewest):
+        rest = f" [{digit}{rest}]"
+    return " ".join([digit] * fewest) + rest
 
 
 _KINDS: Final[Mapping[str, Callable[[Any], list[str]]]] = {
     "values": lambda values: [value["in"] for value in values],
     "range": lambda bounds: spoken_range(*bounds),
     "clock_minutes": lambda _: [f"oh ({'|'.join(UNITS[1:])})", *spoken_range(10, 59)],
-    "number": lambda high: [f"[minus] ({'|'.join(spoken_range(0, high))}) [point {DIGIT} [{DIGIT}]]"],
+    "number": lambda high: [
+        f"[minus] ({'|'.join(spoken_range(0, high))}) [point {ZERO_DIGIT} [{ZERO_DIGIT}]]"
+    ],
     "digits": _digits,
 }

@@ -1,7 +1,7 @@
 """Answers that need no tool: arithmetic, units, and small talk. Pure."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from appliance.providers.offline.skills import Intent
@@ -10,6 +10,7 @@ from appliance.providers.offline.spelling import cardinal
 Slots = Mapping[str, Any]
 MOST_HELP: Final = 4
 _LARGEST: Final = 1e15
+_UNIT_LISTS: Final = ("length", "mass", "fluid", "heat", "span", "speed")
 
 _METRES: Final = {
     "mm": 0.001,
@@ -119,11 +120,16 @@ def _calculate(slots: Slots) -> str:
 
 def _convert(slots: Slots) -> str:
     value = float(slots.get("x", 1.0))
-    source, target = slots["unit"], slots["other_unit"]
+    source = _first(slots, ("unit", *_UNIT_LISTS))
+    target = _first(slots, ("other_unit", *(f"to_{name}" for name in _UNIT_LISTS)))
     result = convert(value, source, target)
     if result is None:
         return f"I can't turn {_NAMES[source]} into {_NAMES[target]}."
     return f"{_quantity(value, source)} is {_quantity(result, target)}."
+
+
+def _first(slots: Slots, names: Iterable[str]) -> str:
+    return next(str(slots[name]) for name in names if name in slots)
 
 
 def _quantity(value: float, unit: str) -> str:

@@ -95,7 +95,7 @@ def _matcher(skills: Skills, intents: Iterable[Intent]) -> Intents:
     document = {
         "language": "en",
         "intents": {name: {"data": [{"sentences": sentences}]} for name, sentences in polite.items()},
-        "expansion_rules": {**skills.rules, "lead": skills.lead, "tail": skills.tail},
+        "expansion_rules": {**skills.rules, "lead": skills.typed_lead, "tail": skills.typed_tail},
     }
     return Intents.from_dict(document)
 

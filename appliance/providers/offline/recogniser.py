@@ -8,7 +8,7 @@ win where both fit.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -22,7 +22,16 @@ from appliance.providers.offline.pronunciation import spellings
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
-PHONE_PRICE: Final = 0.01
+LOOP_PRICE: Final = 1e-6
+"""To be in the loop from the first sound on."""
+PHONE_PRICE: Final = 1e-6
+"""A phone of the loop: higher, and more sentences are refused; lower, and more of what is no sentence is
+taken for one."""
+ABANDON_PRICE: Final = 1e-18
+"""To leave a sentence begun for the loop: without this way out, "cancel my appointment" ends as the likest
+sentence on "cancel my"."""
+RARE: Final = {"please": 0.03}
+"""Words that are said less often than their place in the grammar has it, and are heard in all kinds of endings."""
 KEPT_DECODERS: Final = 2
 """One for each band. A decoder takes some 8 MB; two vocabularies in turn would load theirs again and
 again, in 0.1 s each."""
@@ -83,7 +92,8 @@ class Vocabulary:
 
     def __init__(self, grammars: Mapping[str, Automaton]) -> None:
         self.grammars = grammars
-        self.dictionary = _dictionary(set().union(*(grammar.words() for grammar in grammars.values())))
+        used = set().union(*(grammar.words() for grammar in grammars.values()))
+        self.dictionary = _dictionary(used)
 
 
 class Recogniser:
@@ -174,11 +184,17 @@ def _verdict(words: Sequence[str], grammar: Automaton) -> Heard:
 def _add_grammar(decoder: "Decoder", name: str, grammar: Automaton) -> None:
     end = len(grammar.arcs)
     loop = end + 1
+    gate = end + 2
     transitions: list[Transition] = [(state, end, 1.0) for state in grammar.accepting]
     for state, arcs in enumerate(grammar.arcs):
-        transitions += [(state, target, 1 / len(arcs), word) for word, target in arcs.items()]
+        transitions += [
+            (state, target, RARE.get(word, 1.0) / len(arcs), word) for word, target in arcs.items()
+        ]
     for phone in _PHONES:
-        transitions += [(state, loop, PHONE_PRICE, f"{_LOOP}{phone}{_LOOP}") for state in (0, loop)]
+        transitions.append((gate, loop, 1.0, f"{_LOOP}{phone}{_LOOP}"))
+        transitions.append((loop, loop, PHONE_PRICE, f"{_LOOP}{phone}{_LOOP}"))
+    transitions.append((0, gate, LOOP_PRICE))
+    transitions += [(state, gate, ABANDON_PRICE) for state in range(1, end)]
     transitions.append((loop, end, 1.0))
     for state in range(loop + 1):
         transitions += [(state, state, _SILENCE_WEIGHT, "<sil>"), (state, state, _NOISE_WEIGHT, "[NOISE]")]
@@ -205,12 +221,18 @@ def _file(text: str) -> Any:
     return file
 
 
-def _dictionary(words: set[str]) -> str:
+def _dictionary(words: Collection[str]) -> str:
     """The pronunciations of `words`: the model's, else ours, else espeak-ng's."""
     model = Path(_library().__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
+    entries = []
+    known = set(_EXTRA_WORDS)
     with model.open(encoding="utf-8") as lines:
-        entries = [line for line in lines if line.split(" ", 1)[0].partition("(")[0] in words]
-    known = {entry.split(" ", 1)[0] for entry in entries} | set(_EXTRA_WORDS)
+        for line in lines:
+            name, _, phones = line.partition(" ")
+            word, paren, variant = name.partition("(")
+            if word in words:
+                entries.append(f"{word}{paren}{variant} {phones}")
+                known.add(word)
     others = _EXTRA_WORDS | spellings(words, known)
     return "".join(entries) + "".join(
         f"{word} {phones}\n" for word, phones in others.items() if word in words

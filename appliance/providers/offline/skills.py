@@ -58,6 +58,8 @@ class Skills:
     rules: Mapping[str, str]
     lead: str
     tail: str
+    typed_lead: str
+    typed_tail: str
 
     def offered(self, functions: Iterable[str]) -> list[Intent]:
         """The intents that need no tool, or one of `functions`."""
@@ -71,7 +73,7 @@ def load_skills() -> Skills:
     intents: dict[str, Intent] = {}
     lists: dict[str, Mapping[str, Any]] = {}
     rules: dict[str, str] = {}
-    around = {"lead": "", "tail": ""}
+    around = dict.fromkeys(("lead", "tail", "typed_lead", "typed_tail"), "")
     folder = resources.files(__package__) / "skills"
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         # The C loader takes a tenth of the time; it is as safe as the other.
