@@ -77,18 +77,20 @@ async def _serve(loaded: Loaded, config: str | None) -> int:
     ending = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, ending.set)
+    # Until it has started, what it reads is new anyway.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     appliance = Appliance(loaded.require(), config)
     reloads: set[asyncio.Task[Any]] = set()
+    notifier = Notifier()
 
     def reload() -> None:
-        task = loop.create_task(_reload_for_signal(appliance))
+        task = loop.create_task(_reload_for_signal(appliance, notifier))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    notifier = Notifier()
     try:
         await appliance.start()
+        loop.add_signal_handler(signal.SIGHUP, reload)
         notifier.ready()
         await ending.wait()
         notifier.stopping()
@@ -101,11 +103,14 @@ async def _serve(loaded: Loaded, config: str | None) -> int:
     return 0
 
 
-async def _reload_for_signal(appliance: "Appliance") -> None:
+async def _reload_for_signal(appliance: "Appliance", notifier: Notifier) -> None:
+    notifier.reloading()
     try:
         await appliance.reload()
     except ApplianceError as error:
         logger.error("the configuration was not reloaded: %s", error.message)
+    finally:
+        notifier.ready()
 
 
 def _end_after(seconds: float, code: int) -> threading.Timer:

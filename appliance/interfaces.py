@@ -3,6 +3,7 @@
 Whatever is outside Handset sits behind one of these and is loaded by entry-point name; the core never asks for a class.
 "Driver's thread" functions copy bytes and count: they do not log, wait for a lock, call asyncio, or raise.
 """
+# Longer than other files: whoever writes a driver or a provider finds all contracts in one place.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
