@@ -148,8 +148,10 @@ class Timers:
 
     async def save(self) -> None:
         """Keep what is pending, if that changed since the last time."""
-        if self._store is not None and self._unsaved.is_set():
-            self._unsaved.clear()
+        changed = self._unsaved.is_set()
+        # Also without a store: `run` waits for this event, and one that stays set would stop the loop.
+        self._unsaved.clear()
+        if self._store is not None and changed:
             await asyncio.to_thread(self._store.save, tuple(self._pending.values()))
 
     async def load(self) -> None:

@@ -165,3 +165,23 @@ async def test_a_timer_set_while_it_runs_is_on_the_disk_at_once(tmp_path: Path) 
     await asyncio.sleep(0.2)
     running.cancel()
     assert [one.label for one in TimerFile(tmp_path / "timers.json").load()] == ["tea"]
+
+
+async def test_without_a_store_a_timer_leaves_the_loop_free() -> None:
+    kitchen = Kitchen()
+    running = asyncio.create_task(kitchen.timers.run())
+    kitchen.timers.add(Kind.TIMER, 300)
+    looks = 0
+    look = kitchen.timers.look
+
+    def counted() -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 5:
+            running.cancel()
+        look()
+
+    kitchen.timers.look = counted  # type: ignore[method-assign]
+    await asyncio.sleep(0.1)
+    assert looks <= 3
+    running.cancel()
