@@ -13,10 +13,9 @@ import numpy as np
 
 from tests.rig.appliance import Handset
 from tests.rig.control_client import ControlClient
-from tests.rig.raw_caller import RawCaller
 from tests.rig.room_person import RoomPerson
 from tests.rig.sound_server import SPEAKER, SoundServer
-from tests.rig.telephone_sound import LOUD, RATE, Talker, from_mu_law
+from tests.rig.telephone_sound import LOUD, RATE, Talker, calling, from_mu_law
 
 Figure = dict[str, Any]
 TRIALS = 24
@@ -60,24 +59,23 @@ def silent_from(pieces: list[tuple[float, bool]], onset: float, until: float) ->
 
 async def _phone() -> list[Figure]:
     delays: list[float] = []
-    async with Handset(sip={}) as handset:
-        with await asyncio.to_thread(RawCaller(handset.sip_port).__enter__) as caller:
-            talker = Talker(caller)
-            client = handset.client
-            await client.event("call", state="connected")
-            session = (await client.state())["sessions"][0]["id"]
-            for _ in range(TRIALS):
-                since = len(caller.arrived)
-                await client.ask("say", session=session, text=UNPAUSED)
-                await talker.sounds(for_seconds=1.0, since=since)
-                sent = len(caller.sent)
-                lasts = talker.say(INTERRUPTION)
-                await asyncio.sleep(lasts)
-                onset = _first_loud(caller.sent[sent:])
-                pieces = [(came, bool(_peak(payload) > FLAT)) for came, payload in caller.arrived[since:]]
-                delays.append((silent_from(pieces, onset, onset + lasts - 0.1) - onset) * 1000)
-                await _calm(client, session)
-                await talker.quiet()
+    async with Handset(sip={}) as handset, calling(handset.sip_port) as caller:
+        talker = Talker(caller)
+        client = handset.client
+        await client.event("call", state="connected")
+        session = (await client.state())["sessions"][0]["id"]
+        for _ in range(TRIALS):
+            since = len(caller.arrived)
+            await client.ask("say", session=session, text=UNPAUSED)
+            await talker.sounds(for_seconds=1.0, since=since)
+            sent = len(caller.sent)
+            lasts = talker.say(INTERRUPTION)
+            await asyncio.sleep(lasts)
+            onset = _first_loud(caller.sent[sent:])
+            pieces = [(came, bool(_peak(payload) > FLAT)) for came, payload in caller.arrived[since:]]
+            delays.append((silent_from(pieces, onset, onset + lasts - 0.1) - onset) * 1000)
+            await _calm(client, session)
+            await talker.quiet()
     return _figures("phone", delays)
 
 
@@ -90,7 +88,8 @@ def _peak(payload: bytes) -> int:
 
 
 async def _calm(client: ControlClient, session: str, seconds: float = 30.0) -> None:
-    """Wait until the session has nothing more to say."""
+    """Have enough of whatever it says now; wait until it has nothing more to say."""
+    await client.ask("session.interrupt", session=session)
     deadline = time.monotonic() + seconds
     calm_since = time.monotonic()
     while time.monotonic() - calm_since < 1.0:

@@ -14,7 +14,7 @@ import numpy as np
 from drivers.sip_pjsua2.client import library_report
 from tests.rig.appliance import Handset
 from tests.rig.raw_caller import RawCaller
-from tests.rig.telephone_sound import Talker
+from tests.rig.telephone_sound import Talker, calling
 
 Figure = dict[str, Any]
 IN_A_ROW = int(os.environ.get("HANDSET_BENCH_CALLS", "200"))
@@ -53,9 +53,7 @@ async def _talking_at_once(count: int) -> tuple[int, float]:
         async with contextlib.AsyncExitStack() as stack:
             callers: list[RawCaller] = []
             for _ in range(count):
-                caller = await asyncio.to_thread(RawCaller(handset.sip_port).__enter__)
-                stack.push_async_callback(asyncio.to_thread, caller.__exit__, None, None, None)
-                callers.append(caller)
+                callers.append(await stack.enter_async_context(calling(handset.sip_port)))
             await asyncio.sleep(1.0)
             marks = [len(caller.arrived) for caller in callers]
             cpu, began = handset.cpu_seconds(), time.monotonic()
@@ -82,7 +80,7 @@ async def _in_a_row(count: int) -> list[Figure]:
     async with Handset(sip={}) as handset:
         before = after = handset.footprint()
         for number in range(WARM + count):
-            with await asyncio.to_thread(RawCaller(handset.sip_port).__enter__) as caller:
+            async with calling(handset.sip_port) as caller:
                 if number % 10 == 0:
                     talker = Talker(caller)
                     await asyncio.sleep(0.3)

@@ -25,10 +25,9 @@ from tests.fakes.provider import FakeConnection, FakeProvider
 from tests.fakes.voice import FakeVoice
 from tests.rig.appliance import Handset
 from tests.rig.booth import Shelf
-from tests.rig.raw_caller import RawCaller
 from tests.rig.sound_server import SoundServer
 from tests.rig.spoken import silence, speech
-from tests.rig.telephone_sound import Talker
+from tests.rig.telephone_sound import Talker, calling
 
 Figure = dict[str, Any]
 SENTENCE = "this is a long sentence that somebody says without a pause so that there are many frames of it to look at"
@@ -198,7 +197,7 @@ async def _idle_and_call() -> list[Figure]:
             cpu_before, began = handset.cpu_seconds(), time.monotonic()
             await asyncio.sleep(IDLE_SECONDS)
             idle_cpu = (handset.cpu_seconds() - cpu_before) * 60 / (time.monotonic() - began)
-            with await asyncio.to_thread(RawCaller(handset.sip_port).__enter__) as caller:
+            async with calling(handset.sip_port) as caller:
                 talker = Talker(caller)
                 await talker.ask("what time is it")
                 cpu_before, began = handset.cpu_seconds(), time.monotonic()

@@ -1,8 +1,8 @@
-"""What people say in tests, as samples: espeak-ng's voice, a cough, silence."""
+"""What people say in tests, as samples: packaged voices, a cough, silence."""
 
 import functools
-import io
 import subprocess
+import tempfile
 import wave
 
 import numpy as np
@@ -15,31 +15,27 @@ LOUDNESS = 9_000
 
 
 @functools.lru_cache(maxsize=64)
-def _voice(text: str, rate: int, voice: str, speed: int) -> bytes:
-    done = subprocess.run(
-        ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", text],
-        capture_output=True,
-        check=True,
-        timeout=30,
-    )
-    with wave.open(io.BytesIO(done.stdout)) as file:
-        pcm, own = file.readframes(file.getnframes()), file.getframerate()
+def _voice(text: str, rate: int, voice: str) -> bytes:
+    """PCM of a Debian package's voice: "espeak-ng:en-us", "flite:rms"."""
+    engine, _, name = voice.partition(":")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        command = {
+            "espeak-ng": ["espeak-ng", "-v", name, "-w", file.name, text],
+            "flite": ["flite", "-voice", name, "-t", text, "-o", file.name],
+        }[engine]
+        subprocess.run(command, capture_output=True, check=True, timeout=30)
+        with wave.open(file.name) as sound:
+            pcm, own = sound.readframes(sound.getnframes()), sound.getframerate()
     resampler = Resampler(own, rate)
     return resampler.process(pcm) + resampler.flush()
 
 
 def speech(
-    text: str,
-    rate: int = 16_000,
-    *,
-    lead: float = 0.0,
-    tail: float = 0.0,
-    voice: str = "en-us",
-    speed: int = 140,
+    text: str, rate: int = 16_000, *, lead: float = 0.0, tail: float = 0.0, voice: str = "flite:rms"
 ) -> Samples:
-    """`text` spoken, with seconds of silence before and after it. espeak-ng's own silence at the ends is cut off."""
-    samples = np.frombuffer(_voice(text, rate, voice, speed), dtype="<i2").astype(np.float64)
-    loud = np.flatnonzero(np.abs(samples) > np.abs(samples).max() * 0.02)
+    """`text` spoken, with seconds of silence before and after it."""
+    samples = np.frombuffer(_voice(text, rate, voice), dtype="<i2").astype(np.float64)
+    loud = np.flatnonzero(np.abs(samples) > np.abs(samples).max() * 0.005)
     samples = samples[loud[0] : loud[-1] + 1]
     samples *= LOUDNESS / np.abs(samples).max()
     return np.concatenate((silence(lead, rate), samples.astype(np.int16), silence(tail, rate)))

@@ -1,7 +1,9 @@
 """What a raw caller says and hears: mu-law to samples and back, and a talker who asks and waits for the answer."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +41,17 @@ def to_mu_law(samples: Samples) -> bytes:
     mantissa = (magnitude >> (exponent + 3)) & 15
     code = ~((exponent << 4) | mantissa) & 0x7F
     return bytes((code | np.where(wide < 0, 0, 0x80)).astype(np.uint8).tobytes())
+
+
+@contextlib.asynccontextmanager
+async def calling(port: int) -> AsyncIterator[RawCaller]:
+    """A raw call, without blocking the loop."""
+    caller = RawCaller(port)
+    await asyncio.to_thread(caller.__enter__)
+    try:
+        yield caller
+    finally:
+        await asyncio.to_thread(caller.__exit__, None, None, None)
 
 
 class Talker:

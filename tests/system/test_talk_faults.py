@@ -18,10 +18,10 @@ from tests.rig.answers import assert_tells_the_time
 from tests.rig.appliance import Handset, toml
 from tests.rig.control_client import Event
 from tests.rig.peer import until
-from tests.rig.raw_caller import RawCaller
 from tests.rig.sip_garbage import datagrams
 from tests.rig.sip_peers import Registrar, programs_missing
 from tests.rig.talking_phone import RATE, TalkingPhone, breathe, heard_to_the_end
+from tests.rig.telephone_sound import calling
 
 pytestmark = [
     pytest.mark.system,
@@ -152,7 +152,7 @@ async def test_a_sip_port_in_use_is_told_and_the_rest_works():
             assert await answers_typed(handset)
             squatter.close()
             await handset.ready(60)
-            with await asyncio.to_thread(RawCaller(port).__enter__) as caller:
+            async with calling(port) as caller:
                 assert caller.setup_seconds < 5
 
 

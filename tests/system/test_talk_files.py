@@ -51,11 +51,9 @@ async def test_the_time_is_asked_in_one_file_and_told_in_the_other(handset, tmp_
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(("rate", "speed"), [(8_000, 140), (44_100, 140), (11_025, 140)])
-async def test_any_rate_will_do_and_json_lines_are_events(handset, tmp_path, rate, speed):
-    question = write_wav(
-        tmp_path / "a.wav", speech("what is twelve times seven", rate, lead=0.5, speed=speed), rate
-    )
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
+async def test_any_rate_will_do_and_json_lines_are_events(handset, tmp_path, rate):
+    question = write_wav(tmp_path / "a.wav", speech("what is twelve times seven", rate, lead=0.5), rate)
     code, out, err = await talk(handset, question, tmp_path / "b.wav", "--json")
     assert code == 0, err
     events = [json.loads(line) for line in out.splitlines()]

@@ -99,9 +99,8 @@ async def test_arithmetic_is_heard_in_the_room(handset, person):
     with person.listening() as ear:
         person.say("what is twelve times seven")
         heard = await heard_to_the_end(ear, RATE)
-    words = ["eighty four", "nineteen", "seventy two", "five", "ninety one"]
-    leads = ("", "that's ", "it's ", "that is ")
-    assert "eighty four" in recognised(heard, RATE, [f"{lead}{word}" for word in words for lead in leads])
+    numbers = ("eighty four", "nineteen", "seventy two", "five", "ninety one")
+    assert "eighty four" in recognised(heard, RATE, [f"that is {number}" for number in numbers])
 
 
 async def pulled_and_returned(handset: Handset, kind: str, pull, plug) -> None:
