@@ -27,13 +27,13 @@ LOOP_PRICE: Final = 1e-6
 PHONE_PRICE: Final = 1e-6
 """A phone of the loop: higher, and more sentences are refused; lower, and more of what is no sentence is
 taken for one."""
-ABANDON_PRICE: Final = 1e-18
+ABANDON_PRICE: Final = 1e-12
 """To leave a sentence begun for the loop: without this way out, "cancel my appointment" ends as the likest
 sentence on "cancel my"."""
 RARE: Final = {"please": 0.03}
 """Words that are said less often than their place in the grammar has it, and are heard in all kinds of endings."""
 KEPT_DECODERS: Final = 2
-"""One for each band. A decoder takes some 8 MB; two vocabularies in turn would load theirs again and
+"""One for each band. A decoder takes some 30 MB; two vocabularies in turn would load theirs again and
 again, in 0.1 s each."""
 _CHUNK_BYTES: Final = 3_200
 """0.1 s: pocketsphinx keeps the interpreter's lock while it works, and 4 ms of that disturb no audio."""
@@ -194,7 +194,9 @@ def _add_grammar(decoder: "Decoder", name: str, grammar: Automaton) -> None:
         transitions.append((gate, loop, 1.0, f"{_LOOP}{phone}{_LOOP}"))
         transitions.append((loop, loop, PHONE_PRICE, f"{_LOOP}{phone}{_LOOP}"))
     transitions.append((0, gate, LOOP_PRICE))
-    transitions += [(state, gate, ABANDON_PRICE) for state in range(1, end)]
+    # By way of a moment's silence: led there directly, every last phone would be kept once for each phone of the loop,
+    # which takes 28 MB a decoder.
+    transitions += [(state, gate, ABANDON_PRICE, "<sil>") for state in range(1, end)]
     transitions.append((loop, end, 1.0))
     for state in range(loop + 1):
         transitions += [(state, state, _SILENCE_WEIGHT, "<sil>"), (state, state, _NOISE_WEIGHT, "[NOISE]")]
