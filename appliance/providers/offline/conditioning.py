@@ -41,7 +41,7 @@ class Conditioned:
 def conditioned(pcm: bytes) -> Conditioned | None:
     """`pcm` (16 kHz) cut to its loud part, brought to one loudness, over a noise floor; None when nothing
     in it is loud."""
-    samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32)
+    samples = _samples(pcm)
     blocks = _levels(samples)
     if not blocks.size or blocks.max() < _FLOOR_RMS:
         return None
@@ -64,7 +64,7 @@ class PauseWatch:
         self._quiet = 0
 
     def hear(self, pcm: bytes) -> None:
-        for level in _levels(np.frombuffer(pcm, dtype="<i2").astype(np.float32)):
+        for level in _levels(_samples(pcm)):
             self._peak = max(self._peak, float(level))
             if level > max(_FLOOR_RMS, self._peak * _RANGE):
                 self.fresh = True
@@ -79,6 +79,10 @@ class PauseWatch:
     def settle(self) -> None:
         """What came so far is dealt with."""
         self.fresh = False
+
+
+def _samples(pcm: bytes) -> Samples:
+    return np.frombuffer(pcm[: len(pcm) & ~1], dtype="<i2").astype(np.float32)
 
 
 def _levels(samples: Samples) -> Samples:

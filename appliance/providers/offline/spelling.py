@@ -17,12 +17,12 @@ _SCALES: Final = {"thousand": 1_000, "million": 1_000_000}
 _DIGITS: Final = {**{word: str(value) for value, word in enumerate(UNITS)}, "oh": "0", "o": "0"}
 _TIMES: Final = {"double": 2, "triple": 3}
 _REWRITES: Final = (
+    (re.compile(r"(?<=\d)(?=[a-z])"), " "),
     (re.compile(r"\b([ap])\.?\s?m\b\.?"), r" \1 m "),
     (re.compile(r"[’`´]"), "'"),
     (re.compile(r"(\d),(\d{3})\b"), r"\1\2"),
     (re.compile(r"°\s*([cf])\b"), lambda found: {"c": " celsius", "f": " fahrenheit"}[found[1]]),
     (re.compile(r"°"), " degrees "),
-    (re.compile(r"(?<=\d)(?=[a-z])"), " "),
     (re.compile(r"(?<=\d)\s*[x×*]\s*(?=-?\d)"), " times "),
     (re.compile(r"(?<=\d)\s*[/÷]\s*(?=-?\d)"), " divided by "),
     (re.compile(r"(?<=\d)\s*\+\s*(?=-?\d)"), " plus "),
