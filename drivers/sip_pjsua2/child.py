@@ -74,10 +74,13 @@ class SipProcess:
         deadline = time.monotonic() + CONFIGURE_WAIT
         while time.monotonic() < deadline and not self._channel.closed.is_set():
             for body in self._channel.commands():
-                if body["type"] == "configure":
+                if body["type"] == "stop":
+                    self._stop = True
+                elif body["type"] == "configure":
                     self._settings = from_message(body)
                     self._endpoint = Endpoint(self._settings, self._channel.send, self._channel.send_audio)
-                    return
+            if self._endpoint is not None or self._stop:
+                return
             time.sleep(0.002)
 
     def _loop(self, endpoint: Endpoint) -> None:

@@ -134,14 +134,8 @@ class Supervisor:
         child.send(self._configure)
         down = self._serve(child)
         self._child = None
-        grace = (
-            self._timing.stop
-            if self._stopping.is_set()
-            else 0.5
-            if down.code not in ("crashed", "hung")
-            else 0.0
-        )
-        status = child.end(grace)
+        # One that was told to stop has had its time in _finish.
+        status = child.end(0.0 if down.code in ("crashed", "hung") else 0.5)
         if down.code in ("crashed", "hung") and not self._stopping.is_set():
             logger.error("%s (exit status %d)\n%s", down.message, status, "\n".join(child.last_words))
         return down
