@@ -21,6 +21,7 @@ from appliance.errors import StoreUnavailable, UnknownName
 SCHEMA_VERSION: Final = 1
 _QUEUE_BOUND: Final = 2000
 _RETRY_SECONDS: Final = 60.0
+_TOLD_SECONDS: Final = 600.0
 _CLOSE_SECONDS: Final = 3.0
 _Warn = Callable[[str, str, str], None]
 _Write = tuple[str, tuple[Any, ...]]
@@ -51,6 +52,7 @@ class Store:
         self._writes: queue.Queue[_Write | threading.Event | None] = queue.Queue(_QUEUE_BOUND)
         self._dropped = 0
         self._failing = False
+        self._told_until: dict[str, float] = {}
         self._retry_at = 0.0
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
@@ -278,6 +280,10 @@ class Store:
         self._failing = True
         full = "full" in str(error)
         code = "disk_full" if full else StoreUnavailable.code
+        if time.monotonic() < self._told_until.get(code, 0.0):
+            return
+        # On a full disk a short write still finds room now and then: that is no new fault.
+        self._told_until[code] = time.monotonic() + _TOLD_SECONDS
         logger.warning("history is not being written: %s", error)
         hint = "make room on the disk" if full else f"see the rights of {self._path.parent}"
         self._warn(code, f"history is not being written: {error}", hint)
