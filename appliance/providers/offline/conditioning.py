@@ -17,6 +17,11 @@ _FLOOR_RMS: Final = 60.0
 _RANGE: Final = 0.05
 """A block 26 dB below the loudest is silence."""
 _MARGIN_BLOCKS: Final = 12
+_FEWEST_VOICED_MS: Final = 60.0
+_PITCHED: Final = 0.45
+_PITCH_BAND_HZ: Final = 900
+_SHORTEST_PERIOD: Final = WORKING_RATE // 400
+_LONGEST_PERIOD: Final = WORKING_RATE // 70
 _HIGH_HZ: Final = 4_300
 _TELEPHONE_RMS: Final = 3.0
 _NOMINAL_RMS: Final = 3_500.0
@@ -39,8 +44,10 @@ class Conditioned:
 
 
 def conditioned(pcm: bytes) -> Conditioned | None:
-    """`pcm` (16 kHz) cut to its loud part, brought to one loudness, over a noise floor; None when nothing
-    in it is loud."""
+    """`pcm` (16 kHz) cut to its loud part, brought to one loudness, over a noise floor.
+
+    None when nothing in it is loud, or nothing is a voice.
+    """
     samples = _samples(pcm)
     blocks = _levels(samples)
     if not blocks.size or blocks.max() < _FLOOR_RMS:
@@ -50,6 +57,8 @@ def conditioned(pcm: bytes) -> Conditioned | None:
     end = (int(loud[-1]) + 1 + _MARGIN_BLOCKS) * _BLOCK
     level = float(np.sqrt(np.mean(np.square(blocks[loud]))))
     cut = samples[begin:end]
+    if _voiced_ms(cut) < _FEWEST_VOICED_MS:
+        return None
     mixed = cut * min(_NOMINAL_RMS / level, 20.0) + _noise(len(cut))
     return Conditioned(np.clip(mixed, -32_768, 32_767).astype("<i2").tobytes(), _band(cut))
 
@@ -89,6 +98,22 @@ def _levels(samples: Samples) -> Samples:
     whole = samples[: len(samples) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
     levels: Samples = np.sqrt(np.mean(np.square(whole), axis=1))
     return levels
+
+
+def _voiced_ms(samples: Samples) -> float:
+    """How much of it has a pitch, as vowels have and coughs, claps and hiss have not."""
+    count = len(samples) // _BLOCK - 1
+    if count < 1:
+        return 0.0
+    frames = np.lib.stride_tricks.sliding_window_view(samples, 2 * _BLOCK)[: count * _BLOCK : _BLOCK]
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    energy = np.sum(np.square(frames), axis=1)
+    spectra = np.abs(np.fft.rfft(frames, 4 * _BLOCK, axis=1)) ** 2
+    spectra[:, int(_PITCH_BAND_HZ * 4 * _BLOCK / WORKING_RATE) :] = 0
+    likeness = np.fft.irfft(spectra, axis=1)
+    best = likeness[:, _SHORTEST_PERIOD:_LONGEST_PERIOD].max(axis=1) / np.maximum(likeness[:, 0], 1.0)
+    loud = energy > max(float(energy.max()) * _RANGE**2, 2 * _BLOCK * _FLOOR_RMS**2)
+    return float(np.sum(loud & (best > _PITCHED)) * _BLOCK * 1000 / WORKING_RATE)
 
 
 def _band(samples: Samples) -> Band:

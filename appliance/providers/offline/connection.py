@@ -109,7 +109,16 @@ class OfflineConnection:
         # Asked now: what is said from here on belongs to the next turn.
         heard = self._ear.commit(turn, self._dialogue.reply_to) if typed is None else None
         answering = self._take_turn(turn, typed or "", heard, before)
-        self._answering = asyncio.get_running_loop().create_task(answering, name=f"offline turn {turn}")
+        task = asyncio.get_running_loop().create_task(answering, name=f"offline turn {turn}")
+        task.add_done_callback(lambda done: self._mishap(turn, done))
+        self._answering = task
+
+    def _mishap(self, turn: int, done: asyncio.Task[None]) -> None:
+        """A bug of ours must not leave the person waiting for an answer."""
+        fault = None if done.cancelled() else done.exception()
+        if fault is not None:
+            logger.error("offline turn failed: %s", type(fault).__name__, exc_info=fault)
+            self._finish(turn, "failed")
 
     async def _take_turn(
         self, turn: int, typed: str, heard: asyncio.Task[Heard] | None, before: asyncio.Task[None] | None
@@ -149,7 +158,8 @@ class OfflineConnection:
         self._results[call_id] = waiting
         try:
             await self._outbox.put(ToolCall(call_id, call.function, call.arguments, turn))
-            result = await asyncio.wait_for(waiting, TOOL_SECONDS)
+            async with asyncio.timeout(TOOL_SECONDS):
+                result = await waiting
         finally:
             self._results.pop(call_id, None)
         return self._dialogue.answer(call, result.result, result.error)

@@ -94,7 +94,7 @@ def with_digits(words: Sequence[str]) -> list[str]:
 
 def clock_words(words: Sequence[str]) -> list[str]:
     """`words` with clock times as hour and minute: "seven oh five" and "7:05" become "7 05"."""
-    return with_digits(_oh_minutes([part for word in words for part in word.split(":")]))
+    return with_digits(_oh_minutes([part for word in words for part in word.split(":") if part]))
 
 
 def compact(text: str) -> list[str]:

@@ -92,7 +92,9 @@ class EspeakVoice:
 
 async def _read(stream: asyncio.StreamReader, size: int) -> bytes:
     try:
-        return await asyncio.wait_for(stream.readexactly(size), READ_SECONDS)
+        # Not wait_for: before Python 3.12 it forgets a cancellation that meets a result.
+        async with asyncio.timeout(READ_SECONDS):
+            return await stream.readexactly(size)
     except asyncio.IncompleteReadError as rest:
         return rest.partial
 

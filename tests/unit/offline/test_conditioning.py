@@ -29,6 +29,11 @@ def test_silence_around_the_voice_is_cut() -> None:
     assert 0.5 < len(ready.pcm) / 2 / RATE < 1.1
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 2.0])
+def test_noise_is_no_voice(seconds: float) -> None:
+    assert conditioned(b"\0" * RATE + hiss(seconds, 0.2) + b"\0" * RATE) is None
+
+
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.9])
 def test_quiet_and_loud_speech_come_out_alike(level: float) -> None:
     ready = conditioned(tone(1.0, level))
@@ -37,7 +42,7 @@ def test_quiet_and_loud_speech_come_out_alike(level: float) -> None:
 
 
 def test_the_band_is_heard() -> None:
-    telephone, wide = conditioned(tone(1.0, 0.3)), conditioned(hiss(1.0, 0.1))
+    telephone, wide = conditioned(tone(1.0, 0.3)), conditioned(tone(0.8, 0.3) + hiss(0.2, 0.1))
     assert telephone is not None
     assert wide is not None
     assert (telephone.band, wide.band) == (Band.TELEPHONE, Band.WIDE)

@@ -138,7 +138,8 @@ def test_every_tool_that_a_skill_calls_exists() -> None:
 
 def walk(grammar: Automaton, chance: random.Random) -> str:
     """A sentence of the grammar, by chance."""
-    state, words = 0, []
+    state = 0
+    words: list[str] = []
     while True:
         ways = sorted(grammar.arcs[state].items())
         if state in grammar.accepting and (not ways or chance.random() < 0.5):

@@ -1,0 +1,257 @@
+"""What every provider owes a session. One class a provider; what is asked of all stands in ProviderContract."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from appliance import plugins
+from appliance.errors import ProviderUnavailable
+from appliance.frames import Frame
+from appliance.interfaces import (
+    CancelResponse,
+    CommitTurn,
+    Connection,
+    DiscardTurn,
+    HistoryItem,
+    Provider,
+    ProviderCommand,
+    ProviderEvent,
+    ResponseAudio,
+    ResponseFinished,
+    ResponseStarted,
+    ResponseText,
+    SendAudio,
+    SendText,
+    Setup,
+    ToolCall,
+    ToolDeclaration,
+    ToolResult,
+    UserHeard,
+)
+from tests.rig.spoken import silence, speech
+
+TOOLS = tuple(
+    ToolDeclaration(name, "", {"type": "object", "properties": {}})
+    for name in ("get_time", "hang_up", "call")
+)
+NOW = {"time": "10:32", "date": "2026-11-21", "weekday": "Saturday", "zone": "UTC"}
+SECONDS = 20.0
+
+
+class Person:
+    """Holds one conversation with a provider, and keeps all that it says."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.events: list[ProviderEvent] = []
+        self.reading = True
+        self._came = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for event in self.connection:
+            self.events.append(event)
+            self._came.set()
+            if isinstance(event, ToolCall):
+                await self.connection.send(ToolResult(event.call_id, NOW))
+
+    async def until(self, holds: Callable[[ProviderEvent], bool], after: int = 0) -> ProviderEvent:
+        """The first event from place `after` on for which `holds`."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                self._came.clear()
+                for event in self.events[after:]:
+                    if holds(event):
+                        return event
+                await self._came.wait()
+
+    async def finished(self, turn: int) -> ResponseFinished:
+        event = await self.until(lambda one: isinstance(one, ResponseFinished) and one.turn == turn)
+        assert isinstance(event, ResponseFinished)
+        return event
+
+    async def says(self, turn: int, text: str, rate: int) -> None:
+        samples = speech(text, rate, lead=0.3, tail=0.5) if text else silence(1.0, rate)
+        pcm = samples.tobytes()
+        step = rate // 50 * 2
+        for at in range(0, len(pcm) - step + 1, step):
+            await self.connection.send(SendAudio(turn, Frame(pcm[at : at + step], rate, 0.0)))
+
+    def said(self, response: str) -> str:
+        return "".join(
+            one.text for one in self.events if isinstance(one, ResponseText) and one.response == response
+        )
+
+    def audio_ms(self, response: str) -> float:
+        pieces = [one for one in self.events if isinstance(one, ResponseAudio) and one.response == response]
+        return sum(len(one.pcm) / 2 * 1000 / one.rate for one in pieces)
+
+    async def close(self) -> None:
+        await self.connection.close()
+        async with asyncio.timeout(2):
+            await self._reader
+
+
+class ProviderContract:
+    """Inherit, and give the `provider`; `question` is answered at length, `tool_question` needs get_time."""
+
+    question = "help"
+    tool_question = "what time is it"
+
+    @pytest.fixture
+    def provider(self) -> Provider:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def talking(self, provider: Provider, session: str = "s1", **more: object) -> AsyncIterator[Person]:
+        person = Person(await provider.connect(Setup(session, tools=TOOLS, **more)))  # type: ignore[arg-type]
+        try:
+            yield person
+        finally:
+            await person.close()
+
+    async def test_a_typed_question_is_answered_in_order(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(SendText(1, self.question))
+            done = await person.finished(1)
+            assert done.status == "completed"
+            mine = [one for one in person.events if getattr(one, "response", None) == done.response]
+            assert isinstance(mine[0], ResponseStarted)
+            assert mine[0].turn == 1
+            assert mine[-1] is done
+            assert person.said(done.response).strip()
+            assert person.audio_ms(done.response) > 300
+
+    async def test_text_says_where_in_the_sound_it_starts(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(SendText(1, self.question))
+            done = await person.finished(1)
+            starts = [one.audio_from_ms for one in person.events if isinstance(one, ResponseText)]
+            assert starts == sorted(starts)
+            assert starts[-1] < person.audio_ms(done.response)
+
+    async def test_a_tool_is_called_once_and_its_result_is_told(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(SendText(1, self.tool_question))
+            done = await person.until(
+                lambda one: isinstance(one, ResponseFinished) and bool(person.said(one.response))
+            )
+            assert isinstance(done, ResponseFinished)
+            calls = [one for one in person.events if isinstance(one, ToolCall)]
+            assert [(one.tool, one.turn) for one in calls] == [("get_time", 1)]
+            assert "10" in person.said(done.response)
+
+    async def test_a_spoken_question_is_heard_and_answered(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.says(1, self.tool_question, provider.capabilities.input_rate)
+            await person.connection.send(CommitTurn(1))
+            heard = await person.until(lambda one: isinstance(one, UserHeard) and one.final)
+            assert isinstance(heard, UserHeard)
+            assert (heard.turn, heard.text) == (1, self.tool_question)
+            await person.until(lambda one: isinstance(one, ResponseAudio))
+
+    async def test_silence_is_heard_as_nothing_and_answered_with_nothing(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.says(1, "", provider.capabilities.input_rate)
+            await person.connection.send(CommitTurn(1))
+            assert (await person.finished(1)).status == "silent"
+            assert [one.text for one in person.events if isinstance(one, UserHeard)] == [""]
+
+    async def test_a_turn_without_sound_is_settled(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(CommitTurn(1))
+            assert (await person.finished(1)).status == "silent"
+
+    async def test_what_is_discarded_is_not_answered(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.says(1, self.tool_question, provider.capabilities.input_rate)
+            await person.connection.send(DiscardTurn(1))
+            await person.connection.send(SendText(2, self.question))
+            await person.finished(2)
+            assert not [one for one in person.events if isinstance(one, UserHeard) and one.turn == 1]
+
+    async def test_cancelling_stops_the_sound_and_may_be_repeated(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(SendText(1, self.question))
+            first = await person.until(lambda one: isinstance(one, ResponseAudio))
+            assert isinstance(first, ResponseAudio)
+            cancel = CancelResponse(first.response, "", 0)
+            for _ in range(2):
+                await person.connection.send(cancel)
+            before = len(person.events)
+            await person.finished(1)
+            late = [one for one in person.events[before:] if isinstance(one, ResponseAudio)]
+            assert sum(len(one.pcm) / 2 / one.rate for one in late) <= 0.1
+            await person.connection.send(cancel)
+            await person.connection.send(SendText(2, self.question))
+            assert (await person.finished(2)).status == "completed"
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            CancelResponse("unknown", "", 0),
+            ToolResult("unknown", {}),
+            DiscardTurn(99),
+            SendText(1, ""),
+            SendText(1, "\x00\ud7ff" + "x" * 20_000),
+            SendAudio(1, Frame(b"", 16_000, 0.0)),
+        ],
+    )
+    async def test_a_senseless_command_ends_nothing(
+        self, provider: Provider, command: ProviderCommand
+    ) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(command)
+            await person.connection.send(SendText(2, self.question))
+            assert (await person.finished(2)).status == "completed"
+
+    async def test_conversations_side_by_side_share_nothing(self, provider: Provider) -> None:
+        async with self.talking(provider, "s1") as one, self.talking(provider, "s2") as other:
+            await asyncio.gather(
+                one.connection.send(SendText(1, self.question)),
+                other.connection.send(SendText(7, self.tool_question)),
+            )
+            await asyncio.gather(one.finished(1), other.finished(7))
+            assert {event.turn for event in one.events if isinstance(event, UserHeard)} == {1}
+            assert {event.turn for event in other.events if isinstance(event, UserHeard)} == {7}
+
+    async def test_a_closed_connection_ends_its_events_and_takes_nothing(self, provider: Provider) -> None:
+        connection = await provider.connect(Setup("s1"))
+        await connection.send(SendText(1, self.question))
+        for _ in range(2):
+            await connection.close()
+        async with asyncio.timeout(2):
+            async for _ in connection:
+                pass
+        with pytest.raises(ProviderUnavailable):
+            await connection.send(SendText(2, self.question))
+
+
+class TestOffline(ProviderContract):
+    @pytest.fixture
+    async def provider(self) -> AsyncIterator[Provider]:
+        provider: Provider = plugins.load("appliance.providers", "offline")({})
+        yield provider
+        await provider.close()
+
+    async def test_the_voice_waits_for_a_session_that_does_not_read(self, provider: Provider) -> None:
+        connection = await provider.connect(Setup("s1", history=[HistoryItem("assistant", "word " * 1_000)]))
+        await connection.send(SendText(1, "repeat that"))
+        await asyncio.sleep(0.5)
+        events = aiter(connection)
+        first = [await anext(events) for _ in range(10)]
+        assert any(isinstance(one, ResponseAudio) for one in first)
+        await connection.close()
+
+    async def test_a_call_is_asked_for_before_it_is_made(self, provider: Provider) -> None:
+        async with self.talking(provider) as person:
+            await person.connection.send(SendText(1, "call 201"))
+            asked = await person.finished(1)
+            assert person.said(asked.response).strip() == "Shall I call 2 0 1?"
+            assert not [one for one in person.events if isinstance(one, ToolCall)]
+            await person.connection.send(SendText(2, "yes"))
+            made = await person.until(lambda one: isinstance(one, ToolCall))
+            assert isinstance(made, ToolCall)
+            assert (made.tool, dict(made.arguments)) == ("call", {"to": "201"})  # type: ignore[arg-type]
