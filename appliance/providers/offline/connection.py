@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final
@@ -117,7 +118,9 @@ class OfflineConnection:
         """A bug of ours must not leave the person waiting for an answer."""
         fault = None if done.cancelled() else done.exception()
         if fault is not None:
-            logger.error("offline turn failed: %s", type(fault).__name__, exc_info=fault)
+            # Its kind and place only: its message may hold what the person said.
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            logger.error("offline turn failed: %s at %s:%s", type(fault).__name__, place.name, place.lineno)
             self._finish(turn, "failed")
 
     async def _take_turn(
