@@ -31,6 +31,7 @@ pytestmark = [
 ]
 
 
+KEEP_ALIVE_SECONDS = 10.0
 _FAKE_TIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
@@ -45,6 +46,20 @@ async def connected(handset: Handset, phone: TalkingPhone, uri: str) -> str:
     since = handset.client.mark
     await phone.call(uri)
     return str((await handset.client.event("call", since=since, state="connected"))["call"])
+
+
+def _throw_garbage(port: int) -> None:
+    """At a SIP port: everything from a stranger's address, and what is no INVITE from the registrar's as well.
+
+    Some of the INVITEs are in order; an answered one that nobody acknowledges takes one of the library's four calls
+    for a minute, so those from where calls are taken are left out.
+    """
+    for source, taken in (("127.0.0.2", b""), ("127.0.0.1", b"INVITE")):
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.bind((source, 0))
+            for datagram in datagrams(random.Random(5), 300):
+                if not taken or not datagram.startswith(taken):
+                    sender.sendto(datagram, ("127.0.0.1", port))
 
 
 async def asks_the_time(phone: TalkingPhone) -> None:
@@ -63,47 +78,48 @@ async def answers_typed(handset: Handset) -> bool:
 async def test_a_vanished_peer_a_restarted_registrar_garbage_and_a_killed_sip_process(registrar):
     """One daemon through all of it: each must leave it able to take the next call."""
     sip = {"server": registrar.server, "user": "handset", "max_calls": 4, "expiry": 30}
-    async with Handset(sip=sip) as handset, TalkingPhone("bob", registrar) as bob:
+    async with Handset(sip=sip) as handset:
         client, uri = handset.client, f"sip:handset@{registrar.server}"
         await client.event("registration", state="registered")
 
-        mallory = TalkingPhone("mallory", registrar)
-        async with mallory:
+        registered_at = time.monotonic()
+        async with TalkingPhone("mallory", registrar) as mallory:
             abandoned = await connected(handset, mallory, uri)
+            _throw_garbage(handset.sip_port)
             vanished_at = time.monotonic()
             await mallory.vanish()
 
+        # Whether a registrar answers OPTIONS, and so can be missed, is known 10 s after the registration.
+        await breathe(max(0.0, registered_at + KEEP_ALIVE_SECONDS + 1 - time.monotonic()))
         since = client.mark
         await registrar.stop(signal.SIGKILL)
         await client.event("registration", 60, since=since, state="failed")
         await registrar.start()
         await client.event("registration", 60, since=since, state="registered")
 
-        with socket.socket(type=socket.SOCK_DGRAM) as garbage:
-            for datagram in datagrams(random.Random(5), 300):
-                garbage.sendto(datagram, ("127.0.0.1", handset.sip_port))
-        call = await connected(handset, bob, uri)
-        await asks_the_time(bob)
-
         ended = await client.event("call", 60, call=abandoned, state="ended")
         assert ended["reason"]
         assert ended["came"] - vanished_at < 60
+        # A phone that the registrar knows only since its restart: the older one may be left with what it had learnt.
+        async with TalkingPhone("bob", registrar) as bob:
+            call = await connected(handset, bob, uri)
+            await asks_the_time(bob)
 
-        since = client.mark
-        child = handset.sip_process()
-        assert child is not None
-        child.kill()
-        lost = await client.event("call", 10, since=since, call=call, state="ended")
-        assert lost["reason"]
-        await client.event("registration", 30, since=since, state="registered")
-        await bob.hang_up()
-        await breathe(0.3)
-        again = handset.sip_process()
-        assert again is not None
-        assert again.pid != child.pid
-        await connected(handset, bob, uri)
-        await asks_the_time(bob)
-        assert (await handset.page("/ready"))[0] == 200
+            since = client.mark
+            child = handset.sip_process()
+            assert child is not None
+            child.kill()
+            lost = await client.event("call", 10, since=since, call=call, state="ended")
+            assert lost["reason"]
+            await client.event("registration", 30, since=since, state="registered")
+            await bob.hang_up()
+            await breathe(0.3)
+            again = handset.sip_process()
+            assert again is not None
+            assert again.pid != child.pid
+            await connected(handset, bob, uri)
+            await asks_the_time(bob)
+            assert (await handset.page("/ready"))[0] == 200
 
 
 async def test_sigterm_in_mid_call_says_bye(tmp_path):
@@ -199,7 +215,7 @@ async def test_a_broken_database_is_moved_aside_and_a_new_one_begun(tmp_path):
         await until(lambda: len(list(state.glob("handset.db*"))) > 1, 10)
         aside = [path for path in state.iterdir() if path.stat().st_size == 20_000]
         assert len(aside) == 1, list(state.iterdir())
-        await until(lambda: "aside" in handset.text() or handset.client.of("warning"), 5, "it is told")
+        assert "damaged: moved to" in handset.text(), handset.text()
         sessions = (await handset.client.ask("history.list"))["sessions"]
         assert len(sessions) == 1
 
