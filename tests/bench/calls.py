@@ -51,9 +51,7 @@ async def _talking_at_once(count: int) -> tuple[int, float]:
         sip={"max_calls": count}, conversation={"max_sessions": count + 1}, prefix=("taskset", "-c", "0")
     ) as handset:
         async with contextlib.AsyncExitStack() as stack:
-            callers: list[RawCaller] = []
-            for _ in range(count):
-                callers.append(await stack.enter_async_context(calling(handset.sip_port)))
+            callers = [await stack.enter_async_context(calling(handset.sip_port)) for _ in range(count)]
             await asyncio.sleep(1.0)
             marks = [len(caller.arrived) for caller in callers]
             cpu, began = handset.cpu_seconds(), time.monotonic()

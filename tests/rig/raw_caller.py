@@ -65,7 +65,9 @@ class RawCaller:
             thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._over.set()
         self._send("BYE", 2)
         with contextlib.suppress(OSError):
@@ -73,6 +75,10 @@ class RawCaller:
         for thread in self._threads:
             thread.join(2.0)
         self._close()
+
+    def dialogue(self) -> str:
+        """How a Replaces header (RFC 3891) names this call."""
+        return f"{self._call_id};to-tag={self._to.partition('=')[2]};from-tag=raw"
 
     def speak(self, payload: bytes) -> None:
         """Put this into the next packet that leaves."""
@@ -93,10 +99,10 @@ class RawCaller:
         content = "Content-Type: application/sdp\r\n" if body else ""
         old = self._replaces
         if old is not None and method == "INVITE":
-            tag = old._to.partition("=")[2]
-            content += f"Replaces: {old._call_id};to-tag={tag};from-tag=raw\r\n"
+            content += f"Replaces: {old.dialogue()}\r\n"
+        branch = f"z9hG4bK{self._call_id}{sequence}{method}"
         message = (
-            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {self._here};branch=z9hG4bK{self._call_id}{sequence}{method}\r\n"
+            f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {self._here};branch={branch}\r\n"
             f"From: <sip:{self._user}@{self._here}>;tag=raw\r\nTo: <{uri}>{self._to}\r\nCall-ID: {self._call_id}\r\n"
             f"CSeq: {sequence} {method}\r\nContact: <sip:{self._user}@{self._here}>\r\nMax-Forwards: 70\r\n"
             f"{content}Content-Length: {len(body)}\r\n\r\n{body}"
