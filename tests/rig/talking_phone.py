@@ -29,6 +29,8 @@ class TalkingPhone(Phone):
 
     async def call(self, uri: str) -> None:
         """Dial, and return when the call stands."""
+        # baresip begins a call with what was said last.
+        await self.say(silence(0.1, RATE))
         count = len([event for event in self.events if event.get("type") == "CALL_ESTABLISHED"])
         await self.dial(uri)
         await self.event("CALL_ESTABLISHED", 20.0, count=count + 1)
