@@ -10,7 +10,8 @@ from appliance.errors import RequestInvalid
 MAX_LENGTH: Final = 256
 DTMF: Final = frozenset("0123456789*#ABCD")
 
-_USER: Final = r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%#]{1,128}"
+# RFC 3261 lets a user hold a "?" too; some servers read headers behind one, and nobody is called so.
+_USER: Final = r"[A-Za-z0-9\-_.!~*'()&=+$,;/%#]{1,128}"
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-.]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
 _URI: Final = re.compile(
     rf"(?P<scheme>sips?):(?:(?P<user>{_USER})@)?(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?(?P<rest>;[\w\-.;=%~+:\[\]]*)?"
