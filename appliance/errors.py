@@ -12,7 +12,10 @@
     ├── DriverMissing            the library behind a driver is not installed
     ├── TelephoneUnavailable     the SIP process does not run or does not answer
     ├── ProviderUnavailable      a provider cannot be reached or broke off
+    │   └── RateLimited          ... it asks to come again later
     ├── CredentialsRejected      a provider or registrar refused the credentials
+    ├── QuotaExhausted           a provider's account has nothing left
+    ├── SetupRejected            a provider refuses what it was asked for: an unknown model or voice
     ├── StoreUnavailable         the database cannot be written
     └── IllegalTransition        a local event that the present state forbids: a bug of ours
 
@@ -110,10 +113,34 @@ class ProviderUnavailable(ApplianceError):
     retryable = True
 
 
+class RateLimited(ProviderUnavailable):
+    """A provider has too much to do for us, or for everybody. `retry_after` seconds where it says so, else None."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
 class CredentialsRejected(ApplianceError):
     """A provider or registrar refused the credentials: never retried fast."""
 
     code = "credentials_rejected"
+
+
+class QuotaExhausted(ApplianceError):
+    """A provider's account has no credit, or its budget is used up."""
+
+    code = "quota_exhausted"
+    default_hint = "look at the billing page of the provider's account"
+
+
+class SetupRejected(ApplianceError):
+    """A provider refuses what it was asked for, as an unknown model or voice; it will until the configuration changes."""
+
+    code = "setup_rejected"
+    default_hint = "look at model and voice of this provider in the configuration"
 
 
 class StoreUnavailable(ApplianceError):

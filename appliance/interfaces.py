@@ -242,13 +242,31 @@ class Capabilities:
     input_rate: int = 16_000
     output_rate: int = 24_000
     server_turns: bool = False
-    """The provider finds the turns' ends itself; otherwise the session says where a turn starts and ends."""
+    """It may find the end of a turn itself, and says TurnEnded then. A session still says CommitTurn and DiscardTurn: for
+    such a provider they mean that the device hears no more speech."""
     truncate: bool = False
-    """It takes Truncate with heard milliseconds and cuts its own memory of the answer."""
+    """With CancelResponse it cuts its own memory of the answer to what was heard."""
+    restores_calls: bool = False
+    """It takes the ToolResult of a call that stands in Setup.history without one, and answers it."""
+    resumes: bool = False
+    """It gives ResumptionHandle events, and takes a conversation up again by Setup.handle."""
     paced: bool = False
     """It makes audio faster than real time from a local engine, and may be held back by not reading its events."""
     local: bool = False
     """It needs no network."""
+
+
+class Delivery(StrEnum):
+    """When the model is to speak about a tool's result."""
+
+    IMMEDIATE = "immediate"
+    """At once; after the response that is being made, where there is one."""
+    WHEN_IDLE = "when_idle"
+    """When nobody talks and nothing sounds."""
+    INTERRUPT = "interrupt"
+    """At once, and what is being said is broken off."""
+    SILENT = "silent"
+    """Not at all: it is for the model to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +276,7 @@ class ToolDeclaration:
     name: str
     description: str
     parameters: Mapping[str, Any]
+    delivery: Delivery = Delivery.IMMEDIATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +288,34 @@ class HistoryItem:
 
 
 @dataclass(frozen=True, slots=True)
+class CalledTool:
+    """A tool call in the history. Without `outcome` (JSON text) its one ToolResult comes over the new connection."""
+
+    call_id: str
+    tool: str
+    arguments: str
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
-    """All that a connection needs to begin or to take a conversation up again."""
+    """All that a connection needs to begin or to take a conversation up again.
+
+    With `handle` the provider knows the conversation, and `history` is only for the case that it does not take the handle:
+    a connection uses one of the two, never both. Nothing of the history is answered or spoken.
+    """
 
     session: str
     instructions: str = ""
     language: str = "en"
     voice: str = ""
     tools: Sequence[ToolDeclaration] = ()
-    history: Sequence[HistoryItem] = ()
+    history: Sequence[HistoryItem | CalledTool] = ()
+    handle: str = ""
+    line_kind: LineKind = LineKind.ROOM
+    """For the choice of noise reduction: the room's microphone is far away, a telephone's is near."""
+    by_key: bool = False
+    """Push-to-talk: only CommitTurn ends a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +369,7 @@ class ToolResult(ProviderCommand):
     call_id: str
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    delivery: Delivery = Delivery.IMMEDIATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +387,15 @@ class UserHeard(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnEnded(ProviderEvent):
+    """The provider takes `turn` for finished, and will answer it. Only with Capabilities.server_turns."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseStarted(ProviderEvent):
-    """An answer begins; `response` names it in all that follows. `turn` is what it answers."""
+    """An answer begins; `response` names it in all that follows. `turn` is what it answers; 0: it was not asked."""
 
     response: str
     turn: int
@@ -393,14 +439,49 @@ class ToolCall(ProviderEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallWithdrawn(ProviderEvent):
+    """The model wants no result any more. The session still gives each call its one ToolResult; the connection drops it."""
+
+    call_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderUsage(ProviderEvent):
+    """`unit` is tokens or seconds."""
+
     input: float
     output: float
     unit: str
 
 
+@dataclass(frozen=True, slots=True)
+class RenewalDue(ProviderEvent):
+    """The provider ends this connection in `seconds`: it should be renewed before, in a pause."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResumptionHandle(ProviderEvent):
+    """The newest handle for Setup.handle; empty while there is none that knows all that was said."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTrouble(ProviderEvent):
+    """Something was wrong with what came or went, and the talk goes on: counted and told. `code` is stable."""
+
+    code: str
+    message: str
+
+
 class Connection(Protocol):
-    """One live conversation with a provider. Iterating yields its events; the end of the iteration is a disconnect."""
+    """One live conversation with a provider. Iterating yields its events; the end of the iteration is a disconnect.
+
+    Iterating may raise an ApplianceError instead of ending: ProviderUnavailable, or what `Provider.connect` raises, when
+    that is why it ended. A silent path is a disconnect after 2 s at the latest (a connection over a network pings).
+    """
 
     async def send(self, command: ProviderCommand) -> None:
         """Raise ProviderUnavailable when the connection is gone; never wait for an answer."""
@@ -424,7 +505,11 @@ class Provider(Protocol):
         ...
 
     async def connect(self, setup: Setup) -> Connection:
-        """Raise ProviderUnavailable or CredentialsRejected."""
+        """Return a connection that takes audio at once.
+
+        Raise ProviderUnavailable (RateLimited among them), or what no new dial mends: CredentialsRejected, QuotaExhausted,
+        SetupRejected, DriverMissing.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -12,7 +12,6 @@ from appliance.errors import ApplianceError, NotPossible, RequestInvalid
 from appliance.events import Event, EventBus, Warned
 from appliance.interfaces import (
     CommitTurn,
-    DiscardTurn,
     HistoryItem,
     ProviderCommand,
     ProviderEvent,
@@ -240,9 +239,7 @@ class Dialogue:
         return self.hearing.last_voiced_at or self.now()
 
     def send(self, command: ProviderCommand) -> None:
-        server_turns = self._wire.link.capabilities.server_turns
-        if not (server_turns and isinstance(command, CommitTurn | DiscardTurn)):
-            self._wire.link.send(command)
+        self._wire.link.send(command)
 
     def publish(self, event: Event) -> None:
         self._bus.publish(event)
