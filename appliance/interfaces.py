@@ -242,8 +242,8 @@ class Capabilities:
     input_rate: int = 16_000
     output_rate: int = 24_000
     server_turns: bool = False
-    """It may find the end of a turn itself, and says TurnEnded then. A session still says CommitTurn and DiscardTurn: for
-    such a provider they mean that the device hears no more speech."""
+    """It may find the end of a turn itself, and says TurnEnded then. A session still says CommitTurn and DiscardTurn:
+    for such a provider they mean that the device hears no more speech."""
     truncate: bool = False
     """With CancelResponse it cuts its own memory of the answer to what was heard."""
     restores_calls: bool = False
@@ -301,8 +301,8 @@ class CalledTool:
 class Setup:
     """All that a connection needs to begin or to take a conversation up again.
 
-    With `handle` the provider knows the conversation, and `history` is only for the case that it does not take the handle:
-    a connection uses one of the two, never both. Nothing of the history is answered or spoken.
+    With `handle` the provider knows the conversation, and `history` is only for the case that it does not take the
+    handle: a connection uses one of the two, never both. Nothing of the history is answered or spoken.
     """
 
     session: str
@@ -440,7 +440,7 @@ class ToolCall(ProviderEvent):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallWithdrawn(ProviderEvent):
-    """The model wants no result any more. The session still gives each call its one ToolResult; the connection drops it."""
+    """The model wants no result any more. The session still gives the call its one ToolResult: the connection drops it."""
 
     call_ids: Sequence[str]
 
@@ -479,8 +479,8 @@ class ProviderTrouble(ProviderEvent):
 class Connection(Protocol):
     """One live conversation with a provider. Iterating yields its events; the end of the iteration is a disconnect.
 
-    Iterating may raise an ApplianceError instead of ending: ProviderUnavailable, or what `Provider.connect` raises, when
-    that is why it ended. A silent path is a disconnect after 2 s at the latest (a connection over a network pings).
+    Iterating may raise an ApplianceError instead of ending: ProviderUnavailable, or what `Provider.connect` raises,
+    when that is why it ended. A silent path is a disconnect after 2 s at the latest (a connection over a network pings).
     """
 
     async def send(self, command: ProviderCommand) -> None:
@@ -507,8 +507,8 @@ class Provider(Protocol):
     async def connect(self, setup: Setup) -> Connection:
         """Return a connection that takes audio at once.
 
-        Raise ProviderUnavailable (RateLimited among them), or what no new dial mends: CredentialsRejected, QuotaExhausted,
-        SetupRejected, DriverMissing.
+        Raise ProviderUnavailable (RateLimited among them), or what no new dial mends: CredentialsRejected,
+        QuotaExhausted, SetupRejected, DriverMissing.
         """
         ...
 

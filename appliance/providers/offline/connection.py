@@ -14,6 +14,7 @@ from appliance.interfaces import (
     CancelResponse,
     CommitTurn,
     DiscardTurn,
+    HistoryItem,
     ProviderCommand,
     ProviderEvent,
     ResponseAudio,
@@ -52,7 +53,11 @@ class OfflineConnection:
         self._ear = Ear(brain, work)
         self._outbox = Outbox()
         self._numbers = itertools.count(1)
-        said = (item.text for item in reversed(setup.history) if item.role == "assistant")
+        said = (
+            item.text
+            for item in reversed(setup.history)
+            if isinstance(item, HistoryItem) and item.role == "assistant"
+        )
         self._dialogue = Dialogue((), last=next(said, ""))
         self._answering: asyncio.Task[None] | None = None
         self._response = ""
