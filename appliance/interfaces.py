@@ -440,7 +440,7 @@ class ToolCall(ProviderEvent):
 
 @dataclass(frozen=True, slots=True)
 class ToolCallWithdrawn(ProviderEvent):
-    """The model wants no result any more. The session still gives the call its one ToolResult: the connection drops it."""
+    """The model wants no result any more. Each call still gets its one ToolResult, which the connection drops."""
 
     call_ids: Sequence[str]
 
@@ -480,7 +480,7 @@ class Connection(Protocol):
     """One live conversation with a provider. Iterating yields its events; the end of the iteration is a disconnect.
 
     Iterating may raise an ApplianceError instead of ending: ProviderUnavailable, or what `Provider.connect` raises,
-    when that is why it ended. A silent path is a disconnect after 2 s at the latest (a connection over a network pings).
+    when that is why it ended. A silent path is a disconnect after 2 s at the latest: a connection over a network pings.
     """
 
     async def send(self, command: ProviderCommand) -> None:
