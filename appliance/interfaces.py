@@ -295,6 +295,8 @@ class CalledTool:
     tool: str
     arguments: str
     outcome: str | None = None
+    turn: int = 0
+    """The turn that it was called for, where it is known: what the model says of the result answers it."""
 
 
 @dataclass(frozen=True, slots=True)

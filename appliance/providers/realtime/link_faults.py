@@ -1,0 +1,117 @@
+"""What a failed dial or a lost socket means, for every provider over a network. Pure."""
+
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
+
+from appliance.errors import (
+    ApplianceError,
+    CredentialsRejected,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    SetupRejected,
+)
+
+LONGEST_RETRY_AFTER: Final = 3_600.0
+QUOTA_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_KEY_HINT: Final = "look at the key of this provider: run handset check"
+
+
+def unreachable(provider: str, where: str, fault: BaseException) -> ApplianceError:
+    """Translate what a dial raised. `where` is the host; no key stands in the message."""
+    if isinstance(fault, ApplianceError):
+        return fault
+    if isinstance(fault, InvalidStatus):
+        response = fault.response
+        return refused(provider, response.status_code, response.headers, bytes(response.body or b""))
+    if isinstance(fault, ConnectionClosed):
+        return closed(provider, fault)
+    if isinstance(fault, InvalidURI):
+        return SetupRejected(f"{provider}: base_url is no usable address", hint="look at base_url")
+    what, hint = _unreachable(where, fault)
+    return ProviderUnavailable(f"{provider}: {what}", hint=hint)
+
+
+def _unreachable(where: str, fault: BaseException) -> tuple[str, str]:
+    match fault:
+        case socket.gaierror():
+            return f"the name {where} does not resolve", "look at the network and its name server"
+        case ssl.SSLCertVerificationError():
+            trouble = getattr(fault, "verify_message", "") or "unknown"
+            return (
+                f"the certificate of {where} is not trusted ({trouble})",
+                "look at the clock of this device, and at SSL_CERT_FILE",
+            )
+        case ssl.SSLError():
+            return (
+                f"no TLS with {where} ({getattr(fault, 'reason', '') or 'handshake failed'})",
+                "look at base_url",
+            )
+        case ConnectionRefusedError():
+            return f"nothing listens at {where}", "look at base_url"
+        case TimeoutError():
+            return f"{where} did not answer in time", ""
+        case ProxyError() | InvalidProxyStatus():
+            return "the proxy did not let us through", "look at HTTPS_PROXY and NO_PROXY"
+        case InvalidHandshake():
+            return f"{where} speaks no WebSocket ({type(fault).__name__})", "look at base_url"
+        case OSError():
+            return f"{where} cannot be reached ({fault.strerror or type(fault).__name__})", ""
+    return f"{type(fault).__name__} while dialling {where}", ""
+
+
+def refused(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ApplianceError:
+    """Translate an HTTP status that is no upgrade."""
+    code = _code(body)
+    if status in {401, 403}:
+        return CredentialsRejected(f"{provider} refused the key (HTTP {status})", hint=_KEY_HINT)
+    if status == 402 or code in QUOTA_CODES:
+        return QuotaExhausted(f"{provider}: the account has nothing left (HTTP {status})")
+    if status == 429:
+        return RateLimited(f"{provider} asks to come again later", retry_after=retry_after(headers))
+    if status in {400, 404, 410, 422}:
+        return SetupRejected(f"{provider} refused the session (HTTP {status}{', ' + code if code else ''})")
+    return ProviderUnavailable(f"{provider} answered HTTP {status}")
+
+
+def closed(provider: str, fault: ConnectionClosed) -> ProviderUnavailable:
+    """Translate the end of a socket. The reason that came with it is not repeated: it may hold anything."""
+    if fault.rcvd is not None:
+        return ProviderUnavailable(f"{provider} closed the connection ({fault.rcvd.code})")
+    if fault.sent is not None and "ping" in fault.sent.reason:
+        return ProviderUnavailable(f"{provider}: the path fell silent")
+    return ProviderUnavailable(f"{provider}: the connection broke off")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, where the answer says so in a form that makes sense."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds <= LONGEST_RETRY_AFTER:
+            return seconds
+    return None
+
+
+def _code(body: bytes) -> str:
+    """The `error.code` (or `error.type`) of a JSON body; empty where there is none."""
+    try:
+        error: Any = json.loads(body)["error"]
+        found = error.get("code") or error.get("type") or ""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) and len(found) <= 64 else ""
