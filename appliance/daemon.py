@@ -36,6 +36,7 @@ from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
 from appliance.session.record import NoJournal
 from appliance.session.session import Session
+from appliance.session.standing import Standings
 from appliance.session.turn import TurnState
 from appliance.store.store import Store
 
@@ -215,6 +216,7 @@ class Appliance:
             self.lines.set_agents(agents_from(fresh.agents, self._tools(fresh)))
         if "contacts" in changed and self.calls is not None:
             self.calls.set_contacts(fresh.contacts)
+        self.lines.redial()
         applied = [name for name in changed if name in reloadable]
         self.configuration = self.configuration.model_copy(
             update={name: getattr(fresh, name) for name in applied}
@@ -241,6 +243,7 @@ class Appliance:
             voice=plugins.load("appliance.voices", "espeak")(),
             conversation=configuration.conversation,
             vad=vad,
+            standings=Standings(),
         )
         ears = Ears(
             detector=lambda: load_detector("webrtc", vad.aggressiveness),

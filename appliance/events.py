@@ -186,12 +186,13 @@ class DeviceChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderChanged(Event):
-    """`state` is up, down or renewing."""
+    """`state` is up, down or renewing; `code` is that of the error that `reason` is the message of."""
 
     topic: ClassVar[str] = "provider"
     provider: str
     state: str
     reason: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

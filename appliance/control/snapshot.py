@@ -19,7 +19,7 @@ class Snapshot:
         self._calls = calls
         self._health = health
         self._providers: dict[str, dict[str, Any]] = {
-            name: {"rung": rung, "state": "unused", "healthy": None, "reason": "", "since": None}
+            name: {"rung": rung, "state": "unused", "healthy": None, "code": "", "reason": "", "since": None}
             for rung, name in enumerate(ladder)
         }
 
@@ -28,7 +28,9 @@ class Snapshot:
         if isinstance(event, ProviderChanged):
             entry = self._providers.setdefault(event.provider, {"rung": None})
             healthy = event.state != "down"
-            entry.update(state=event.state, healthy=healthy, reason=event.reason, since=event.at)
+            entry.update(
+                state=event.state, healthy=healthy, code=event.code, reason=event.reason, since=event.at
+            )
 
     def take(self) -> dict[str, Any]:
         """The state now. `mute` and `volume` are the room's, as its line has them; null without a room."""
@@ -36,7 +38,11 @@ class Snapshot:
         room: Mapping[str, Any] = next((line for line in state["lines"] if line.get("kind") == "room"), {})
         state.setdefault("mute", room.get("muted"))
         state.setdefault("volume", room.get("volume"))
-        state.setdefault("providers", self._providers)
+        using = [(session.get("provider"), session.get("id")) for session in state["sessions"]]
+        state["providers"] = {
+            name: {**entry, "sessions": [session for provider, session in using if provider == name]}
+            for name, entry in self._providers.items()
+        }
         state["calls"] = self._calls.status() if self._calls is not None else []
         state["registration"] = (
             dict(self._calls.registration) if self._calls is not None else {"state": "off"}

@@ -185,6 +185,12 @@ class Lines:
         """For sessions that begin from now on."""
         self._agents = agents
 
+    def redial(self) -> None:
+        """The configuration was read again: whatever provider refused may be tried."""
+        self._around.standings.clear()
+        for session in self._sessions.values():
+            session.link.redial()
+
     # --- for the control API ---
 
     def status(self) -> dict[str, Any]:
@@ -199,6 +205,7 @@ class Lines:
                     "turn_state": session.turn_state.value,
                     "agent": session.agent,
                     "provider": session.provider,
+                    "rung": session.rung,
                     "started_at": session.started_at,
                 }
                 for session in self._sessions.values()

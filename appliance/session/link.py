@@ -1,55 +1,72 @@
-"""The connection to a provider: dialled, kept up, dialled again, down the ladder where one cannot be reached.
+"""The connection to a provider: dialled, kept up, renewed, dialled again, down the ladder and up again.
 
 Every connection has a generation. Its reader and its writer die with it, so nothing of an old one reaches the session.
 """
+# Longer than other files: dialling, serving and changing over are one thing, and share its state.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
-from appliance.audio.resample import Resampler
-from appliance.errors import ApplianceError, ProviderUnavailable
-from appliance.frames import Frame
+from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected
 from appliance.interfaces import (
     Capabilities,
-    CommitTurn,
     Connection,
     Provider,
     ProviderCommand,
     ProviderEvent,
-    SendAudio,
+    RenewalDue,
+    ResumptionHandle,
     Setup,
 )
 from appliance.session.ladder import Ladder
+from appliance.session.renewal import Renewal
+from appliance.session.sender import Sender
 
-DIAL_SECONDS: Final = 10.0
 LOCAL_DIAL_SECONDS: Final = 30.0
+PROBE_SECONDS: Final = 5.0
+QUIET_SECONDS: Final = 1.0
+"""A moment to look for a better rung is quiet for so long."""
 HOPELESS_SECONDS: Final = 20.0
-SEND_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 1.5
-QUEUE_BOUND: Final = 6_000
-RESEND_SPEED: Final = 4.0
-BURST_MS: Final = 600.0
-"""Sent without pacing: the pre-roll is no replay."""
+STOP_SECONDS: Final = 0.2
+RENEWAL: Final = "renewal"
+CLIMB: Final = "climb"
 logger = logging.getLogger(__name__)
 
 
 class LinkListener(Protocol):
     """The session, as its link sees it. All calls come on the loop's thread."""
 
-    def setup(self) -> Setup: ...
+    def setup(self) -> Setup:
+        """For a connection that begins now; the link puts in the handle."""
+        ...
+
+    def quiet(self) -> bool:
+        """Nobody talks, nothing sounds, no answer is owed, no tool runs: the connection can be changed unnoticed."""
+        ...
+
+    def waited_for(self) -> bool:
+        """Somebody talks, or waits for an answer."""
+        ...
 
     def link_rose(self) -> None:
         """Connected: commands may be sent, what is unanswered first."""
         ...
 
-    def link_fell(self, reason: str) -> None:
-        """The connection that rose is gone."""
+    def link_fell(self, reason: str, fault: ApplianceError | None) -> None:
+        """The connection that rose is gone; without a `fault` on purpose, `reason` being RENEWAL or CLIMB."""
         ...
 
-    def dial_failed(self, provider: str, fault: ApplianceError) -> None: ...
+    def dial_failed(self, provider: str, fault: ApplianceError, *, probe: bool) -> None:
+        """`probe`: it was looked for while another one serves."""
+        ...
+
+    def nobody_left(self, code: str) -> None:
+        """Nothing will be dialled for a long time. `code` is the fault of the rung that may be tried first."""
+        ...
 
     def take(self, event: ProviderEvent) -> None: ...
 
@@ -59,7 +76,10 @@ class LinkListener(Protocol):
 
 
 class Link:
-    """One per session. `start` dials; from then on it dials again whenever the connection is lost, until `close`."""
+    """One per session. `start` dials; from then on it dials again whenever the connection is lost, until `close`.
+
+    `look` is to be called ten times a second: it renews, climbs, and hurries when somebody begins to wait.
+    """
 
     def __init__(self, providers: Sequence[Provider], listener: LinkListener, ladder: Ladder) -> None:
         self.up = False
@@ -69,13 +89,25 @@ class Link:
         self._providers = providers
         self._listener = listener
         self._ladder = ladder
-        self._queue: deque[ProviderCommand] = deque()
-        self._queued = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._handles: dict[str, str] = {}
+        self._sender: Sender | None = None
         self._broken = asyncio.Event()
-        self._resampler: Resampler | None = None
+        self._planned = ""
+        self._climber: tuple[int, Connection] | None = None
+        self._renewal = Renewal(0.0)
         self._task: asyncio.Task[None] | None = None
+        self._probe: asyncio.Task[None] | None = None
         self._late: set[asyncio.Task[Connection]] = set()
-        self._counters = {"dials": 0, "dials_failed": 0, "link_drops": 0, "uplink_dropped": 0}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._delay: asyncio.Timeout | None = None
+        self._deadline: asyncio.Timeout | None = None
+        self._dial_began = 0.0
+        self._waited_for = False
+        self._quiet_since: float | None = None
+        self._counters = dict.fromkeys(
+            ("dials", "dials_failed", "link_drops", "renewals", "probes", "climbs", "uplink_dropped"), 0
+        )
 
     @property
     def provider(self) -> Provider:
@@ -83,180 +115,299 @@ class Link:
         return self._providers[self._ladder.rung]
 
     @property
+    def rung(self) -> int:
+        return self._ladder.rung
+
+    @property
     def capabilities(self) -> Capabilities:
         return self.provider.capabilities
 
+    def handle(self) -> tuple[str, str]:
+        """The provider in use, and the newest handle by which it takes this conversation up again, or ""."""
+        name = self.provider.name
+        return name, self._handles.get(name, "")
+
+    def resume(self, provider: str, handle: str) -> None:
+        """Before `start`: `provider` gave `handle` for the conversation that goes on here."""
+        self._handles = {provider: handle}
+
     def counters(self) -> Mapping[str, int]:
-        return {**self._counters, "uplink_queued": len(self._queue)}
+        return {**self._counters, "uplink_queued": self._sender.waiting if self._sender else 0}
 
     def start(self) -> asyncio.Task[None]:
         """Begin to dial. The task ends only by `close` or by a bug of ours, which it raises."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="link")
+        self._task = self._loop.create_task(self._run(), name="link")
         return self._task
 
     def send(self, command: ProviderCommand) -> None:
         """Queue `command` for the present connection; without one it is dropped: the journal holds what matters."""
-        if not self.up:
-            return
-        if len(self._queue) >= QUEUE_BOUND:
+        if self._sender is not None and not self._sender.put(command):
             self._counters["uplink_dropped"] += 1
             self._broken.set()
-            return
-        self._queue.append(command)
-        self._queued.set()
+
+    def look(self) -> None:
+        """See whether anything is to be done about the connection."""
+        now = self._loop.time()
+        if self._quiet():
+            self._quiet_since = now if self._quiet_since is None else self._quiet_since
+        else:
+            self._quiet_since = None
+        before, self._waited_for = self._waited_for, self._listener.waited_for()
+        if self.up and not self._planned:
+            self._consider(now)
+        elif self._waited_for and not before:
+            self._hurry(now)
+
+    def redial(self) -> None:
+        """The configuration was read again: refusals count no more."""
+        now = self._loop.time()
+        if self._delay is not None:
+            _reschedule(self._delay, now + self._ladder.start(now))
+        else:
+            self._ladder.look_up(now)
 
     async def close(self) -> None:
         """Hang up, for good; at most 2 s."""
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
-            await asyncio.wait({task}, timeout=2.0)
-        for late in tuple(self._late):
+            await asyncio.wait({task}, timeout=1.0)
+        if self._climber is not None:
+            self._let_go(self._climber[1])
+            self._climber = None
+        for late in self._late:
             late.cancel()
-        if self._late:
-            await asyncio.wait(tuple(self._late), timeout=0.2)
+        left = {*self._late, *self._closing, *({self._probe} if self._probe is not None else ())}
+        if left:
+            await asyncio.wait(left, timeout=0.9)
+
+    # --- dialling ---
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+        pause = self._ladder.start(self._loop.time())
         while True:
-            self._ladder.dialling(loop.time())
+            await self._wait(pause)
             provider = self.provider
             try:
                 connection = await self._dial(provider)
             except ApplianceError as fault:
-                now = loop.time()
-                pause = self._ladder.failed(now) if fault.retryable else self._ladder.refused(now)
                 self._counters["dials_failed"] += 1
-                self._listener.dial_failed(provider.name, fault)
+                now = self._loop.time()
+                pause = self._ladder.failed(fault, now, waited_for=self._listener.waited_for())
+                self._listener.dial_failed(provider.name, fault, probe=False)
             else:
-                self._ladder.rose(loop.time())
-                reason = await self._serve(connection)
-                pause = self._ladder.fell(loop.time())
-                self._listener.link_fell(reason)
-            self.hopeless = pause > HOPELESS_SECONDS
-            await asyncio.sleep(pause)
+                pause = await self._serve_on(connection)
+
+    async def _wait(self, pause: float) -> None:
+        """Until the next dial is due; `_hurry` and `redial` may bring it forward."""
+        if pause <= 0:
+            await asyncio.sleep(0)
+            return
+        self.hopeless = pause > HOPELESS_SECONDS
+        if self.hopeless:
+            self._listener.nobody_left(self._ladder.standing.code)
+        try:
+            async with asyncio.timeout_at(self._loop.time() + pause) as self._delay:
+                await asyncio.Event().wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._delay = None
             self.hopeless = False
 
+    def _hurry(self, now: float) -> None:
+        if self._delay is not None:
+            pause = self._ladder.hurry(now)
+            if pause is not None:
+                _reschedule(self._delay, now + pause)
+        elif self._deadline is not None:
+            patience = self._ladder.patience(self._dial_began, waited_for=True)
+            _reschedule(self._deadline, max(now, self._dial_began + patience))
+
     async def _dial(self, provider: Provider) -> Connection:
+        """Dial the present rung. A handle that it does not take is forgotten, and it is dialled once more."""
+        self._dial_began = now = self._loop.time()
+        waited_for = self._waited_for = self._listener.waited_for()
+        patience = self._ladder.patience(now, waited_for=waited_for)
+        if provider.capabilities.local:
+            patience = LOCAL_DIAL_SECONDS
+        setup = self._setup_for(provider)
+        try:
+            return await self._connect(provider, setup, patience)
+        except SetupRejected:
+            if not setup.handle:
+                raise
+            self._handles.pop(provider.name, None)
+            return await self._connect(provider, replace(setup, handle=""), patience)
+
+    def _setup_for(self, provider: Provider) -> Setup:
+        return replace(self._listener.setup(), handle=self._handles.get(provider.name, ""))
+
+    async def _connect(
+        self, provider: Provider, setup: Setup, patience: float, *, probe: bool = False
+    ) -> Connection:
         """One deadline over all of it. A connection that comes later is closed, not used."""
-        longest = LOCAL_DIAL_SECONDS if provider.capabilities.local else DIAL_SECONDS
-        loop = asyncio.get_running_loop()
-        patience = longest if provider.capabilities.local else self._ladder.patience(loop.time(), longest)
-        self._counters["dials"] += 1
-        dial = loop.create_task(provider.connect(self._listener.setup()), name=f"dial {provider.name}")
+        self._counters["probes" if probe else "dials"] += 1
+        dial = self._loop.create_task(provider.connect(setup), name=f"dial {provider.name}")
         self._late.add(dial)
         dial.add_done_callback(self._late.discard)
         try:
-            await asyncio.wait({dial}, timeout=patience)
-            if not dial.done():
-                raise ProviderUnavailable(f"{provider.name} did not answer within {patience:.1f} s")
-            return dial.result()
-        except ApplianceError:
+            async with asyncio.timeout(patience) as deadline:
+                if not probe and not provider.capabilities.local:
+                    self._deadline = deadline
+                await asyncio.wait({dial})
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self._drop_dial(dial)
             raise
-        except Exception as fault:
-            logger.warning("provider %s failed to connect", provider.name, exc_info=True)
-            raise ProviderUnavailable(f"{provider.name}: {type(fault).__name__}") from fault
         finally:
-            if not dial.done():
-                dial.add_done_callback(_close_late)
-                dial.cancel()
+            if not probe:
+                self._deadline = None
+        if not dial.done():
+            self._drop_dial(dial)
+            raise ProviderUnavailable(f"{provider.name} did not answer in time")
+        return _dialled(dial, provider.name)
 
-    async def _serve(self, connection: Connection) -> str:
-        """Until it is lost; return why."""
+    # --- serving ---
+
+    async def _serve_on(self, connection: Connection) -> float:
+        """Until it is lost, changing over to better rungs meanwhile; return the seconds until the next dial."""
+        while True:
+            self._ladder.rose(self._loop.time())
+            fault = await self._serve(connection)
+            self._planned = ""
+            now = self._loop.time()
+            if self._climber is not None:
+                (rung, connection), self._climber = self._climber, None
+                self._counters["climbs"] += 1
+                self._listener.link_fell(CLIMB, None)
+                self._ladder.climb(rung)
+                continue
+            if fault is None:
+                self._counters["renewals"] += 1
+                self._listener.link_fell(RENEWAL, None)
+                return self._ladder.renewed(now)
+            self._counters["link_drops"] += 1
+            waited_for = self._listener.waited_for()
+            self._listener.link_fell(fault.message, fault)
+            pause = self._ladder.fell(fault, now, waited_for=waited_for)
+            if self._ladder.flapping:
+                # What a handle brings back may be what breaks the connection each time.
+                self._handles.clear()
+            return pause
+
+    async def _serve(self, connection: Connection) -> ApplianceError | None:
+        """Until it is lost; return why, None when it was ended on purpose."""
         self.generation += 1
-        self._queue.clear()
         self._broken.clear()
-        rate = self.capabilities.input_rate
-        self._resampler = Resampler(16_000, rate) if rate != 16_000 else None
+        self._renewal = Renewal(self._loop.time())
+        self._handles = {name: self._handles[name] for name in self._handles if name == self.provider.name}
+        sender = self._sender = Sender(connection, self.provider.name, self.capabilities)
         self.up = True
         self._listener.link_rose()
-        loop = asyncio.get_running_loop()
         jobs = {
-            loop.create_task(self._read(connection), name="link reader"),
-            loop.create_task(self._write(connection), name="link writer"),
-            loop.create_task(self._watch(), name="link watch"),
+            self._loop.create_task(self._read(connection, self.generation), name="link reader"),
+            self._loop.create_task(sender.run(), name="link writer"),
+            self._loop.create_task(self._watch(), name="link watch"),
         }
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
-            self._counters["link_drops"] += 1
-            return "; ".join(sorted(job.result() for job in done))
+            return next((fault for job in done if (fault := _ending(job)) is not None), None)
         finally:
             self.up = False
-            self._queue.clear()
+            self._sender = None
+            if self._probe is not None:
+                self._probe.cancel()
             for job in jobs:
                 job.cancel()
-            await asyncio.wait(jobs, timeout=CLOSE_SECONDS)
-            await _close(connection)
+            closing = self._let_go(connection)
+            await asyncio.wait({*jobs, closing} if self._planned == RENEWAL else jobs, timeout=STOP_SECONDS)
 
-    async def _read(self, connection: Connection) -> str:
+    def _consider(self, now: float) -> None:
+        """A connection is up: renew it, or look for a better one."""
+        quiet_for = -1.0 if self._quiet_since is None else now - self._quiet_since
+        if self._renewal.now(quiet_for, now):
+            self._end(RENEWAL)
+        elif quiet_for >= QUIET_SECONDS and self._probe is None and (rungs := self._ladder.higher(now)):
+            self._probe = self._loop.create_task(self._look_for(rungs), name="link probe")
+            self._probe.add_done_callback(self._probed)
+
+    def _quiet(self) -> bool:
+        return self._listener.quiet() and (self._sender is None or not self._sender.waiting)
+
+    def _end(self, planned: str) -> None:
+        self._planned = planned
+        self._broken.set()
+
+    async def _look_for(self, rungs: Sequence[int]) -> None:
+        """Dial higher rungs, the best first; go over to the first that is there, if nobody has noticed."""
+        for rung in rungs:
+            provider = self._providers[rung]
+            setup = self._setup_for(provider)
+            try:
+                connection = await self._connect(provider, setup, PROBE_SECONDS, probe=True)
+            except ApplianceError as fault:
+                self._ladder.unreached(rung, fault, self._loop.time())
+                self._listener.dial_failed(provider.name, fault, probe=True)
+                continue
+            if self._quiet() and not self._planned and self._setup_for(provider) == setup:
+                self._climber = rung, connection
+                self._end(CLIMB)
+            else:
+                self._let_go(connection)
+                self._ladder.missed_moment(self._loop.time())
+            return
+        self._ladder.looked_in_vain(self._loop.time())
+
+    def _probed(self, probe: asyncio.Task[None]) -> None:
+        self._probe = None
+        if not probe.cancelled() and (fault := probe.exception()) is not None:
+            logger.error("looking for a better provider broke", exc_info=fault)
+            self._ladder.looked_in_vain(self._loop.time())
+
+    def _let_go(self, connection: Connection) -> asyncio.Task[None]:
+        """Close it beside what goes on: a path that is dead keeps nobody waiting."""
+        closing = self._loop.create_task(_close(connection), name="close connection")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return closing
+
+    def _drop_dial(self, dial: asyncio.Task[Connection]) -> None:
+        dial.add_done_callback(self._close_late)
+        dial.cancel()
+
+    def _close_late(self, dial: asyncio.Task[Connection]) -> None:
+        if not dial.cancelled() and dial.exception() is None:
+            self._let_go(dial.result())
+
+    async def _read(self, connection: Connection, generation: int) -> ApplianceError | None:
         events = aiter(connection)
         while True:
             try:
                 event = await anext(events)
             except StopAsyncIteration:
-                return "the provider hung up"
-            except ProviderUnavailable as fault:
-                return fault.message
+                return ProviderUnavailable("the provider hung up")
+            except ApplianceError as fault:
+                return fault
             except Exception as fault:
                 logger.warning("provider %s failed", self.provider.name, exc_info=True)
-                return type(fault).__name__
-            self._listener.take(event)
+                return ProviderUnavailable(type(fault).__name__)
+            if generation != self.generation or not self.up:
+                return None
+            match event:
+                case RenewalDue():
+                    self._renewal.due(event.seconds, self._loop.time())
+                case ResumptionHandle():
+                    self._handles[self.provider.name] = event.handle
+                case _:
+                    self._listener.take(event)
             if self.capabilities.paced:
                 await self._listener.room()
 
-    async def _write(self, connection: Connection) -> str:
-        pace = _Pace(unlimited=self.capabilities.local)
-        while True:
-            while self._queue:
-                command = self._queue.popleft()
-                if isinstance(command, SendAudio):
-                    await pace.wait(command.frame.duration_ms)
-                try:
-                    async with asyncio.timeout(SEND_SECONDS):
-                        for encoded in self._at_provider_rate(command):
-                            await connection.send(encoded)
-                except TimeoutError:
-                    return "the provider takes nothing"
-                except ProviderUnavailable as fault:
-                    return fault.message
-                except Exception as fault:
-                    logger.warning("provider %s failed", self.provider.name, exc_info=True)
-                    return type(fault).__name__
-            self._queued.clear()
-            await self._queued.wait()
-
-    async def _watch(self) -> str:
+    async def _watch(self) -> ApplianceError | None:
         await self._broken.wait()
-        return "the provider takes less than is said"
-
-    def _at_provider_rate(self, command: ProviderCommand) -> tuple[ProviderCommand, ...]:
-        if self._resampler is None:
-            return (command,)
-        if isinstance(command, SendAudio):
-            frame = command.frame
-            pcm = self._resampler.process(frame.pcm)
-            return (SendAudio(command.turn, Frame(pcm, self._resampler.to_rate, frame.at)),) if pcm else ()
-        if isinstance(command, CommitTurn) and (tail := self._resampler.flush()):
-            at = asyncio.get_running_loop().time()
-            return (SendAudio(command.turn, Frame(tail, self._resampler.to_rate, at)), command)
-        return (command,)
-
-
-class _Pace:
-    """Lets BURST_MS through at once, and then RESEND_SPEED times real time."""
-
-    def __init__(self, *, unlimited: bool) -> None:
-        self._unlimited = unlimited
-        self._free_at = 0.0
-
-    async def wait(self, milliseconds: float) -> None:
-        if self._unlimited:
-            return
-        now = asyncio.get_running_loop().time()
-        self._free_at = max(self._free_at, now - BURST_MS / 1000 / RESEND_SPEED)
-        self._free_at += milliseconds / 1000 / RESEND_SPEED
-        if self._free_at > now:
-            await asyncio.sleep(self._free_at - now)
+        return None if self._planned else ProviderUnavailable("the provider takes less than is said")
 
 
 async def _close(connection: Connection) -> None:
@@ -267,11 +418,24 @@ async def _close(connection: Connection) -> None:
         logger.warning("a provider's connection did not close", exc_info=True)
 
 
-def _close_late(dial: asyncio.Task[Connection]) -> None:
-    if not dial.cancelled() and dial.exception() is None:
-        closing = asyncio.get_running_loop().create_task(_close(dial.result()), name="close late dial")
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
+def _dialled(dial: asyncio.Task[Connection], provider: str) -> Connection:
+    """What a finished dial came to; a bug of the provider's, or a stray cancellation, is one that failed."""
+    try:
+        return dial.result()
+    except ApplianceError:
+        raise
+    except asyncio.CancelledError as fault:
+        raise ProviderUnavailable(f"{provider} broke off") from fault
+    except Exception as fault:
+        logger.warning("provider %s failed to connect", provider, exc_info=True)
+        raise ProviderUnavailable(f"{provider}: {type(fault).__name__}") from fault
 
 
-_closing: Final[set[asyncio.Task[None]]] = set()
+def _ending(job: asyncio.Task[ApplianceError | None]) -> ApplianceError | None:
+    """Why a finished job of a connection is over. A bug of ours is raised."""
+    return ProviderUnavailable("the provider broke off") if job.cancelled() else job.result()
+
+
+def _reschedule(timeout: asyncio.Timeout | None, when: float) -> None:
+    if timeout is not None and not timeout.expired():
+        timeout.reschedule(when)

@@ -8,6 +8,12 @@ class Phrase(StrEnum):
     NO_ANSWER = "no_answer"
     SAY_AGAIN = "say_again"
     STEPPED_DOWN = "stepped_down"
+    OUTAGE = "outage"
+    CREDENTIALS_REJECTED = "credentials_rejected"
+    SETUP_REJECTED = "setup_rejected"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    RATE_LIMITED = "rate_limited"
+    NO_SERVICE = "no_service"
 
 
 _WORDS: Final = {
@@ -15,15 +21,40 @@ _WORDS: Final = {
         Phrase.NO_ANSWER: "Sorry, I did not get an answer. Please try again.",
         Phrase.SAY_AGAIN: "Sorry, the connection broke. Please say that again.",
         Phrase.STEPPED_DOWN: "I have lost the connection and go on another way.",
+        Phrase.OUTAGE: "I have no connection just now. I keep trying.",
+        Phrase.CREDENTIALS_REJECTED: "A speech service does not accept my key. Please have it checked.",
+        Phrase.SETUP_REJECTED: "A speech service does not accept my settings. Please have them checked.",
+        Phrase.QUOTA_EXHAUSTED: "The credit of a speech service is used up.",
+        Phrase.RATE_LIMITED: "A speech service is too busy just now.",
+        Phrase.NO_SERVICE: "Sorry, I cannot answer at the moment.",
     },
     "de": {
         Phrase.NO_ANSWER: "Leider kam keine Antwort. Bitte versuchen Sie es noch einmal.",
         Phrase.SAY_AGAIN: "Die Verbindung ist abgebrochen. Bitte sagen Sie das noch einmal.",
         Phrase.STEPPED_DOWN: "Die Verbindung ist weg, ich mache anders weiter.",
+        Phrase.OUTAGE: "Ich habe gerade keine Verbindung. Ich versuche es weiter.",
+        Phrase.CREDENTIALS_REJECTED: "Ein Sprachdienst nimmt meinen Schlüssel nicht an. Bitte ihn prüfen.",
+        Phrase.SETUP_REJECTED: "Ein Sprachdienst nimmt meine Einstellungen nicht an. Bitte sie prüfen.",
+        Phrase.QUOTA_EXHAUSTED: "Das Guthaben eines Sprachdienstes ist aufgebraucht.",
+        Phrase.RATE_LIMITED: "Ein Sprachdienst ist gerade überlastet.",
+        Phrase.NO_SERVICE: "Leider kann ich gerade nicht antworten.",
     },
+}
+
+_FAULTS: Final = {
+    "credentials_rejected": Phrase.CREDENTIALS_REJECTED,
+    "setup_rejected": Phrase.SETUP_REJECTED,
+    "driver_missing": Phrase.SETUP_REJECTED,
+    "quota_exhausted": Phrase.QUOTA_EXHAUSTED,
+    "rate_limited": Phrase.RATE_LIMITED,
 }
 
 
 def phrase(which: Phrase, language: str) -> str:
     """In `language` ("de", "en-GB"), or in English where that is not known."""
     return _WORDS.get(language.partition("-")[0].lower(), _WORDS["en"])[which]
+
+
+def phrase_for(code: str) -> Phrase | None:
+    """What is said about a provider's fault of that code; None where only time will tell."""
+    return _FAULTS.get(code)

@@ -10,6 +10,7 @@ from appliance.config.schema import Conversation, Vad
 from appliance.events import EventBus
 from appliance.interfaces import LineKind, Provider, Voice
 from appliance.session.record import Journal
+from appliance.session.standing import Standings
 
 
 class SessionLine(Protocol):
@@ -45,3 +46,4 @@ class Surroundings:
     conversation: Conversation = field(default_factory=Conversation)
     vad: Vad = field(default_factory=Vad)
     chance: random.Random = field(default_factory=random.Random)
+    standings: Standings = field(default_factory=Standings)

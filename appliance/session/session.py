@@ -11,11 +11,11 @@ from appliance.agents.agent import Agent
 from appliance.audio.capture import Captured
 from appliance.audio.playout import Mark
 from appliance.errors import ApplianceError, NotPossible
-from appliance.events import Failed, Notified, ProviderChanged, SessionStateChanged
+from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.dialogue import Dialogue
-from appliance.session.ladder import Ladder, backoff
-from appliance.session.link import Link
+from appliance.session.ladder import Ladder
+from appliance.session.link import CLIMB, Link
 from appliance.session.machine import (
     Ended,
     LinkFell,
@@ -25,6 +25,7 @@ from appliance.session.machine import (
     SessionState,
     Started,
 )
+from appliance.session.news import ConnectionNews
 from appliance.session.patience import Patience, Sight, Verdict, answer_within
 from appliance.session.phrases import Phrase
 from appliance.session.place import SessionLine, Surroundings
@@ -51,6 +52,8 @@ class Session:
         self.agent = agent.name
         self.user = user
         self.provider = ""
+        """The one that is, or was last, connected; `rung` is its place on the ladder."""
+        self.rung: int | None = None
         self.started_at = time.time()
         self._line = line
         self._agent = agent
@@ -58,15 +61,14 @@ class Session:
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._machine = SessionMachine()
+        names = [provider.name for provider in around.providers]
         fallback_after = around.conversation.fallback_after
         self.link = Link(
-            around.providers,
-            self,
-            Ladder(len(around.providers), fallback_after, lambda: backoff(around.chance)),
+            around.providers, self, Ladder(names, fallback_after, around.standings, around.chance)
         )
         self._patience = Patience(around.conversation.idle_timeout, self._loop.time())
         self._dialogue = Dialogue(self.id, line, agent, around, context_for(self), self)
-        self._faults: dict[str, str] = {}
+        self._news = ConnectionNews(self.id, line.id, around.bus, self._dialogue.appliance_says)
         self._check: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -106,6 +108,7 @@ class Session:
         """Dial the provider, and greet."""
         self._around.journal.begin_session(self.id, self._line.id, self.agent, self.started_at, self.user)
         self._move(Started())
+        self._news.started(self._loop.time())
         self.link.start().add_done_callback(self._link_ended)
         self._check = self._loop.call_later(CHECK_SECONDS, self._look)
         if greeting and self._agent.greeting and self._around.voice is not None:
@@ -201,33 +204,45 @@ class Session:
             voice=self._agent.voice,
             tools=self._agent.declarations,
             history=self._dialogue.history(),
+            line_kind=self._line.kind,
+            by_key=not self._line.by_voice,
         )
+
+    def quiet(self) -> bool:
+        strands = self._dialogue.strands
+        sounding = strands.downlink.sounding is not None or strands.downlink.ready
+        idle = self.turn_state is TurnState.IDLE and not self._dialogue.runner.running
+        return self.open and idle and not sounding and not self._owed()
+
+    def waited_for(self) -> bool:
+        return self.state is SessionState.CONNECTING or self._owed()
 
     def link_rose(self) -> None:
         if not self.open:
             return
-        before, self.provider = self.provider, self.link.provider.name
-        self._faults.pop(self.provider, None)
+        self.provider, self.rung = self.link.provider.name, self.link.rung
         self._move(LinkRose())
-        self._tell_provider(self.provider, "up")
+        self._news.rose(self.provider, self.rung)
         self._dialogue.restore()
         self.stir()
-        if before and before != self.provider:
-            self._dialogue.appliance_says(Phrase.STEPPED_DOWN)
 
-    def link_fell(self, reason: str) -> None:
-        if self.open:
-            self._move(LinkFell(), reason)
-            self._tell_provider(self.provider, "down", reason)
-            self._dialogue.lost()
-
-    def dial_failed(self, provider: str, fault: ApplianceError) -> None:
-        if not self.open or self._faults.get(provider) == fault.code:
+    def link_fell(self, reason: str, fault: ApplianceError | None) -> None:
+        if not self.open:
             return
-        self._faults[provider] = fault.code
-        self._tell_provider(provider, "down", fault.message)
-        if not fault.retryable:
-            self._fail(fault.code, fault.message, fault.hint)
+        self._move(LinkFell(), reason)
+        if fault is not None:
+            self._news.fell(self.provider, fault, self._loop.time())
+        elif reason != CLIMB:
+            self._news.renewing(self.provider, reason)
+        self._dialogue.lost()
+
+    def dial_failed(self, provider: str, fault: ApplianceError, *, probe: bool) -> None:
+        if self.open:
+            self._news.dial_failed(provider, fault, aloud=not probe)
+
+    def nobody_left(self, code: str) -> None:
+        if self.open:
+            self._news.nobody_left(code)
 
     def take(self, event: ProviderEvent) -> None:
         if self.open:
@@ -253,13 +268,6 @@ class Session:
             )
         )
 
-    def _tell_provider(self, provider: str, state: str, reason: str = "") -> None:
-        self._dialogue.publish(
-            ProviderChanged(
-                session=self.id, line=self._line.id, provider=provider, state=state, reason=reason
-            )
-        )
-
     def _fail(self, code: str, message: str, hint: str = "") -> None:
         self._dialogue.publish(
             Failed(session=self.id, line=self._line.id, code=code, message=message, hint=hint)
@@ -270,15 +278,24 @@ class Session:
             return
         self._check = self._loop.call_later(CHECK_SECONDS, self._look)
         self._dialogue.hearing.check()
+        self.link.look()
+        if not self.link.up:
+            thinking = self.turn_state is TurnState.THINKING
+            self._news.look(self._loop.time(), aloud=thinking and not self.link.hopeless)
         match self._patience.look(self._sight(), self._loop.time()):
             case Verdict.NO_ANSWER:
-                self._dialogue.abandon_answer(Phrase.NO_ANSWER)
+                self._dialogue.abandon_answer(Phrase.NO_SERVICE if self.link.hopeless else Phrase.NO_ANSWER)
             case Verdict.STALLED:
                 self._dialogue.interrupt("nothing takes the sound")
             case Verdict.IDLE:
                 self.end("idle_timeout")
             case None:
                 return
+
+    def _owed(self) -> bool:
+        """Somebody talks, or waits for an answer."""
+        strands = self._dialogue.strands
+        return strands.answers.owed is not None or bool(strands.uplink.unanswered())
 
     def _sight(self) -> Sight:
         playout, strands = self._line.playout, self._dialogue.strands

@@ -5,6 +5,10 @@
     provider.never_finish()                         # the next answer begins and breaks off
     provider.drop()                                 # the connection is lost
     provider.hang_in_connect()                      # the next dial never comes back
+    provider.refuse_with(QuotaExhausted("empty"))   # the next dial fails with that
+    provider.break_off(QuotaExhausted("empty"))     # the connection ends with that
+    provider.announce_end(10.0)                     # RenewalDue
+    provider.give_handle("h1")                      # ResumptionHandle
     assert provider.violations == []
 
 Each answer's samples all have the same value, `Answer.level`, so that a recording shows which answer it is.
@@ -18,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.errors import CredentialsRejected, DriverMissing, ProviderUnavailable
+from appliance.errors import ApplianceError, CredentialsRejected, DriverMissing, ProviderUnavailable
 from appliance.interfaces import (
     CancelResponse,
     Capabilities,
@@ -26,10 +30,12 @@ from appliance.interfaces import (
     DiscardTurn,
     ProviderCommand,
     ProviderEvent,
+    RenewalDue,
     ResponseAudio,
     ResponseFinished,
     ResponseStarted,
     ResponseText,
+    ResumptionHandle,
     SendAudio,
     SendText,
     Setup,
@@ -117,8 +123,14 @@ class FakeProvider:
         self.tool_calls: list[str] = []
         self.tool_results: list[ToolResult] = []
         self._script: deque[Say | Call | Nothing] = deque()
-        self._connect_fates: deque[str] = deque()
-        self._down = False
+        self._connect_fates: deque[str | ApplianceError] = deque()
+        self._down: ApplianceError | None = None
+        self.connect_seconds = 0.05
+        self.dialled_at: list[float] = []
+        self.setups: list[Setup] = []
+        """Of every dial."""
+        self.lives: float | None = None
+        """Seconds that each new connection lasts; None: until it is dropped."""
 
     # --- what it is told ---
 
@@ -150,6 +162,21 @@ class FakeProvider:
     def refuse(self, times: int = 1) -> None:
         self._connect_fates.extend(["refuse"] * times)
 
+    def refuse_with(self, *faults: ApplianceError) -> None:
+        """The next dials fail so."""
+        self._connect_fates.extend(faults)
+
+    def break_off(self, fault: ApplianceError) -> None:
+        """The connection ends, and says why."""
+        self.connection.cut(fault)
+
+    def announce_end(self, seconds: float) -> None:
+        """The connection is to end; what ends it is up to the test."""
+        self.connection.tell(RenewalDue(seconds))
+
+    def give_handle(self, handle: str) -> None:
+        self.connection.tell(ResumptionHandle(handle))
+
     def reject_credentials(self) -> None:
         self._connect_fates.append("reject")
 
@@ -165,13 +192,13 @@ class FakeProvider:
         for connection in self.connections:
             connection.cut()
 
-    def go_down(self) -> None:
+    def go_down(self, fault: ApplianceError | None = None) -> None:
         """The connection is lost, and dials are refused until `come_up`."""
-        self._down = True
+        self._down = fault or ProviderUnavailable(f"{self.name} is not there")
         self.drop()
 
     def come_up(self) -> None:
-        self._down = False
+        self._down = None
 
     # --- what it shows ---
 
@@ -197,20 +224,28 @@ class FakeProvider:
 
     async def connect(self, setup: Setup) -> "FakeConnection":
         self.dials += 1
+        self.dialled_at.append(asyncio.get_running_loop().time())
+        self.setups.append(setup)
         fate = self._connect_fates.popleft() if self._connect_fates else ""
         if fate == "hang":
             await asyncio.Event().wait()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.connect_seconds)
+        if isinstance(fate, ApplianceError):
+            raise fate
         if fate == "reject":
             raise CredentialsRejected(f"{self.name} does not know this key")
         if fate == "lack":
             raise DriverMissing(f"{self.name} needs a library")
         if fate == "break":
             raise KeyError(fate)
-        if fate == "refuse" or self._down:
+        if fate == "refuse":
             raise ProviderUnavailable(f"{self.name} is not there")
+        if self._down is not None:
+            raise self._down
         connection = FakeConnection(self, setup)
         self.connections.append(connection)
+        if self.lives is not None:
+            asyncio.get_running_loop().call_later(self.lives, connection.cut)
         return connection
 
     async def close(self) -> None:
@@ -230,7 +265,7 @@ class FakeConnection:
         self.closed = False
         self._number = len(provider.connections)
         self._provider = provider
-        self._events: asyncio.Queue[ProviderEvent | None] = asyncio.Queue()
+        self._events: asyncio.Queue[ProviderEvent | ApplianceError | None] = asyncio.Queue()
         self._work: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, tuple[int, Say]] = {}
         self._finished_calls: set[str] = set()
@@ -241,18 +276,23 @@ class FakeConnection:
     def unanswered_calls(self) -> int:
         return len(self._waiting)
 
-    def cut(self) -> None:
+    def cut(self, fault: ApplianceError | None = None) -> None:
         if not self.closed:
             self.closed = True
             for task in self._work.values():
                 task.cancel()
-            self._events.put_nowait(None)
+            self._events.put_nowait(fault)
+
+    def tell(self, event: ProviderEvent) -> None:
+        self._events.put_nowait(event)
 
     async def close(self) -> None:
         self.cut()
 
     async def __aiter__(self) -> AsyncIterator[ProviderEvent]:
         while (event := await self._events.get()) is not None:
+            if isinstance(event, ApplianceError):
+                raise event
             if self.closed:
                 return
             yield event

@@ -220,6 +220,7 @@ async def test_the_status_shows_lines_and_sessions():
             "turn_state": "idle",
             "agent": "assistant",
             "provider": "fake",
+            "rung": 0,
         }
 
 

@@ -1,7 +1,6 @@
 """The pure parts of a session, each by itself."""
 
 import itertools
-import random
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,6 @@ from appliance.frames import Frame
 from appliance.session.announcements import Announcement, Announcements
 from appliance.session.answers import Answers
 from appliance.session.heard import SpokenText
-from appliance.session.ladder import Ladder, backoff
 from appliance.session.latency import TurnStopwatch
 from appliance.session.onset import OnsetWatch
 from appliance.session.patience import Patience, Sight, Verdict, answer_within
@@ -342,62 +340,6 @@ class TestAnswers:
         assert answers.lost() == ("1:r1",)
         assert answers.owed == 1
         assert answers.began("2:r1", 1)
-
-
-class TestLadder:
-    def delays(self):
-        return backoff(random.Random(0))
-
-    def test_delays_double_from_a_quarter_of_a_second_to_ten_with_jitter(self):
-        delays = list(itertools.islice(self.delays(), 12))
-        assert delays[0] == 0
-        for delay, nominal in zip(delays[1:], [0.25, 0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10], strict=True):
-            assert 0.8 * nominal <= delay <= 1.2 * nominal
-
-    def test_after_a_loss_the_first_dial_comes_at_once(self):
-        ladder = Ladder(1, 3.0, self.delays)
-        ladder.dialling(0.0)
-        ladder.rose(1.0)
-        assert ladder.fell(100.0) == 0
-        assert 0.2 <= ladder.failed(100.1) <= 0.3
-
-    def test_a_flapping_connection_is_not_dialled_ever_at_once(self):
-        ladder = Ladder(1, 3.0, self.delays)
-        waited = 0.0
-        for _ in range(10):
-            ladder.rose(waited)
-            waited += ladder.fell(waited)
-        assert waited > 30
-
-    def test_the_next_rung_is_taken_after_fallback_after(self):
-        ladder = Ladder(2, 3.0, self.delays)
-        ladder.dialling(0.0)
-        ladder.failed(1.0)
-        assert ladder.rung == 0
-        assert ladder.failed(3.0) == 0
-        assert ladder.rung == 1
-
-    def test_a_dial_may_take_no_longer_than_until_the_next_rung_is_due(self):
-        ladder = Ladder(2, 3.0, self.delays)
-        ladder.dialling(10.0)
-        assert ladder.patience(10.0, 10.0) == 3.0
-        assert ladder.patience(12.0, 10.0) == 1.0
-        assert Ladder(1, 3.0, self.delays).patience(10.0, 10.0) == 10.0
-
-    def test_a_rung_that_refused_is_left_out_for_five_minutes(self):
-        ladder = Ladder(2, 3.0, self.delays)
-        ladder.dialling(0.0)
-        assert ladder.refused(0.0) == 0
-        assert ladder.rung == 1
-        ladder.dialling(1.0)
-        ladder.failed(10.0)
-        assert ladder.rung == 1
-        ladder.failed(301.0)
-        assert ladder.rung == 0
-
-    def test_when_all_have_refused_it_waits(self):
-        ladder = Ladder(1, 3.0, self.delays)
-        assert ladder.refused(0.0) == 300
 
 
 class TestPatience:
