@@ -1,0 +1,278 @@
+"""GPT-Live over a real socket, through the unmodified SDK, against a strict fake of the service."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance import plugins
+from appliance.errors import (
+    ApplianceError,
+    CredentialsRejected,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    SetupRejected,
+)
+from appliance.frames import Frame
+from appliance.interfaces import (
+    CalledTool,
+    CancelResponse,
+    CommitTurn,
+    Connection,
+    HistoryItem,
+    Provider,
+    ProviderEvent,
+    ProviderTrouble,
+    RenewalDue,
+    ResponseAudio,
+    ResponseFinished,
+    ResponseStarted,
+    ResponseText,
+    SendAudio,
+    SendText,
+    Setup,
+    ToolCall,
+    ToolDeclaration,
+    ToolResult,
+    UserHeard,
+)
+from tests.fakes.gpt_live import KEY, RATE, GptLiveServer
+
+TOOLS = (ToolDeclaration("get_time", "the time", {"type": "object", "properties": {}}),)
+
+
+class Listener:
+    """Keeps what a connection says."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.events: list[ProviderEvent] = []
+        self.ended: asyncio.Task[None] = asyncio.create_task(self._listen())
+        self._came = asyncio.Event()
+
+    async def _listen(self) -> None:
+        async for event in self.connection:
+            self.events.append(event)
+            self._came.set()
+
+    async def one(self, kind: type[ProviderEvent], **fields: Any) -> Any:
+        async with asyncio.timeout(20):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items()):
+                        return event
+                self._came.clear()
+                await self._came.wait()
+
+    async def speak(self, turn: int, seconds: float = 0.4, level: int = 4_000) -> None:
+        frame = np.full(RATE // 50, level, dtype="<i2").tobytes()
+        for _ in range(round(seconds * 50)):
+            await self.connection.send(SendAudio(turn, Frame(frame, RATE, 0.0)))
+            await asyncio.sleep(0.02)
+        await self.connection.send(CommitTurn(turn))
+
+    def samples(self, response: str) -> "np.ndarray[Any, Any]":
+        pieces = [e.pcm for e in self.events if isinstance(e, ResponseAudio) and e.response == response]
+        return np.frombuffer(b"".join(pieces), dtype="<i2")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[GptLiveServer]:
+    async with GptLiveServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def provider(server: GptLiveServer) -> AsyncIterator[Provider]:
+    provider = made(server)
+    yield provider
+    await provider.close()
+
+
+def made(server: GptLiveServer, **settings: str) -> Provider:
+    kind = plugins.load("appliance.providers", "gpt_live")
+    provider: Provider = kind({"api_key": KEY, "base_url": server.base_url, **settings})
+    return provider
+
+
+@asynccontextmanager
+async def talking(provider: Provider, **setup: Any) -> AsyncIterator[Listener]:
+    listener = Listener(await provider.connect(Setup("s", tools=TOOLS, **setup)))
+    try:
+        yield listener
+    finally:
+        await listener.connection.close()
+        await asyncio.wait({listener.ended}, timeout=2)
+        assert listener.ended.done()
+
+
+async def test_what_is_said_is_understood_and_answered(server: GptLiveServer, provider: Provider):
+    server.will_hear("what time is it")
+    server.will_say("It is noon.", 0.8)
+    async with talking(provider) as person:
+        await person.speak(1)
+        done = await person.one(ResponseFinished, turn=1)
+        assert [e.text for e in person.events if isinstance(e, ResponseText)] == ["It ", "is ", "noon. "]
+        assert set(person.samples(done.response)) == {server.sessions[0].levels[0]}
+        assert len(person.samples(done.response)) == 0.8 * RATE
+        assert (await person.one(UserHeard, final=True)).text == "what time is it"
+    assert server.violations == []
+
+
+async def test_silence_goes_up_between_the_turns_at_the_pace_of_real_time(
+    server: GptLiveServer, provider: Provider
+):
+    async with talking(provider) as person:
+        await asyncio.sleep(0.5)
+        await person.speak(1, seconds=0.4)
+        await asyncio.sleep(0.5)
+    samples = server.sessions[0].samples()
+    assert 1.1 <= len(samples) / RATE <= 1.6
+    assert np.count_nonzero(samples) == 0.4 * RATE
+
+
+async def test_talking_over_an_answer_stops_it_and_the_rest_is_not_heard(
+    server: GptLiveServer, provider: Provider
+):
+    server.will_say("One two three.", 5.0)
+    async with talking(provider) as person:
+        await person.speak(1)
+        first = await person.one(ResponseAudio)
+        await person.connection.send(CancelResponse(first.response, "", 40))
+        heard = len(person.samples(first.response))
+        assert (await person.one(ResponseFinished, response=first.response)).status == "cancelled"
+        await person.speak(2)
+        second = await person.one(ResponseFinished, turn=2)
+        assert len(person.samples(first.response)) == heard
+        assert set(person.samples(second.response)) == {server.sessions[0].levels[1]}
+
+
+async def test_typed_text_is_answered(server: GptLiveServer, provider: Provider):
+    async with talking(provider) as person:
+        await person.connection.send(SendText(1, "what time is it"))
+        assert (await person.one(ResponseFinished, turn=1)).status == "completed"
+    assert "what time is it" in server.sessions[0].notes[0]["content"]
+    assert server.violations == []
+
+
+async def test_a_tool_is_called_and_its_result_leads_to_the_answer(server: GptLiveServer, provider: Provider):
+    server.will_call("get_time", {"zone": "UTC"})
+    async with talking(provider) as person:
+        await person.speak(1)
+        call = await person.one(ToolCall)
+        assert (call.tool, call.arguments, call.turn) == ("get_time", '{"zone": "UTC"}', 1)
+        for _ in range(2):
+            await person.connection.send(ToolResult(call.call_id, {"time": "noon"}))
+        await person.one(ResponseFinished, turn=1)
+    assert len(server.sessions[0].results) == 1
+    assert server.violations == []
+
+
+async def test_the_result_of_a_call_before_a_drop_is_told_to_the_new_connection(
+    server: GptLiveServer, provider: Provider
+):
+    history = (HistoryItem("user", "what time is it"), CalledTool("old", "get_time", "{}", turn=3))
+    async with talking(provider, history=history) as person:
+        await person.connection.send(ToolResult("old", {"time": "noon"}))
+        assert (await person.one(ResponseFinished)).turn == 3
+    assert server.violations == []
+
+
+async def test_a_reset_ends_the_events_and_the_next_connection_works(
+    server: GptLiveServer, provider: Provider
+):
+    person = Listener(await provider.connect(Setup("s")))
+    server.drop()
+    with pytest.raises(ProviderUnavailable):
+        await asyncio.wait_for(person.ended, 2)
+    with pytest.raises(ProviderUnavailable):
+        await person.connection.send(SendText(1, "hello"))
+    await person.connection.close()
+    async with talking(provider) as again:
+        await again.connection.send(SendText(1, "hello"))
+        await again.one(ResponseStarted)
+
+
+async def test_a_path_that_falls_silent_is_noticed(server: GptLiveServer, provider: Provider):
+    person = Listener(await provider.connect(Setup("s")))
+    await asyncio.sleep(0.1)
+    server.stall()
+    with pytest.raises(ProviderUnavailable):
+        await asyncio.wait_for(person.ended, 20)
+    await person.connection.close()
+
+
+async def test_a_set_up_that_hangs_can_be_given_up(server: GptLiveServer, provider: Provider):
+    server.hang_in_setup()
+    await provider.warm()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await provider.connect(Setup("s"))
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        ("reject_credentials", CredentialsRejected),
+        ("exhaust_quota", QuotaExhausted),
+        ("limit", RateLimited),
+    ],
+)
+async def test_refusals_are_told_apart(
+    server: GptLiveServer, provider: Provider, refusal: str, kind: type[ApplianceError]
+):
+    getattr(server, refusal)()
+    with pytest.raises(kind) as raised:
+        await provider.connect(Setup("s"))
+    assert KEY not in str(raised.value)
+    if isinstance(raised.value, RateLimited):
+        assert raised.value.retry_after == 7
+
+
+async def test_an_unknown_model_is_a_refused_set_up(server: GptLiveServer):
+    provider = made(server, model="gpt-live-99")
+    with pytest.raises(SetupRejected):
+        await provider.connect(Setup("s"))
+    await provider.close()
+
+
+async def test_a_service_that_is_not_there_is_unreachable(server: GptLiveServer):
+    provider = made(server, base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(ProviderUnavailable, match="nothing listens"):
+        await provider.connect(Setup("s"))
+    await provider.close()
+
+
+async def test_without_a_key_it_says_where_one_belongs(
+    monkeypatch: pytest.MonkeyPatch, server: GptLiveServer
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(CredentialsRejected) as raised:
+        await made(server, api_key="").warm()
+    assert "OPENAI_API_KEY" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "null", "x" * 3_000_000, '{"type":"session.output_audio.delta"}']
+)
+async def test_garbage_is_told_and_the_talk_goes_on(server: GptLiveServer, provider: Provider, text: str):
+    async with talking(provider) as person:
+        for _ in range(3):
+            await server.send(text)
+        await person.connection.send(SendText(1, "hello"))
+        await person.one(ResponseFinished, turn=1)
+        assert len([e for e in person.events if isinstance(e, ProviderTrouble)]) == 1
+
+
+async def test_a_session_that_soon_expires_is_to_be_renewed(server: GptLiveServer, provider: Provider):
+    server.expires_in = 2.0
+    async with talking(provider) as person:
+        due = await person.one(RenewalDue)
+        assert 0.4 <= due.seconds <= 1.1
