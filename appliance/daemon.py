@@ -3,6 +3,7 @@
 
 import argparse
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -38,6 +39,7 @@ from appliance.session.record import NoJournal
 from appliance.session.session import Session
 from appliance.session.standing import Standings
 from appliance.session.turn import TurnState
+from appliance.session.usage import Usage
 from appliance.store.store import Store
 
 STOP_SECONDS: Final = 4.5
@@ -146,6 +148,7 @@ class Appliance:
         self.health = Health()
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
         self.providers = [_provider(name, configuration) for name in configuration.conversation.providers]
+        self.usage = self._meter()
         kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
         self.timers = Timers(kept, self._ring)
         self.tools = self._tools(configuration)
@@ -229,6 +232,17 @@ class Appliance:
         """What `doctor` sees, but from inside."""
         return self.health.report()
 
+    def _meter(self) -> Usage:
+        usage = Usage(
+            self.configuration.limits.minutes_per_day,
+            local=[provider.name for provider in self.providers if provider.capabilities.local],
+        )
+        self.bus.listen(usage.notice)
+        self.health.count("usage", usage.counters)
+        for name in dict.fromkeys(provider.name for provider in self.providers):
+            self.health.count("provider", functools.partial(usage.provider_counters, name), provider=name)
+        return usage
+
     def _build_lines(self) -> Lines:
         configuration = self.configuration
         agents = agents_from(configuration.agents, self.tools)
@@ -244,6 +258,8 @@ class Appliance:
             conversation=configuration.conversation,
             vad=vad,
             standings=Standings(),
+            limits=configuration.limits,
+            usage=self.usage,
         )
         ears = Ears(
             detector=lambda: load_detector("webrtc", vad.aggressiveness),

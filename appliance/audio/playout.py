@@ -159,6 +159,11 @@ class Playout:
             entry.ended = True
         return Heard(entries[0].name, self.heard_ms(entries[0].name)) if entries else None
 
+    def forget(self) -> None:
+        """Flush, and know no utterance any more: another session begins, and names its own from the start."""
+        self.flush()
+        self._utterances.clear()
+
     def heard_ms(self, utterance: str) -> float:
         """Milliseconds of `utterance` that sounded: samples that the driver took, less those still on their way.
 

@@ -125,12 +125,12 @@ class Dialogue:
         self.floor.settle()
         return announcement.id
 
-    def appliance_says(self, which: Phrase) -> None:
+    def appliance_says(self, which: Phrase, *, interruptible: bool = True, patient: bool = False) -> None:
         """One of the appliance's own lines; without a voice, a warning only."""
         words = phrase(which, self._agent.language)
         self._warn(which.value, words)
         if self._announcer.able and self._wire.open:
-            self.announce(words, urgent=True)
+            self.announce(words, interruptible=interruptible, urgent=True, patient=patient)
 
     def interrupt(self, reason: str) -> None:
         self.floor.drive(Interrupted(), reason)

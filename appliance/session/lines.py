@@ -210,6 +210,11 @@ class Lines:
                 }
                 for session in self._sessions.values()
             ],
+            "limits": {
+                "minutes_per_call": self._around.limits.minutes_per_call,
+                "minutes_per_day": self._around.limits.minutes_per_day,
+                "minutes_today": round(self._around.usage.seconds_today() / 60, 2),
+            },
         }
 
     def counters(self) -> dict[str, int]:
@@ -241,6 +246,7 @@ class Lines:
         if line.session is not None or line.id in self._leaving:
             raise LineBusy(f"line {line.id} is taken")
         chosen = choose(self._agents, agent or self._around.conversation.agent)
+        line.playout.forget()
         session = Session(
             line, chosen, self._around, lambda new: self._context(new, line), self._session_closed, user=user
         )

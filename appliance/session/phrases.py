@@ -14,6 +14,11 @@ class Phrase(StrEnum):
     QUOTA_EXHAUSTED = "quota_exhausted"
     RATE_LIMITED = "rate_limited"
     NO_SERVICE = "no_service"
+    LIMIT_NEAR = "limit_near"
+    LIMIT_REACHED = "limit_reached"
+    LIMIT_DAY = "limit_day"
+    STILL_THERE = "still_there"
+    IDLE = "idle"
 
 
 _WORDS: Final = {
@@ -27,6 +32,11 @@ _WORDS: Final = {
         Phrase.QUOTA_EXHAUSTED: "The credit of a speech service is used up.",
         Phrase.RATE_LIMITED: "A speech service is too busy just now.",
         Phrase.NO_SERVICE: "Sorry, I cannot answer at the moment.",
+        Phrase.LIMIT_NEAR: "Our time is almost over.",
+        Phrase.LIMIT_REACHED: "Our time is over. Goodbye.",
+        Phrase.LIMIT_DAY: "The time for today is used up. Please come again tomorrow. Goodbye.",
+        Phrase.STILL_THERE: "Are you still there?",
+        Phrase.IDLE: "I am going now. Goodbye.",
     },
     "de": {
         Phrase.NO_ANSWER: "Leider kam keine Antwort. Bitte versuchen Sie es noch einmal.",
@@ -38,6 +48,11 @@ _WORDS: Final = {
         Phrase.QUOTA_EXHAUSTED: "Das Guthaben eines Sprachdienstes ist aufgebraucht.",
         Phrase.RATE_LIMITED: "Ein Sprachdienst ist gerade überlastet.",
         Phrase.NO_SERVICE: "Leider kann ich gerade nicht antworten.",
+        Phrase.LIMIT_NEAR: "Unsere Zeit ist gleich um.",
+        Phrase.LIMIT_REACHED: "Unsere Zeit ist um. Auf Wiederhören.",
+        Phrase.LIMIT_DAY: "Die Zeit für heute ist aufgebraucht. Bitte kommen Sie morgen wieder. Auf Wiederhören.",
+        Phrase.STILL_THERE: "Sind Sie noch da?",
+        Phrase.IDLE: "Ich lege jetzt auf. Auf Wiederhören.",
     },
 }
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.audio.playout import Playout
-from appliance.config.schema import Conversation, Vad
+from appliance.config.schema import Conversation, Limits, Vad
 from appliance.events import EventBus
 from appliance.interfaces import LineKind, Provider, Voice
 from appliance.session.record import Journal
 from appliance.session.standing import Standings
+from appliance.session.usage import Usage
 
 
 class SessionLine(Protocol):
@@ -47,3 +48,5 @@ class Surroundings:
     vad: Vad = field(default_factory=Vad)
     chance: random.Random = field(default_factory=random.Random)
     standings: Standings = field(default_factory=Standings)
+    limits: Limits = field(default_factory=Limits)
+    usage: Usage = field(default_factory=Usage)

@@ -13,6 +13,7 @@ from appliance.audio.playout import Mark
 from appliance.errors import ApplianceError, NotPossible
 from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
+from appliance.session.allowance import Allowance, Notice
 from appliance.session.dialogue import Dialogue
 from appliance.session.ladder import Ladder
 from appliance.session.link import CLIMB, Link
@@ -26,6 +27,7 @@ from appliance.session.machine import (
     Started,
 )
 from appliance.session.news import ConnectionNews
+from appliance.session.parting import Parting
 from appliance.session.patience import Patience, Sight, Verdict, answer_within
 from appliance.session.phrases import Phrase
 from appliance.session.place import SessionLine, Surroundings
@@ -66,9 +68,14 @@ class Session:
         self.link = Link(
             around.providers, self, Ladder(names, fallback_after, around.standings, around.chance)
         )
-        self._patience = Patience(around.conversation.idle_timeout, self._loop.time())
+        now = self._looked_at = self._loop.time()
+        asks = line.kind is not LineKind.ROOM
+        self._patience = Patience(around.conversation.idle_timeout, now, asks=asks)
+        limits = around.limits
+        self._allowance = Allowance(limits.minutes_per_call, limits.minutes_per_day, now)
         self._dialogue = Dialogue(self.id, line, agent, around, context_for(self), self)
         self._news = ConnectionNews(self.id, line.id, around.bus, self._dialogue.appliance_says)
+        self._parting = Parting(self._dialogue, self.end)
         self._check: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -105,18 +112,21 @@ class Session:
         return self._dialogue.strands.record.history()
 
     def start(self, *, greeting: bool = True) -> None:
-        """Dial the provider, and greet."""
+        """Dial the provider, and greet; or, where the day's minutes are used up, say so and end."""
         self._around.journal.begin_session(self.id, self._line.id, self.agent, self.started_at, self.user)
         self._move(Started())
+        self._check = self._loop.call_later(CHECK_SECONDS, self._look)
+        if self._around.usage.left_today(local=self.link.capabilities.local) <= 0:
+            self._parting.begin(Phrase.LIMIT_DAY, "limit", self._loop.time())
+            return
         self._news.started(self._loop.time())
         self.link.start().add_done_callback(self._link_ended)
-        self._check = self._loop.call_later(CHECK_SECONDS, self._look)
         if greeting and self._agent.greeting and self._around.voice is not None:
             self.say(self._agent.greeting)
 
     def hear(self, captured: Captured) -> None:
         """20 ms of the person's side."""
-        if self.open:
+        if self.open and not self._parting.said:
             self._dialogue.hearing.hear(captured)
 
     def deafen(self) -> None:
@@ -131,7 +141,7 @@ class Session:
 
     def press(self) -> None:
         """Push-to-talk: an unconditional barge-in; the turn lasts until `release`."""
-        if self.open:
+        if self.open and not self._parting.said:
             self._dialogue.hearing.press()
 
     def release(self) -> None:
@@ -140,6 +150,8 @@ class Session:
 
     def send_text(self, text: str) -> int:
         """The person types; return the turn. It interrupts what is being said, and waits while the floor is taken."""
+        if self._parting.said:
+            raise NotPossible(f"session {self.id} is ending")
         return self._dialogue.send_text(text)
 
     def say(self, text: str, *, interruptible: bool = True, priority: str = "normal") -> str:
@@ -279,16 +291,27 @@ class Session:
         self._check = self._loop.call_later(CHECK_SECONDS, self._look)
         self._dialogue.hearing.check()
         self.link.look()
+        now = self._loop.time()
+        self._count_talk(now)
+        if not self._parting.begun:
+            self._heed_limits(now)
+        if self._parting.begun:
+            self._parting.look(now, busy=self._busy())
+            return
         if not self.link.up:
             thinking = self.turn_state is TurnState.THINKING
-            self._news.look(self._loop.time(), aloud=thinking and not self.link.hopeless)
-        match self._patience.look(self._sight(), self._loop.time()):
+            self._news.look(now, aloud=thinking and not self.link.hopeless)
+        match self._patience.look(self._sight(), now):
             case Verdict.NO_ANSWER:
                 self._dialogue.abandon_answer(Phrase.NO_SERVICE if self.link.hopeless else Phrase.NO_ANSWER)
             case Verdict.STALLED:
                 self._dialogue.interrupt("nothing takes the sound")
-            case Verdict.IDLE:
+            case Verdict.STILL_THERE:
+                self._dialogue.appliance_says(Phrase.STILL_THERE)
+            case Verdict.IDLE if self.line_kind is LineKind.ROOM:
                 self.end("idle_timeout")
+            case Verdict.IDLE:
+                self._parting.begin(Phrase.IDLE, "idle_timeout", now)
             case None:
                 return
 
@@ -296,6 +319,29 @@ class Session:
         """Somebody talks, or waits for an answer."""
         strands = self._dialogue.strands
         return strands.answers.owed is not None or bool(strands.uplink.unanswered())
+
+    def _count_talk(self, now: float) -> None:
+        if self.link.up:
+            self._around.usage.talked(self.provider, now - self._looked_at)
+        self._looked_at = now
+
+    def _heed_limits(self, now: float) -> None:
+        left_today = self._around.usage.left_today(local=self.link.capabilities.local)
+        match self._allowance.look(now, left_today):
+            case Notice.NEAR:
+                self._dialogue.appliance_says(Phrase.LIMIT_NEAR, patient=True)
+            case Notice.CALL_OVER:
+                self._parting.begin(Phrase.LIMIT_REACHED, "limit", now)
+            case Notice.DAY_OVER:
+                self._parting.begin(Phrase.LIMIT_DAY, "limit", now)
+            case None:
+                return
+
+    def _busy(self) -> bool:
+        """The person talks, or an answer is to be expected."""
+        if self.turn_state is TurnState.THINKING:
+            return self.link.up
+        return self.turn_state is not TurnState.IDLE
 
     def _sight(self) -> Sight:
         playout, strands = self._line.playout, self._dialogue.strands
@@ -306,6 +352,7 @@ class Session:
             answer_within=answer_within(up=self.link.up, hopeless=self.link.hopeless) if owed else None,
             idle=self.turn_state is TurnState.IDLE and not self._dialogue.runner.running,
             heard_ms=strands.downlink.heard_ms() if moving else None,
+            turn=self.turn,
         )
 
     def _link_ended(self, task: asyncio.Task[None]) -> None:
@@ -318,6 +365,8 @@ class Session:
     async def _shut(self, reason: str) -> None:
         if self._check is not None:
             self._check.cancel()
+        self._count_talk(self._loop.time())
+        self._around.usage.write()
         try:
             async with asyncio.timeout(2.0):
                 await asyncio.gather(self._dialogue.close(), self.link.close())

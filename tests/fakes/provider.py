@@ -200,6 +200,10 @@ class FakeProvider:
     def come_up(self) -> None:
         self._down = None
 
+    def tell(self, event: ProviderEvent) -> None:
+        """Say something that nobody asked for, as usage."""
+        self.connection.tell(event)
+
     # --- what it shows ---
 
     @property

@@ -19,7 +19,7 @@ from appliance.agents.agent import Agent, agent_from
 from appliance.audio.capture import Captured
 from appliance.audio.vad import Edge
 from appliance.config.schema import Agent as AgentSection
-from appliance.config.schema import Conversation, Room, Vad
+from appliance.config.schema import Conversation, Limits, Room, Vad
 from appliance.errors import ApplianceError
 from appliance.events import Event, EventBus
 from appliance.frames import Frame
@@ -29,6 +29,7 @@ from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
 from appliance.session.session import Session
+from appliance.session.usage import Usage
 from tests.fakes.provider import FakeProvider
 from tests.fakes.voice import FakeVoice
 
@@ -168,6 +169,8 @@ class Booth:
         canceller: Callable[[], EchoCanceller | None] = lambda: None,
         open_session: bool = True,
         strict: bool = True,
+        limits: Limits | None = None,
+        usage: Usage | None = None,
         **conversation: Any,
     ) -> None:
         self.provider = FakeProvider()
@@ -185,6 +188,8 @@ class Booth:
         self._canceller = canceller
         self._open_session = open_session
         self._strict = strict
+        self._limits = limits or Limits()
+        self.usage = usage or Usage(self._limits.minutes_per_day)
         self._conversation = Conversation(**conversation)
         self.faults: list[str] = []
         """What the loop was told of exceptions that nobody caught."""
@@ -202,6 +207,8 @@ class Booth:
             self._conversation,
             Vad(),
             random.Random(1),
+            limits=self._limits,
+            usage=self.usage,
         )
         self.agent = self._make_agent()
         self.lines = Lines(

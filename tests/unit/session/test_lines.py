@@ -293,3 +293,13 @@ async def test_closing_at_any_moment_takes_no_time_and_leaves_no_task_and_no_thr
         session.press()
         session.interrupt("late")
         await session.close("again")
+
+
+@virtual_time
+async def test_the_second_session_on_a_line_is_heard_as_the_first_one_was():
+    async with Booth(kind=LineKind.ROOM, open_session=False) as booth:
+        for words in ("The tea is ready.", "The bread is done."):
+            booth.lines.notify_room(words)
+            await booth.wait(3.0)
+            assert booth.heard(booth.voice.level(words)) == 50 * len(words)
+            await booth.session.close("hang-up")

@@ -262,7 +262,7 @@ class TestPushToTalk:
 
 @virtual_time
 async def test_after_the_idle_time_out_the_session_closes_and_the_line_is_told():
-    async with Booth(idle_timeout=30.0) as booth:
+    async with Booth(kind=LineKind.ROOM, idle_timeout=30.0) as booth:
         await booth.speak(0.5)
         await booth.state("speaking")
         await booth.idle()
@@ -271,5 +271,5 @@ async def test_after_the_idle_time_out_the_session_closes_and_the_line_is_told()
         assert session.state == "active"
         await booth.wait(2)
         assert session.state == "closed"
-        assert booth.closed == [("phone-1", session.id, "idle_timeout")]
+        assert booth.closed == [("room", session.id, "idle_timeout")]
         assert booth.of(SessionStateChanged)[-1].reason == "idle_timeout"
