@@ -14,8 +14,6 @@ help: ## this list
 setup: ## Debian packages, .venv and the SIP library, so that .venv/bin/handset works
 	@provisioning/setup.sh run
 
-run: export HANDSET_STORAGE__DIRECTORY ?= $(CURDIR)/.state
-run: export HANDSET_SIP__ENABLED ?= true
 run: setup ## the appliance on this machine: microphone, sip:handset@127.0.0.1, http://127.0.0.1:8765 (CONFIG=file)
 	@exec $(BIN)/handset run $(if $(CONFIG),--config "$(CONFIG)")
 

@@ -8,12 +8,13 @@ import ipaddress
 import os
 import ssl
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from appliance.config.files import standard_files
 from appliance.errors import RequestInvalid
 
 _BIND: Final = "127.0.0.1"
@@ -78,7 +79,7 @@ def parse(given: str) -> Address:
 
 def _section(config: str | None, root: Path) -> dict[str, Any]:
     section: dict[str, Any] = {}
-    for path in [Path(config)] if config else _files(root):
+    for path in [Path(config)] if config else standard_files(root):
         try:
             found = tomllib.loads(path.read_text(encoding="utf-8")).get("control", {})
         except (OSError, ValueError):
@@ -86,12 +87,6 @@ def _section(config: str | None, root: Path) -> dict[str, Any]:
         if isinstance(found, dict):
             section.update(found)
     return section
-
-
-def _files(root: Path) -> Iterator[Path]:
-    yield from sorted((root / "usr/share/handset").glob("*.toml"))
-    yield root / "etc/handset/handset.toml"
-    yield from sorted((root / "etc/handset/conf.d").glob("*.toml"))
 
 
 def _port(value: Any) -> int:

@@ -1,7 +1,7 @@
 """Reads the configuration: layers of TOML, the environment and the command line; finds every fault in one go.
 
 Later layers win: defaults, /usr/share/handset/*.toml, /etc/handset/handset.toml, /etc/handset/conf.d/*.toml,
-HANDSET_<SECTION>__<KEY>, command line. `--config F` stands in for the files.
+HANDSET_<SECTION>__<KEY>, command line. `--config F` stands in for the files; a checkout has two of its own (files.py).
 """
 
 import difflib
@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from appliance.config.files import standard_files
 from appliance.config.schema import Configuration
 from appliance.errors import ConfigurationInvalid
 
@@ -86,9 +87,10 @@ def load(
     command_line: Mapping[str, Any] | None = None,
     root: Path = Path("/"),
 ) -> Loaded:
-    """Read and validate all layers. Bad input raises nothing: faults are in the result. `root` has /etc and /usr."""
+    """Read and validate all layers. Bad input raises nothing: faults are in the result. `root` has
+    /etc, /usr and the checkout."""
     layers = _Layers()
-    files = [config] if config else list(_standard_files(root))
+    files = [config] if config else list(standard_files(root))
     for path in files:
         _lay_file(layers, path)
     for name, value in sorted(environ.items()):
@@ -106,17 +108,11 @@ def load(
     )
 
 
-def _standard_files(root: Path) -> Iterator[Path]:
-    yield from sorted((root / "usr/share/handset").glob("*.toml"))
-    main = root / "etc/handset/handset.toml"
-    if main.exists():
-        yield main
-    yield from sorted((root / "etc/handset/conf.d").glob("*.toml"))
-
-
 def _lay_file(layers: _Layers, path: Path) -> None:
     try:
-        layers.lay(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        _place_directories(tree, path.absolute().parent)
+        layers.lay(tree, str(path))
     except FileNotFoundError:
         layers.faults.append(
             Fault(
@@ -137,6 +133,14 @@ def _lay_file(layers: _Layers, path: Path) -> None:
                 "text needs quotes, lists need brackets",
             )
         )
+
+
+def _place_directories(tree: _Tree, beside: Path) -> None:
+    """A directory that a file names counts from that file, wherever the command was called."""
+    for section in ("storage", "recording"):
+        table = tree.get(section)
+        if isinstance(table, dict) and isinstance(table.get("directory"), str) and table["directory"]:
+            table["directory"] = str(beside / table["directory"])
 
 
 def _lay_variable(layers: _Layers, name: str, text: str) -> None:

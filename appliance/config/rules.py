@@ -48,6 +48,7 @@ def _origin(key: str, origins: Mapping[str, str]) -> str:
 
 def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _names(configuration)
+    yield from _directories(configuration)
     yield from _control(configuration)
     if configuration.sip.enabled:
         yield from _sip(configuration)
@@ -77,6 +78,14 @@ def _names(configuration: Configuration) -> Iterator[_Finding]:
             "no wake word detector is installed",
             "use open or push-to-talk",
         )
+
+
+def _directories(configuration: Configuration) -> Iterator[_Finding]:
+    """A relative one is left only where a variable set it: it would depend on where the command is called."""
+    storage, recording = configuration.storage.directory, configuration.recording.directory
+    for key, directory in (("storage.directory", str(storage)), ("recording.directory", recording)):
+        if directory and not Path(directory).is_absolute():
+            yield key, f"{directory!r} is relative", f"for example {Path(directory).absolute()}"
 
 
 def _unknown(key: str, names: Iterable[str], known: Iterable[str]) -> Iterator[_Finding]:

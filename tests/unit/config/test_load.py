@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from appliance.commands.address import find
 from appliance.config.check import _toml, show
+from appliance.config.files import CHECKOUT
 from appliance.config.load import load
 from appliance.config.rules import check_rules
 from appliance.config.secrets import reveal
@@ -174,3 +176,55 @@ def test_a_secret_that_only_its_provider_knows_is_masked_too(
     shown = capsys.readouterr().out
     assert "hunter2" not in shown
     assert '"seen"' in shown
+
+
+def checkout(root: Path, **files: str) -> Path:
+    """A root directory whose files include those of the checkout."""
+    place = root / CHECKOUT.relative_to("/")
+    place.mkdir(parents=True)
+    for name, text in files.items():
+        write(place, text, f"{name}.toml")
+    return place
+
+
+def test_a_checkout_has_defaults_of_its_own_and_its_users_settings_beside_them(tmp_path: Path) -> None:
+    place = checkout(
+        tmp_path, checkout=(CHECKOUT / "checkout.toml").read_text(), handset="[sip]\nport = 5070\n"
+    )
+    loaded = load(environ={}, root=tmp_path)
+    assert loaded.require().storage.directory == place / ".state"
+    assert loaded.require().sip.enabled
+    assert loaded.require().sip.port == 5070
+    assert loaded.origins["sip.enabled"] == str(place / "checkout.toml")
+    assert loaded.origins["sip.port"] == str(place / "handset.toml")
+
+
+def test_the_client_verbs_find_the_daemon_of_the_checkout(tmp_path: Path) -> None:
+    checkout(tmp_path, checkout="", handset="[control]\nport = 8799\n")
+    assert find(argparse.Namespace(address=None, config=None), {}, tmp_path).port == 8799
+
+
+def test_an_installed_appliance_does_not_read_what_lies_beside_its_packages(tmp_path: Path) -> None:
+    checkout(tmp_path, handset="[sip]\nenabled = true\n")
+    assert not load(environ={}, root=tmp_path).require().sip.enabled
+
+
+def test_config_stands_in_for_the_files_of_a_checkout_too(tmp_path: Path) -> None:
+    checkout(tmp_path, checkout="[sip]\nenabled = true\n")
+    loaded = load(write(tmp_path, "[sip]\nport = 5070\n"), environ={}, root=tmp_path).require()
+    assert not loaded.sip.enabled
+    assert loaded.storage.directory == Path("/var/lib/handset")
+
+
+def test_a_relative_directory_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
+    path = write(tmp_path, '[storage]\ndirectory = "state"\n[recording]\ndirectory = "calls"\n')
+    configuration = load(path, environ={}).require()
+    assert configuration.storage.directory == tmp_path / "state"
+    assert configuration.recording.directory == str(tmp_path / "calls")
+
+
+def test_a_relative_directory_in_a_variable_is_a_fault() -> None:
+    loaded = check_rules(load(environ={"HANDSET_STORAGE__DIRECTORY": "state"}))
+    assert [(fault.origin, fault.key) for fault in loaded.faults] == [
+        ("HANDSET_STORAGE__DIRECTORY", "storage.directory")
+    ]
