@@ -170,6 +170,10 @@ class Ladder:
         """Connections of this rung break as soon as they are made."""
         return self._flaps > 1
 
+    def exhausted(self, now: float) -> bool:
+        """There is no rung left that was not tried, or that may be."""
+        return self._all_tried or self._next(now) is None
+
     def look_up(self, now: float) -> None:
         """The configuration was read again: look for the higher rungs soon."""
         self._climb_delay = FIRST_CLIMB_SECONDS

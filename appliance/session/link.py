@@ -32,6 +32,8 @@ QUIET_SECONDS: Final = 1.0
 HOPELESS_SECONDS: Final = 20.0
 CLOSE_SECONDS: Final = 1.5
 STOP_SECONDS: Final = 0.2
+REASON_SECONDS: Final = 0.05
+"""When sending fails first: how long the reader may take to learn why."""
 RENEWAL: Final = "renewal"
 CLIMB: Final = "climb"
 logger = logging.getLogger(__name__)
@@ -121,6 +123,11 @@ class Link:
     @property
     def capabilities(self) -> Capabilities:
         return self.provider.capabilities
+
+    @property
+    def exhausted(self) -> bool:
+        """There is no other rung to go down to."""
+        return self._ladder.exhausted(self._loop.time())
 
     def handle(self) -> tuple[str, str]:
         """The provider in use, and the newest handle by which it takes this conversation up again, or ""."""
@@ -306,14 +313,15 @@ class Link:
         sender = self._sender = Sender(connection, self.provider.name, self.capabilities)
         self.up = True
         self._listener.link_rose()
-        jobs = {
-            self._loop.create_task(self._read(connection, self.generation), name="link reader"),
-            self._loop.create_task(sender.run(), name="link writer"),
-            self._loop.create_task(self._watch(), name="link watch"),
-        }
+        reader = self._loop.create_task(self._read(connection, self.generation), name="link reader")
+        writer = self._loop.create_task(sender.run(), name="link writer")
+        jobs = {reader, writer, self._loop.create_task(self._watch(), name="link watch")}
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
-            return next((fault for job in done if (fault := _ending(job)) is not None), None)
+            if writer in done:
+                await asyncio.wait({reader}, timeout=REASON_SECONDS)
+            first = reader if reader.done() else next(iter(done))
+            return _ending(first)
         finally:
             self.up = False
             self._sender = None

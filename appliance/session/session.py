@@ -300,7 +300,8 @@ class Session:
             return
         if not self.link.up:
             thinking = self.turn_state is TurnState.THINKING
-            self._news.look(now, aloud=thinking and not self.link.hopeless)
+            aloud = thinking and self.link.exhausted and not self.link.hopeless
+            self._news.look(now, aloud=aloud)
         match self._patience.look(self._sight(), now):
             case Verdict.NO_ANSWER:
                 self._dialogue.abandon_answer(Phrase.NO_SERVICE if self.link.hopeless else Phrase.NO_ANSWER)
