@@ -285,6 +285,8 @@ class HistoryItem:
 
     role: str
     text: str
+    response: str = ""
+    """Names what sounds still: CancelResponse may yet say, by this name, how little of it was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +359,10 @@ class SendText(ProviderCommand):
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse(ProviderCommand):
-    """Stop answering. `heard` is what was really heard of the answer, `heard_ms` its length. Harmless when late."""
+    """Stop answering. `heard` is what was really heard of the answer, `heard_ms` its length. Harmless when late.
+
+    `response` names a response of this connection, or an item of Setup.history: then `heard` is all that is true of it.
+    """
 
     response: str
     heard: str

@@ -4,14 +4,14 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.agents.agent import Agent
 from appliance.errors import ApplianceError, NotPossible, RequestInvalid, UnknownName
 from appliance.events import Event, EventBus, ToolCalled, ToolCancelled, ToolFinished
-from appliance.interfaces import ToolCall, ToolContext, ToolResult
+from appliance.interfaces import Delivery, ToolCall, ToolContext, ToolResult
 
 TOOL_SECONDS: Final = 30.0
 RUNNING_BOUND: Final = 16
@@ -42,6 +42,7 @@ class ToolRunner:
         self, agent: Agent, context: ToolContext, bus: EventBus, *, seconds: float = TOOL_SECONDS
     ) -> None:
         self.agent = agent
+        self._deliveries = {declared.name: declared.delivery for declared in agent.declarations}
         self._context = context
         self._bus = bus
         self._seconds = seconds
@@ -78,13 +79,20 @@ class ToolRunner:
         task.add_done_callback(lambda done: self._ended(call.call_id, done))
         return True
 
-    def cancel(self) -> int:
-        """Cancel what runs; each gets its one result, an error, at once. Return how many there were."""
-        runs = tuple(self._running.values())
+    def delivery(self, tool: str) -> Delivery:
+        """How the tool's results are to be told."""
+        return self._deliveries.get(tool, Delivery.IMMEDIATE)
+
+    def cancel(self, call_ids: Collection[str] | None = None) -> int:
+        """Cancel what runs, or those of `call_ids` that do; return how many there were.
+
+        Each gets its one result at once: an error that is for the model to know, and not to speak about.
+        """
+        runs = tuple(run for name, run in self._running.items() if call_ids is None or name in call_ids)
         for run in runs:
             self._counters["tool_cancels"] += 1
             self._publish(ToolCancelled, call_id=run.call.call_id, tool=run.call.tool)
-            self._settle(run, error="The call was cancelled.")
+            self._settle(run, error="The call was cancelled.", delivery=Delivery.SILENT)
             run.task.cancel()
         return len(runs)
 
@@ -130,7 +138,14 @@ class ToolRunner:
             logger.warning("tool %s failed: %s", run.call.tool, type(fault).__name__)
             self._settle(run, error="The tool failed.")
 
-    def _settle(self, run: _Run, *, result: Mapping[str, Any] | None = None, error: str = "") -> None:
+    def _settle(
+        self,
+        run: _Run,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: str = "",
+        delivery: Delivery | None = None,
+    ) -> None:
         del self._running[run.call.call_id]
         run.deadline.cancel()
         self._counters["tool_errors"] += bool(error)
@@ -139,7 +154,9 @@ class ToolRunner:
         self._publish(
             ToolFinished, call_id=run.call.call_id, tool=run.call.tool, duration_ms=spent, **outcome
         )
-        run.deliver(ToolResult(run.call.call_id, result or {}, error))
+        run.deliver(
+            ToolResult(run.call.call_id, result or {}, error, delivery or self.delivery(run.call.tool))
+        )
 
     def _publish(self, kind: type[Event], **fields: Any) -> None:
         self._bus.publish(kind(session=self._context.session, line=self._context.line, **fields))

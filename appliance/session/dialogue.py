@@ -11,6 +11,8 @@ from appliance.audio.playout import Mark
 from appliance.errors import ApplianceError, NotPossible, RequestInvalid
 from appliance.events import Event, EventBus, Warned
 from appliance.interfaces import (
+    CalledTool,
+    CancelResponse,
     CommitTurn,
     HistoryItem,
     ProviderCommand,
@@ -23,7 +25,8 @@ from appliance.interfaces import (
 from appliance.session.announcements import Announcement
 from appliance.session.announcer import Announcer, room
 from appliance.session.answers import Answers
-from appliance.session.downlink import Downlink
+from appliance.session.calls import Calls
+from appliance.session.downlink import Cut, Downlink, Utterance
 from appliance.session.floor import Floor, Strands
 from appliance.session.hearing import Hearing
 from appliance.session.latency import TurnStopwatch
@@ -91,11 +94,17 @@ class Dialogue:
         onset = OnsetWatch(around.vad.start_ms, around.conversation.barge_in_confirm_ms)
         self.hearing = Hearing(self.floor, self.strands.uplink, onset, self, by_voice=line.by_voice)
         self.runner = ToolRunner(agent, context, around.bus)
-        self._replies = Replies(self.strands, self.floor, self.runner, self)
+        self._calls = Calls(self.strands, self.floor, self.runner, self)
+        self._replies = Replies(self.strands, self.floor, self._calls, self)
         voice: Voice | None = around.voice
         self._announcer = Announcer(voice, downlink, self._sound_changed, self._voice_failed)
         self._typed: deque[tuple[int, str]] = deque()
         self._quiet: list[Callable[[], None]] = []
+        self._retold: frozenset[str] = frozenset()
+        """Utterances that the newest set-up tells of, though they were not heard to the end."""
+        self._restored = True
+        """Its connection is there."""
+        self._corrections: list[CancelResponse] = []
 
     # --- commands ---
 
@@ -150,14 +159,49 @@ class Dialogue:
         if not sounding:
             self.appliance_says(which)
 
+    def check(self) -> None:
+        """Called now and then: ends and begins what no event does."""
+        self.hearing.check()
+        self._calls.release()
+
+    @property
+    def awaits_provider(self) -> bool:
+        """The person waits, and only the provider can help: for an answer, or for the rest of what sounded."""
+        owed, sounding = self.strands.answers.owed, self.strands.downlink.sounding
+        if owed is not None:
+            return not self._calls.busy(owed)
+        half_said = sounding is not None and bool(sounding.response) and not sounding.finished
+        return half_said and self._line.playout.queued_ms() == 0
+
     # --- the connection ---
 
     def take(self, event: ProviderEvent) -> None:
         self._replies.take(event)
 
+    def set_up(self) -> tuple[HistoryItem | CalledTool, ...]:
+        """What the connection begins with that is dialled now; `restore` sends what it does not know by then."""
+        said = self.strands.record.history()
+        if not self._wire.link.capabilities.restores_calls:
+            said = tuple(
+                item for item in said if not isinstance(item, CalledTool) or item.outcome is not None
+            )
+        unheard = [entry for entry in self.strands.downlink.answers() if entry.spoken.text.strip()]
+        self._calls.set_up(said)
+        self._retold, self._restored = frozenset(entry.id for entry in unheard), False
+        self._corrections.clear()
+        return (*said, *(HistoryItem("assistant", _to_be_heard(entry), entry.id) for entry in unheard))
+
     def restore(self) -> None:
-        """A new connection has the history: send what it does not have, the unanswered turns."""
-        for entry in self.strands.uplink.unanswered():
+        """A new connection has what `set_up` gave: send what has changed since, and the unanswered turns."""
+        self._restored = True
+        for correction in self._corrections:
+            self.send(correction)
+        self._corrections.clear()
+        self._calls.restored()
+        self._give_up_lost()
+        entries = self.strands.uplink.unanswered()
+        self.strands.record.said_again([entry.turn for entry in entries if entry.text])
+        for entry in entries:
             if entry.text:
                 self.send(SendText(entry.turn, entry.text))
                 continue
@@ -167,25 +211,24 @@ class Dialogue:
                 self.send(CommitTurn(entry.turn))
 
     def lost(self) -> None:
-        """The connection is gone. An answer that had begun, or acted, is not asked for again."""
+        """The connection is gone. An answer that had begun, or acted, is not asked for again.
+
+        It is still to come where it waits for a tool: the next connection is given the result.
+        """
         self._replies.lost()
-        self.runner.cancel()
-        answers, downlink = self.strands.answers, self.strands.downlink
-        resent = {entry.turn for entry in self.strands.uplink.unanswered()}
-        if answers.owed is not None and answers.owed not in resent:
-            unheard = downlink.sounding is None and not downlink.ready
-            answers.settle()
-            if unheard:
-                self.appliance_says(Phrase.SAY_AGAIN)
+        self._calls.lost()
+        self._give_up_lost()
         self.floor.settle()
 
-    def history(self) -> tuple[HistoryItem, ...]:
-        """What was said and answered, with what is just being said."""
-        said = self.strands.record.history()
-        sounding = self.strands.downlink.sounding
-        if sounding is None or not sounding.response:
-            return said
-        return (*said, HistoryItem("assistant", sounding.spoken.text.strip()))
+    def _give_up_lost(self) -> None:
+        answers, downlink = self.strands.answers, self.strands.downlink
+        resent = {entry.turn for entry in self.strands.uplink.unanswered()}
+        if answers.owed is None or answers.owed in resent or self._calls.keeps(answers.owed):
+            return
+        answers.settle()
+        if downlink.sounding is None and not downlink.ready:
+            self.appliance_says(Phrase.SAY_AGAIN)
+        self.floor.settle()
 
     async def room(self) -> None:
         await room(self.strands.downlink)
@@ -196,7 +239,9 @@ class Dialogue:
         if utterance is None:
             return
         if mark.kind == "finished":
-            self.strands.record.said(utterance, utterance.spoken.text.strip())
+            self.strands.record.said(utterance, _to_be_heard(utterance))
+            if utterance.broken and self.strands.answers.owed != utterance.turn:
+                self.appliance_says(Phrase.CUT_OFF)
         elif utterance.response:
             sounds_at = mark.at + self._line.playout.lag() / 1000
             self.strands.stopwatch.pass_(utterance.turn, "first_sound", sounds_at)
@@ -219,7 +264,7 @@ class Dialogue:
             **self.strands.downlink.counters(),
             **self.runner.counters(),
             **self._announcer.waiting.counters(),
-            "unknown_provider_events": self._replies.unknown,
+            **self._replies.counters(),
         }
 
     # --- for the floor and the replies ---
@@ -227,6 +272,10 @@ class Dialogue:
     @property
     def generation(self) -> int:
         return self._wire.link.generation
+
+    @property
+    def connected(self) -> bool:
+        return self._wire.link.up
 
     @property
     def provider(self) -> str:
@@ -245,7 +294,21 @@ class Dialogue:
         self._bus.publish(event)
 
     def stop_tools(self) -> None:
-        self.runner.cancel()
+        self._calls.stop()
+
+    def end_turn(self, turn: int) -> bool:
+        return self.hearing.end_turn(turn)
+
+    def cut_off(self, cut: Cut) -> None:
+        utterance = cut.utterance
+        if utterance.response and utterance.generation == self.generation:
+            self.send(CancelResponse(utterance.response, cut.heard, cut.heard_ms))
+        if utterance.id in self._retold:
+            correction = CancelResponse(utterance.id, cut.heard, cut.heard_ms)
+            if self._restored:
+                self.send(correction)
+            else:
+                self._corrections.append(correction)
 
     def floor_taken(self) -> None:
         self._wire.stir()
@@ -254,6 +317,7 @@ class Dialogue:
     def floor_open(self) -> None:
         if not self._wire.open:
             return
+        self._calls.release()
         idle = self.floor.phase is Phase.IDLE
         if idle and self._typed:
             self._send_typed()
@@ -302,3 +366,12 @@ class Dialogue:
         if len(text) > TEXT_BOUND:
             raise RequestInvalid(f"the text is longer than {TEXT_BOUND} characters")
         return text
+
+
+def _to_be_heard(utterance: Utterance) -> str:
+    """What of its text is heard once all its audio that is here has been played."""
+    return (
+        utterance.spoken.heard(utterance.spoken.audio_ms)
+        if utterance.broken
+        else utterance.spoken.text.strip()
+    )

@@ -31,6 +31,8 @@ class Utterance:
     waiting_ms: float = 0.0
     finished: bool = False
     """No more audio of it comes."""
+    broken: bool = False
+    """More of it was to come."""
 
     @property
     def audible(self) -> bool:
@@ -85,7 +87,7 @@ class Downlink:
         if entry is None or entry.finished:
             self._stale_ms += length_ms
             return False
-        if entry is not self._sounding and entry.waiting_ms + length_ms > WAITING_BOUND_MS:
+        if entry is not self._sounding and self._waiting_ms() + length_ms > WAITING_BOUND_MS:
             self._dropped_ms += length_ms
             return False
         entry.spoken.add_audio(length_ms)
@@ -96,23 +98,24 @@ class Downlink:
             entry.waiting_ms += length_ms
         return True
 
-    def end(self, utterance: str) -> Utterance | None:
-        """No more of it comes. Return it when it never had a sound: it is out of the row at once."""
+    def end(self, utterance: str, *, broken: bool = False) -> Utterance | None:
+        """No more of it comes; `broken`: it was to. Return it when it never had a sound: it is out of the row."""
         entry = self._row.get(utterance)
         if entry is None or entry.finished:
             return None
-        entry.finished = entry.spoken.complete = True
+        entry.finished, entry.broken = True, broken
+        entry.spoken.complete = not broken
         if entry is self._sounding:
             self._playout.finish(entry.id)
         elif not entry.audible:
             return self._row.pop(utterance)
         return None
 
-    def release(self) -> Utterance | None:
-        """Put the first that has audio into the playout, when none is there; return it then."""
+    def release(self, due: Callable[[Utterance], bool]) -> Utterance | None:
+        """Put the first that has audio and is `due` into the playout, when none is there; return it then."""
         if self._sounding is not None:
             return None
-        entry = next((entry for entry in self._row.values() if entry.audible), None)
+        entry = next((entry for entry in self._row.values() if entry.audible and due(entry)), None)
         if entry is None:
             return None
         self._sounding = entry
@@ -154,9 +157,16 @@ class Downlink:
         """How much of what sounds has been heard."""
         return self._playout.heard_ms(self._sounding.id) if self._sounding is not None else 0.0
 
+    def answers(self) -> tuple[Utterance, ...]:
+        """What sounds or waits to sound of the provider's."""
+        return tuple(entry for entry in self._row.values() if entry.response)
+
     def ahead_ms(self) -> float:
         """Audio that waits, here and in the playout."""
-        return self._playout.queued_ms() + sum(entry.waiting_ms for entry in self._row.values())
+        return self._playout.queued_ms() + self._waiting_ms()
+
+    def _waiting_ms(self) -> float:
+        return sum(entry.waiting_ms for entry in self._row.values())
 
     def counters(self) -> Mapping[str, int]:
         return {"stale_audio_ms": round(self._stale_ms), "downlink_dropped_ms": round(self._dropped_ms)}

@@ -8,7 +8,6 @@ from appliance import events
 from appliance.audio.playout import Playout
 from appliance.events import EventBus
 from appliance.interfaces import (
-    CancelResponse,
     CommitTurn,
     DiscardTurn,
     ProviderCommand,
@@ -16,7 +15,7 @@ from appliance.interfaces import (
     SendText,
 )
 from appliance.session.answers import Answers
-from appliance.session.downlink import Cut, Downlink
+from appliance.session.downlink import Cut, Downlink, Utterance
 from appliance.session.latency import TurnStopwatch
 from appliance.session.record import Record
 from appliance.session.turn import (
@@ -58,6 +57,10 @@ class FloorOwner(Protocol):
 
     def sound_begins(self) -> None:
         """Something was put into the playout."""
+        ...
+
+    def cut_off(self, cut: Cut) -> None:
+        """An utterance was broken off or dropped: the provider is to know what was heard of it."""
         ...
 
 
@@ -151,14 +154,14 @@ class Floor:
         finally:
             self._settling = False
         if turn is not None:
-            self._s.uplink.answered(turn)
+            self._answered(turn)
         if sounding is not None and sounding.response:
-            self._s.downlink.end(sounding.id)
+            self._s.downlink.end(sounding.id, broken=True)
         self.settle()
 
     def _step(self) -> bool:
         downlink, answers, phase = self._s.downlink, self._s.answers, self.phase
-        if phase.open and (started := downlink.release()) is not None:
+        if phase.open and (started := downlink.release(self._due)) is not None:
             self._handle(UtteranceStarted() if started.interruptible else ProtectedStarted())
             self._owner.sound_begins()
             return True
@@ -172,6 +175,11 @@ class Floor:
             self._handle(PlayedOut())
             return True
         return False
+
+    def _due(self, utterance: Utterance) -> bool:
+        """Who waits for an answer is given nothing else of the provider's before."""
+        owed = self._s.answers.owed
+        return not utterance.response or owed is None or utterance.turn == owed
 
     def _handle(self, event: TurnEvent, reason: str = "") -> None:
         before = self._machine.state, self.turn
@@ -240,15 +248,20 @@ class Floor:
         self._s.answers.withdraw()
         self._owner.stop_tools()
         if self.phase.heeds:
-            self._s.uplink.carry()
+            for typed in self._s.uplink.carry():
+                self._s.record.answered(typed)
         elif owed is not None:
-            self._s.uplink.answered(owed)
+            self._answered(owed)
+
+    def _answered(self, turn: int) -> None:
+        """`turn` is not sent again."""
+        self._s.uplink.answered(turn)
+        self._s.record.answered(turn)
 
     def _cut_off(self, cut: Cut) -> None:
         self._cuts.append(cut)
         self._s.record.said(cut.utterance, cut.heard)
-        if cut.utterance.response and cut.utterance.generation == self._owner.generation:
-            self._owner.send(CancelResponse(cut.utterance.response, cut.heard, cut.heard_ms))
+        self._owner.cut_off(cut)
 
     def _publish(self, kind: type[events.Event], **fields: object) -> None:
         self._s.bus.publish(kind(session=self._s.session, line=self._s.line, turn=self.turn, **fields))  # type: ignore[call-arg,arg-type]

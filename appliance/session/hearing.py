@@ -91,6 +91,14 @@ class Hearing:
         if event is not None:
             self._floor.drive(event)
 
+    def end_turn(self, turn: int) -> bool:
+        """The provider takes `turn` for finished; False where it is not the one that is open, or is the key's."""
+        if self.pressed or not self._onset.running or not self._floor.phase.heeds or turn != self._floor.turn:
+            return False
+        self._onset.cut(doubtful=False)
+        self._floor.drive(SpeechStopped())
+        return True
+
     def miss(self, captured: Captured) -> None:
         """20 ms that are not to be heard: the appliance's own voice is in them."""
         if self._onset.running:

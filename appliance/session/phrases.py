@@ -7,6 +7,7 @@ from typing import Final
 class Phrase(StrEnum):
     NO_ANSWER = "no_answer"
     SAY_AGAIN = "say_again"
+    CUT_OFF = "cut_off"
     STEPPED_DOWN = "stepped_down"
     OUTAGE = "outage"
     CREDENTIALS_REJECTED = "credentials_rejected"
@@ -25,6 +26,7 @@ _WORDS: Final = {
     "en": {
         Phrase.NO_ANSWER: "Sorry, I did not get an answer. Please try again.",
         Phrase.SAY_AGAIN: "Sorry, the connection broke. Please say that again.",
+        Phrase.CUT_OFF: "Sorry, I was cut off there.",
         Phrase.STEPPED_DOWN: "I have lost the connection and go on another way.",
         Phrase.OUTAGE: "I have no connection just now. I keep trying.",
         Phrase.CREDENTIALS_REJECTED: "A speech service does not accept my key. Please have it checked.",
@@ -41,6 +43,7 @@ _WORDS: Final = {
     "de": {
         Phrase.NO_ANSWER: "Leider kam keine Antwort. Bitte versuchen Sie es noch einmal.",
         Phrase.SAY_AGAIN: "Die Verbindung ist abgebrochen. Bitte sagen Sie das noch einmal.",
+        Phrase.CUT_OFF: "Entschuldigung, da brach die Antwort ab.",
         Phrase.STEPPED_DOWN: "Die Verbindung ist weg, ich mache anders weiter.",
         Phrase.OUTAGE: "Ich habe gerade keine Verbindung. Ich versuche es weiter.",
         Phrase.CREDENTIALS_REJECTED: "Ein Sprachdienst nimmt meinen Schlüssel nicht an. Bitte ihn prüfen.",

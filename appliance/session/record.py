@@ -2,10 +2,12 @@
 
 import time
 from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from appliance.events import EventBus, Transcript
-from appliance.interfaces import HistoryItem
+from appliance.interfaces import CalledTool, HistoryItem
 from appliance.session.downlink import Utterance
 
 HISTORY_ITEMS: Final = 60
@@ -36,6 +38,14 @@ class NoJournal:
     def end_session(self, session: str, reason: str, at: float) -> None: ...
 
 
+@dataclass(slots=True)
+class _Entry:
+    """`turn` is that of the person's words; they may come after the place that is kept for them."""
+
+    item: HistoryItem | CalledTool
+    turn: int = 0
+
+
 class Record:
     """What the person said counts as history once it is answered: until then it is sent again with its sound."""
 
@@ -44,12 +54,15 @@ class Record:
         self._line = line
         self._bus = bus
         self._journal = journal
-        self._history: deque[HistoryItem] = deque(maxlen=HISTORY_ITEMS)
+        self._history: deque[_Entry] = deque()
         self._unanswered: dict[int, str] = {}
         self._answered: deque[int] = deque(maxlen=_PENDING)
 
-    def history(self) -> tuple[HistoryItem, ...]:
-        return tuple(self._history)
+    def history(self) -> tuple[HistoryItem | CalledTool, ...]:
+        """Oldest first; a call has its outcome as soon as the model was given it."""
+        return tuple(
+            entry.item for entry in self._history if isinstance(entry.item, CalledTool) or entry.item.text
+        )
 
     def user(self, turn: int, text: str, *, final: bool) -> None:
         """What the provider understood of `turn`, or what was typed."""
@@ -57,20 +70,47 @@ class Record:
         if not final or not text:
             return
         self._journal.add_turn(self._session, turn, "user", text, None, time.time())
-        if turn in self._answered:
-            self._history.append(HistoryItem("user", text))
-            return
-        self._unanswered[turn] = text
-        while len(self._unanswered) > _PENDING:
-            del self._unanswered[next(iter(self._unanswered))]
+        place = next((entry for entry in self._history if entry.turn == turn), None) if turn else None
+        if place is not None:
+            place.item = HistoryItem("user", text)
+        elif turn in self._answered:
+            self._append(HistoryItem("user", text), turn)
+        else:
+            self._unanswered[turn] = text
+            while len(self._unanswered) > _PENDING:
+                del self._unanswered[next(iter(self._unanswered))]
 
     def answered(self, turn: int) -> None:
-        """The answer to `turn` began. Harmless when repeated."""
-        if turn not in self._answered:
-            self._answered.append(turn)
-        text = self._unanswered.pop(turn, "")
-        if text:
-            self._history.append(HistoryItem("user", text))
+        """`turn` needs no answer any more, nor does what was said before it. Harmless when repeated."""
+        if turn in self._answered:
+            return
+        self._answered.append(turn)
+        heard_before = tuple(self._unanswered)
+        upto = heard_before.index(turn) + 1 if turn in heard_before else 0
+        for number in heard_before[:upto] or tuple(before for before in heard_before if before < turn):
+            self._append(HistoryItem("user", self._unanswered.pop(number)), number)
+        if not upto:
+            self._append(HistoryItem("user", ""), turn)
+
+    def said_again(self, typed: Collection[int]) -> None:
+        """What is not answered was sent again, and will be understood again; but not so what was `typed`."""
+        for turn in [turn for turn in self._unanswered if turn not in typed]:
+            del self._unanswered[turn]
+
+    def called(self, call: CalledTool) -> None:
+        """The model called a tool."""
+        self._append(call)
+
+    def outcome(self, call_id: str, outcome: str | None) -> None:
+        """What became of that call, JSON text; None: the model does not know it, after all."""
+        for entry in self._history:
+            if isinstance(entry.item, CalledTool) and entry.item.call_id == call_id:
+                entry.item = replace(entry.item, outcome=outcome)
+
+    def _append(self, item: HistoryItem | CalledTool, turn: int = 0) -> None:
+        self._history.append(_Entry(item, turn))
+        if len(self._history) > HISTORY_ITEMS:
+            self._history.remove(next((one for one in self._history if _over(one)), self._history[0]))
 
     def saying(self, utterance: Utterance) -> None:
         """More text of it came."""
@@ -84,7 +124,7 @@ class Record:
         self._publish(utterance.turn, "assistant", text, final=True, heard=heard)
         self._journal.add_turn(self._session, utterance.turn, "assistant", text, heard, time.time())
         if heard:
-            self._history.append(HistoryItem("assistant", heard))
+            self._append(HistoryItem("assistant", heard))
 
     def _publish(self, turn: int, role: str, text: str, *, final: bool, heard: str | None = None) -> None:
         self._bus.publish(
@@ -98,3 +138,8 @@ class Record:
                 heard=heard,
             )
         )
+
+
+def _over(entry: _Entry) -> bool:
+    """Nothing is to come of it: not the outcome of a call."""
+    return not isinstance(entry.item, CalledTool) or entry.item.outcome is not None

@@ -1,24 +1,34 @@
 """What the provider says, put where it belongs: answers to the downlink, calls to the runner, words to the record."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Final, Protocol
 
-from appliance.agents.runner import ToolRunner
-from appliance.events import Event, UsageReported
+from appliance.events import Event, UsageReported, Warned
 from appliance.interfaces import (
     CancelResponse,
     ProviderEvent,
+    ProviderTrouble,
     ProviderUsage,
     ResponseAudio,
     ResponseFinished,
     ResponseStarted,
     ResponseText,
     ToolCall,
-    ToolResult,
+    ToolCallWithdrawn,
+    TurnEnded,
     UserHeard,
 )
+from appliance.session.answers import UNASKED
+from appliance.session.calls import Calls
 from appliance.session.downlink import Utterance
 from appliance.session.floor import Floor, FloorOwner, Strands
+
+LIVE_BOUND: Final = 16
+"""Responses under way at once; beyond it, the oldest is taken for ended."""
+TROUBLES_BOUND: Final = 32
+WARNED_EVERY_SECONDS: Final = 5.0
+_REMEMBERED: Final = 256
 
 
 class RepliesOwner(FloorOwner, Protocol):
@@ -33,21 +43,27 @@ class RepliesOwner(FloorOwner, Protocol):
         """An answer broke off before it had a sound."""
         ...
 
+    def end_turn(self, turn: int) -> bool:
+        """The provider takes `turn` for finished; False where it is not the one that is open by voice."""
+        ...
+
 
 class Replies:
     """`take` is given the events of the present connection only."""
 
-    def __init__(self, strands: Strands, floor: Floor, runner: ToolRunner, owner: RepliesOwner) -> None:
+    def __init__(self, strands: Strands, floor: Floor, calls: Calls, owner: RepliesOwner) -> None:
         self._s = strands
         self._floor = floor
-        self._runner = runner
+        self._calls = calls
         self._owner = owner
-        self._unknown = 0
+        self._counts = {"unknown_provider_events": 0, "late_turn_ends": 0, "provider_troubles": 0}
+        self._begun: deque[str] = deque(maxlen=_REMEMBERED)
+        self._troubles: Counter[str] = Counter()
+        self._warned_at: dict[str, float] = {}
 
-    @property
-    def unknown(self) -> int:
-        """Events that named no live response, or were of no known kind."""
-        return self._unknown
+    def counters(self) -> Mapping[str, int]:
+        """Among them events that named no live response, or were of no known kind; and troubles, by code."""
+        return {**self._counts, **{f"provider_trouble_{code}": n for code, n in self._troubles.items()}}
 
     def take(self, event: ProviderEvent) -> None:
         match event:
@@ -62,16 +78,23 @@ class Replies:
             case UserHeard():
                 self._s.record.user(event.turn, event.text, final=event.final)
             case ToolCall():
-                self._tool(event)
+                self._calls.take(event)
+            case ToolCallWithdrawn():
+                unknown = len(event.call_ids) - self._calls.withdrawn(event.call_ids)
+                self._counts["unknown_provider_events"] += unknown
+            case TurnEnded():
+                self._counts["late_turn_ends"] += not self._owner.end_turn(event.turn)
+            case ProviderTrouble():
+                self._trouble(event)
             case ProviderUsage():
                 self._usage(event)
             case _:
-                self._unknown += 1
+                self._counts["unknown_provider_events"] += 1
 
     def lost(self) -> None:
         """The connection is gone. What it said so far plays on; an answer that began is not asked for again."""
         for key in self._s.answers.lost():
-            self._s.downlink.end(key)
+            self._s.downlink.end(key, broken=True)
 
     def _key(self, response: str) -> str:
         return f"{self._owner.generation}:{response}"
@@ -80,17 +103,24 @@ class Replies:
         key = self._key(response)
         turn = self._s.answers.turn_of(key)
         if turn is None:
-            self._unknown += 1
+            self._counts["unknown_provider_events"] += 1
             return None
         return key, turn
 
     def _started(self, event: ResponseStarted) -> None:
         key = self._key(event.response)
+        if key in self._begun:
+            self._counts["unknown_provider_events"] += 1
+            return
+        self._begun.append(key)
+        if self._s.answers.under_way >= LIVE_BOUND:
+            self._over(self._s.answers.oldest())
         if not self._s.answers.began(key, event.turn):
             self._owner.send(CancelResponse(event.response, "", 0))
             return
+        turn = self._s.answers.turn_of(key) or UNASKED
         self._s.downlink.begin(
-            Utterance(key, event.turn, response=event.response, generation=self._owner.generation)
+            Utterance(key, turn, response=event.response, generation=self._owner.generation)
         )
 
     def _text(self, event: ResponseText) -> None:
@@ -99,6 +129,7 @@ class Replies:
             return
         key, turn = live
         self._s.answers.gave(key)
+        self._calls.heeded()
         self._s.stopwatch.pass_(turn, "first_text", self._owner.now())
         self._s.downlink.text(key, event.text, event.audio_from_ms)
         utterance = self._s.downlink.get(key)
@@ -111,6 +142,7 @@ class Replies:
             return
         key, turn = live
         self._s.answers.gave(key)
+        self._calls.heeded()
         self._s.stopwatch.pass_(turn, "first_audio", self._owner.now())
         self._answered(turn)
         if self._s.downlink.audio(key, event.pcm, event.rate):
@@ -122,8 +154,8 @@ class Replies:
         if live is None:
             return
         key, turn = live
-        silent = self._s.downlink.end(key)
-        self._s.answers.ended(key)
+        self._calls.heeded()
+        silent = self._over(key, broken=event.status == "failed")
         if self._s.answers.owed != turn:
             self._answered(turn)
         if silent is not None and event.status == "failed":
@@ -133,26 +165,28 @@ class Replies:
         self._owner.sound_begins()
         self._floor.settle()
 
+    def _over(self, key: str, *, broken: bool = False) -> Utterance | None:
+        silent = self._s.downlink.end(key, broken=broken)
+        self._s.answers.ended(key)
+        return silent
+
     def _answered(self, turn: int) -> None:
-        self._s.uplink.answered(turn)
-        self._s.record.answered(turn)
+        if turn != UNASKED:
+            self._s.uplink.answered(turn)
+            self._s.record.answered(turn)
 
-    def _tool(self, event: ToolCall) -> None:
-        unwanted = self._s.answers.unwanted(event.turn)
-        refusal = "The person does not want that any more." if unwanted else ""
-        if self._runner.start(event, self._deliver(self._owner.generation), refusal=refusal) and not unwanted:
-            self._s.answers.tool_called(event.call_id, event.turn)
-            self._answered(event.turn)
-
-    def _deliver(self, generation: int) -> Callable[[ToolResult], None]:
-        def deliver(result: ToolResult) -> None:
-            if generation != self._owner.generation:
-                return
-            self._s.answers.tool_answered(result.call_id)
-            self._owner.send(result)
-            self._floor.settle()
-
-        return deliver
+    def _trouble(self, event: ProviderTrouble) -> None:
+        known = event.code in self._troubles or len(self._troubles) < TROUBLES_BOUND
+        code = event.code if known else "other"
+        self._counts["provider_troubles"] += 1
+        self._troubles[code] += 1
+        now = self._owner.now()
+        if now - self._warned_at.get(code, -WARNED_EVERY_SECONDS) < WARNED_EVERY_SECONDS:
+            return
+        self._warned_at[code] = now
+        self._owner.publish(
+            Warned(session=self._s.session, line=self._s.line, code=event.code, message=event.message)
+        )
 
     def _usage(self, event: ProviderUsage) -> None:
         self._owner.publish(

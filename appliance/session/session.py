@@ -12,7 +12,7 @@ from appliance.audio.capture import Captured
 from appliance.audio.playout import Mark
 from appliance.errors import ApplianceError, NotPossible
 from appliance.events import Failed, Notified, SessionStateChanged
-from appliance.interfaces import HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
+from appliance.interfaces import CalledTool, HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.allowance import Allowance, Notice
 from appliance.session.dialogue import Dialogue
 from appliance.session.ladder import Ladder
@@ -107,8 +107,8 @@ class Session:
         return self._dialogue.floor.phase
 
     @property
-    def history(self) -> tuple[HistoryItem, ...]:
-        """What was said and answered: for the assistant, what was heard."""
+    def history(self) -> tuple[HistoryItem | CalledTool, ...]:
+        """What was said, called and answered: for the assistant, what was heard."""
         return self._dialogue.strands.record.history()
 
     def start(self, *, greeting: bool = True) -> None:
@@ -215,7 +215,7 @@ class Session:
             language=self._agent.language,
             voice=self._agent.voice,
             tools=self._agent.declarations,
-            history=self._dialogue.history(),
+            history=self._dialogue.set_up(),
             line_kind=self._line.kind,
             by_key=not self._line.by_voice,
         )
@@ -289,7 +289,7 @@ class Session:
         if not self.open:
             return
         self._check = self._loop.call_later(CHECK_SECONDS, self._look)
-        self._dialogue.hearing.check()
+        self._dialogue.check()
         self.link.look()
         now = self._loop.time()
         self._count_talk(now)
@@ -347,8 +347,7 @@ class Session:
     def _sight(self) -> Sight:
         playout, strands = self._line.playout, self._dialogue.strands
         moving = strands.downlink.sounding is not None and playout.queued_ms() > 0 and not playout.paused()
-        waiting = strands.answers.owed is not None and not strands.answers.tools_running
-        owed = waiting and self.turn_state in (TurnState.THINKING, TurnState.SPEAKING)
+        owed = self._dialogue.awaits_provider and self.turn_state in (TurnState.THINKING, TurnState.SPEAKING)
         return Sight(
             answer_within=answer_within(up=self.link.up, hopeless=self.link.hopeless) if owed else None,
             idle=self.turn_state is TurnState.IDLE and not self._dialogue.runner.running,

@@ -114,13 +114,16 @@ class Uplink:
                 self._remove(entry)
             self._remove(entry)
 
-    def carry(self) -> None:
+    def carry(self) -> tuple[int, ...]:
         """The person goes on before anything was answered: what they said becomes the beginning of the next turn.
 
-        It is sent again only should the connection be lost: the provider has it already.
+        It is sent again only should the connection be lost: the provider has it already. Return the turns whose text
+        cannot be carried: the typed ones.
         """
+        typed = tuple(entry.turn for entry in self._journal if entry.text)
         while self._journal:
             self._carried.extend(self._journal.popleft().frames)
+        return typed
 
     def unanswered(self) -> tuple[UnansweredTurn, ...]:
         """Oldest first."""

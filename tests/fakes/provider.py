@@ -9,6 +9,9 @@
     provider.break_off(QuotaExhausted("empty"))     # the connection ends with that
     provider.announce_end(10.0)                     # RenewalDue
     provider.give_handle("h1")                      # ResumptionHandle
+    provider.speak("By the way.", seconds=1.0)      # it was not asked
+    provider.end_turn()                             # it takes the turn that is being said for finished
+    provider.withdraw_calls()                       # it wants no results any more
     assert provider.violations == []
 
 Each answer's samples all have the same value, `Answer.level`, so that a recording shows which answer it is.
@@ -17,19 +20,23 @@ Each answer's samples all have the same value, `Answer.level`, so that a recordi
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from appliance.errors import ApplianceError, CredentialsRejected, DriverMissing, ProviderUnavailable
 from appliance.interfaces import (
+    CalledTool,
     CancelResponse,
     Capabilities,
     CommitTurn,
+    Delivery,
     DiscardTurn,
+    HistoryItem,
     ProviderCommand,
     ProviderEvent,
+    ProviderTrouble,
     RenewalDue,
     ResponseAudio,
     ResponseFinished,
@@ -40,11 +47,14 @@ from appliance.interfaces import (
     SendText,
     Setup,
     ToolCall,
+    ToolCallWithdrawn,
     ToolResult,
+    TurnEnded,
     UserHeard,
 )
 
 FAST = Capabilities(input_rate=16_000, output_rate=16_000, truncate=True)
+RESTORING = replace(FAST, restores_calls=True, server_turns=True)
 FIRST_LEVEL = 500
 LEVEL_STEP = 10
 
@@ -70,6 +80,8 @@ class Call:
     arguments: Mapping[str, Any] | str
     then: Say
     think: float = 0.2
+    unasked: bool = False
+    """What is said of the result is an answer to no turn."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,8 @@ class FakeProvider:
         self.dials = 0
         self.tool_calls: list[str] = []
         self.tool_results: list[ToolResult] = []
+        self.understanding_takes = 0.0
+        self.plans: dict[str, tuple[int, Say]] = {}
         self._script: deque[Say | Call | Nothing] = deque()
         self._connect_fates: deque[str | ApplianceError] = deque()
         self._down: ApplianceError | None = None
@@ -140,9 +154,15 @@ class FakeProvider:
         return said
 
     def will_call(
-        self, tool: str, arguments: Mapping[str, Any] | str, then: Say | None = None, think: float = 0.2
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | str,
+        then: Say | None = None,
+        think: float = 0.2,
+        *,
+        unasked: bool = False,
     ) -> None:
-        self._script.append(Call(tool, arguments, then or Say("Done.", 1.0), think))
+        self._script.append(Call(tool, arguments, then or Say("Done.", 1.0), think, unasked))
 
     def will_not_answer(self) -> None:
         self._script.append(Nothing())
@@ -203,6 +223,34 @@ class FakeProvider:
     def tell(self, event: ProviderEvent) -> None:
         """Say something that nobody asked for, as usage."""
         self.connection.tell(event)
+
+    def speak(self, text: str, seconds: float, **how: Any) -> None:
+        """Say something that nobody asked for."""
+        if self._alive:
+            self.connection.begin_saying(0, Say(text, seconds, **how))
+
+    def end_turn(self, turn: int | None = None) -> None:
+        """Take `turn`, or the one that is being said, for finished."""
+        if self._alive:
+            open_turns = [name for name, one in self.turns.items() if not (one.committed or one.discarded)]
+            for name in open_turns if turn is None else [turn]:
+                self.connection.tell(TurnEnded(name))
+
+    def withdraw_calls(self) -> None:
+        if self._alive:
+            self.connection.withdraw_calls()
+
+    def understand_late(self, seconds: float) -> None:
+        """What was said is understood so long after it was said."""
+        self.understanding_takes = seconds
+
+    def have_trouble(self, code: str) -> None:
+        if self._alive:
+            self.connection.tell(ProviderTrouble(code, "Something was wrong."))
+
+    @property
+    def _alive(self) -> bool:
+        return bool(self.connections) and not self.connection.closed
 
     # --- what it shows ---
 
@@ -271,14 +319,46 @@ class FakeConnection:
         self._provider = provider
         self._events: asyncio.Queue[ProviderEvent | ApplianceError | None] = asyncio.Queue()
         self._work: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[str, tuple[int, Say]] = {}
-        self._finished_calls: set[str] = set()
+        self.corrections: list[CancelResponse] = []
+        self._waiting: dict[str, tuple[int, Say] | None] = {}
+        self._made: dict[str, ToolCall] = {}
         self._names = 0
         self._begun: set[str] = set()
+        self._read_history(setup)
 
     @property
     def unanswered_calls(self) -> int:
         return len(self._waiting)
+
+    def _read_history(self, setup: Setup) -> None:
+        items = [item for item in setup.history if isinstance(item, HistoryItem) and item.response]
+        self._retold = {item.response for item in items}
+        pending = [item for item in setup.history if isinstance(item, CalledTool) and item.outcome is None]
+        if pending and not self._provider.capabilities.restores_calls:
+            self._refuse("a call without a result in the history")
+        for item in pending:
+            self._waiting[item.call_id] = self._provider.plans[item.call_id]
+
+    def begin_saying(self, turn: int, say: Say) -> None:
+        self._names += 1
+        name = f"r{self._names}"
+        self._begin(name, self._say(name, turn, say))
+
+    def withdraw_calls(self) -> None:
+        made = [name for name in self._waiting if name in self._made]
+        self._waiting.update(dict.fromkeys(made))
+        self.tell(ToolCallWithdrawn(made))
+
+    @property
+    def made(self) -> list[ToolCall]:
+        """The calls that it has told."""
+        return list(self._made.values())
+
+    def make(self, call: ToolCall) -> None:
+        """Make a call (again)."""
+        self._waiting[call.call_id] = self._provider.plans[call.call_id]
+        self._made[call.call_id] = call
+        self.tell(call)
 
     def cut(self, fault: ApplianceError | None = None) -> None:
         if not self.closed:
@@ -346,8 +426,16 @@ class FakeConnection:
             self._refuse(f"commit of turn {number}")
             return
         turn.committed = True
-        self._events.put_nowait(UserHeard(number, f"turn {number}", final=True))
+        understood = UserHeard(number, f"turn {number}", final=True)
+        if self._provider.understanding_takes:
+            self._begin(f"understand {number}", self._understand(understood))
+        else:
+            self.tell(understood)
         self._answer(number)
+
+    async def _understand(self, understood: UserHeard) -> None:
+        await asyncio.sleep(self._provider.understanding_takes)
+        self.tell(understood)
 
     def _read(self, command: SendText) -> None:
         if command.turn in self.turns:
@@ -396,9 +484,9 @@ class FakeConnection:
     async def _call(self, call_id: str, turn: int, plan: Call) -> None:
         call_id = f"{len(self._provider.connections)}-{call_id}"
         self._provider.tool_calls.append(call_id)
-        self._waiting[call_id] = turn, plan.then
+        self._waiting[call_id] = self._provider.plans[call_id] = 0 if plan.unasked else turn, plan.then
         await asyncio.sleep(plan.think)
-        self._emit(ToolCall(call_id, plan.tool, plan.arguments, turn))
+        self.make(ToolCall(call_id, plan.tool, plan.arguments, turn))
 
     async def _be_silent(self, name: str, turn: int, plan: Nothing) -> None:
         await asyncio.sleep(plan.think)
@@ -412,6 +500,10 @@ class FakeConnection:
         self._events.put_nowait(event)
 
     def _cancel(self, command: CancelResponse) -> None:
+        if command.response in self._retold:
+            self._retold.remove(command.response)
+            self.corrections.append(command)
+            return
         own = (a for a in self._provider.answers if a.connection == self._number)
         answer = next((a for a in own if a.response == command.response), None)
         if command.response not in self._begun:
@@ -427,11 +519,9 @@ class FakeConnection:
 
     def _take_result(self, result: ToolResult) -> None:
         self._provider.tool_results.append(result)
-        waiting = self._waiting.pop(result.call_id, None)
-        if waiting is None:
+        if result.call_id not in self._waiting:
             self._refuse(f"result for {result.call_id}, which nobody asked for")
             return
-        turn, say = waiting
-        self._names += 1
-        name = f"r{self._names}"
-        self._begin(name, self._say(name, turn, say))
+        waiting = self._waiting.pop(result.call_id)
+        if waiting is not None and result.delivery is not Delivery.SILENT:
+            self.begin_saying(*waiting)

@@ -23,14 +23,23 @@ from appliance.config.schema import Conversation, Limits, Room, Vad
 from appliance.errors import ApplianceError
 from appliance.events import Event, EventBus
 from appliance.frames import Frame
-from appliance.interfaces import EchoCanceller, LineKind, Provider, Tool, ToolDeclaration
+from appliance.interfaces import (
+    Capabilities,
+    Delivery,
+    EchoCanceller,
+    HistoryItem,
+    LineKind,
+    Provider,
+    Tool,
+    ToolDeclaration,
+)
 from appliance.session.context import PhoneActions
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
 from appliance.session.session import Session
 from appliance.session.usage import Usage
-from tests.fakes.provider import FakeProvider
+from tests.fakes.provider import FAST, FakeProvider
 from tests.fakes.voice import FakeVoice
 
 RATE = 16_000
@@ -118,6 +127,9 @@ class Clockwork:
         ToolDeclaration("time_now", "The time.", {"type": "object", "properties": {}}),
         ToolDeclaration("leave", "Hang up.", {"type": "object", "properties": {}}),
         ToolDeclaration("remind", "Remind.", {"type": "object", "properties": {}}),
+        ToolDeclaration("look_up", "Look it up.", {"type": "object"}, Delivery.WHEN_IDLE),
+        ToolDeclaration("watch", "Watch the oven.", {"type": "object"}, Delivery.INTERRUPT),
+        ToolDeclaration("note", "Remember.", {"type": "object"}, Delivery.SILENT),
     )
 
     def __init__(self) -> None:
@@ -171,9 +183,10 @@ class Booth:
         strict: bool = True,
         limits: Limits | None = None,
         usage: Usage | None = None,
+        capabilities: Capabilities = FAST,
         **conversation: Any,
     ) -> None:
-        self.provider = FakeProvider()
+        self.provider = FakeProvider(capabilities=capabilities)
         self.voice = FakeVoice()
         self.clock = Clockwork()
         self.shelf = Shelf()
@@ -309,6 +322,10 @@ class Booth:
             if isinstance(event, kind)
             and all(getattr(event, name) == value for name, value in fields.items())
         )
+
+    def words(self) -> list[str]:
+        """What was said, of both sides, as the session's history has it."""
+        return [item.text for item in self.session.history if isinstance(item, HistoryItem)]
 
     def heard(self, level: int, since: float = 0.0) -> float:
         """Milliseconds played of what has the sample value `level`."""

@@ -41,7 +41,7 @@ async def test_the_provider_is_told_what_was_heard():
         assert [
             event.heard for event in booth.of(Transcript) if event.role == "assistant" and event.final
         ] == ["one two"]
-        assert [item.text for item in booth.session.history][-1] == "one two"
+        assert booth.words()[-1] == "one two"
 
 
 @virtual_time

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from appliance.audio.capture import Captured
 from appliance.audio.vad import Edge
 from appliance.frames import Frame
+from appliance.interfaces import Delivery
 from appliance.session.announcements import Announcement, Announcements
 from appliance.session.answers import Answers
 from appliance.session.heard import SpokenText
@@ -295,10 +296,10 @@ class TestAnswers:
         answers = Answers()
         answers.expect(1)
         answers.began("r1", 1)
-        answers.tool_called("c1", 1)
+        answers.tool_called("c1", 1, Delivery.IMMEDIATE)
         answers.ended("r1")
         assert answers.owed == 1
-        answers.tool_answered("c1")
+        answers.tool_answered("c1", 1, Delivery.IMMEDIATE)
         assert answers.owed == 1
         answers.began("r2", 1)
         answers.ended("r2")
@@ -308,8 +309,8 @@ class TestAnswers:
         answers = Answers()
         answers.expect(1)
         answers.began("r1", 1)
-        answers.tool_called("c1", 1)
-        answers.tool_answered("c1")
+        answers.tool_called("c1", 1, Delivery.IMMEDIATE)
+        answers.tool_answered("c1", 1, Delivery.IMMEDIATE)
         answers.ended("r1")
         assert answers.owed == 1
 
@@ -317,8 +318,8 @@ class TestAnswers:
         answers = Answers()
         answers.expect(1)
         answers.began("r1", 1)
-        answers.tool_called("c1", 1)
-        answers.tool_answered("c1")
+        answers.tool_called("c1", 1, Delivery.IMMEDIATE)
+        answers.tool_answered("c1", 1, Delivery.IMMEDIATE)
         answers.gave("r1")
         answers.ended("r1")
         assert answers.owed is None

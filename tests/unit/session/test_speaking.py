@@ -112,7 +112,7 @@ async def test_the_greeting_is_said_first():
         await booth.state("speaking")
         await booth.idle()
         assert booth.voice.spoken == ["Good morning."]
-        assert [item.text for item in booth.session.history] == ["Good morning."]
+        assert booth.words() == ["Good morning."]
 
 
 @virtual_time
