@@ -30,6 +30,7 @@ from appliance.interfaces import (
     ToolResult,
     UserHeard,
 )
+from tests.fakes.openai_realtime import Call, FakeOpenAi, Plan, Say
 from tests.rig.spoken import silence, speech
 
 TOOLS = tuple(
@@ -255,3 +256,21 @@ class TestOffline(ProviderContract):
             made = await person.until(lambda one: isinstance(one, ToolCall))
             assert isinstance(made, ToolCall)
             assert (made.tool, dict(made.arguments)) == ("call", {"to": "201"})  # type: ignore[arg-type]
+
+
+class TestOpenAi(ProviderContract):
+    @pytest.fixture
+    async def provider(self) -> AsyncIterator[Provider]:
+        async with FakeOpenAi() as cloud:
+            cloud.hears = self.tool_question
+            cloud.answering = self.answer
+            section = {"base_url": cloud.base_url, "api_key": cloud.key}
+            provider: Provider = plugins.load("appliance.providers", "openai")(section)
+            yield provider
+            await provider.close()
+            assert set(cloud.violations) <= {"response_cancel_not_active"}
+
+    def answer(self, said: str) -> Plan:
+        if said == self.tool_question:
+            return Call([("get_time", {})])
+        return Say("You can ask me for the time, for a timer, or for a call.", 4.0)

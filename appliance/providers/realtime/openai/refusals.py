@@ -1,0 +1,60 @@
+"""What an `error` of the service means. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from appliance.errors import (
+    ApplianceError,
+    CredentialsRejected,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    SetupRejected,
+)
+from appliance.providers.realtime.link_faults import QUOTA_CODES
+
+_KEY_CODES: Final = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization"})
+_RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down"})
+_EXPIRED: Final = frozenset({"session_expired"})
+
+
+def code_of(error: Mapping[str, Any]) -> str:
+    """The stable name of an error: its code, or its type."""
+    for field in ("code", "type"):
+        value = error.get(field)
+        if isinstance(value, str) and value:
+            return value[:64]
+    return "unknown_error"
+
+
+def ending(error: Mapping[str, Any]) -> ApplianceError | None:
+    """The error that ends a conversation; None where the talk goes on."""
+    code = code_of(error)
+    if code in _EXPIRED:
+        return ProviderUnavailable("openai: the session has reached its longest time")
+    if code in QUOTA_CODES:
+        return QuotaExhausted("openai: the account has nothing left")
+    if code in _KEY_CODES or error.get("type") == "authentication_error":
+        return CredentialsRejected("openai refused the key", hint="look at the key: run handset check")
+    return None
+
+
+def of_setup(error: Mapping[str, Any]) -> ApplianceError:
+    """The error that a dial fails with. During set-up nothing but the configuration was sent: it may be quoted."""
+    fatal = ending(error)
+    if fatal is not None:
+        return fatal
+    code = code_of(error)
+    if code in _RATE_CODES:
+        return RateLimited("openai asks to come again later")
+    if error.get("type") == "server_error":
+        return ProviderUnavailable(f"openai failed: {code}")
+    quoted = error.get("message")
+    told = " ".join(str(quoted).split())[:200] if isinstance(quoted, str) else ""
+    return SetupRejected(f"openai refused the session: {code}{': ' + told if told else ''}")
+
+
+def of_response(details: object) -> str:
+    """The code of a failed response; empty where it says none."""
+    error = details.get("error") if isinstance(details, dict) else None
+    return code_of(error) if isinstance(error, dict) else ""

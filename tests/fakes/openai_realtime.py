@@ -1,0 +1,1083 @@
+"""OpenAI Realtime for tests: a server over a real socket that refuses what the service refuses, and writes it down.
+
+    async with FakeOpenAi() as cloud:
+        provider = OpenAiRealtime({"base_url": cloud.base_url, "api_key": cloud.key})
+        cloud.will_say("It is noon.", seconds=2.0)      # the next answer
+        cloud.will_call("get_time", {})                 # the next answer is a tool call; its result is read out
+        cloud.will_hear("what time is it")              # what the next spoken turn is written down as
+        cloud.drop()                                    # every link is reset; also close(1011), stall()
+        cloud.refuse(3.0)                               # nothing listens; also hang_in_setup(), limit()...
+        cloud.sessions[-1].items[-1].samples            # what it received of a spoken turn
+        assert cloud.violations == []
+
+Each answer's sound is noise of its own, `Answer.pcm`. Real time is needed only where a test talks at that pace.
+"""
+
+import asyncio
+import base64
+import binascii
+import functools
+import json
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+RATE = 24_000
+FRAME_BYTES = RATE // 50 * 2
+SHORTEST_COMMIT_MS = 100
+SPEECH_RMS = 300.0
+ONSET_FRAMES = 3
+APPEND_BOUND = 15 * 1024 * 1024
+VOICES = frozenset({"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"})
+MODELS = frozenset({"gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5"})
+TRANSCRIBERS = frozenset({"gpt-transcribe", "gpt-live-transcribe", "gpt-4o-transcribe", "whisper-1"})
+
+Samples = npt.NDArray[np.int16]
+
+
+# --- what it is told to answer ---
+
+
+@dataclass(frozen=True)
+class Say:
+    """An answer of `seconds` of sound, in deltas of `chunk_ms`, `speed` times real time."""
+
+    text: str
+    seconds: float = 1.0
+    chunk_ms: int = 100
+    speed: float = 4.0
+    think: float = 0.02
+    finish: bool = True
+
+
+@dataclass(frozen=True)
+class Call:
+    """One response with a tool call each; `arguments` as text stand as they are."""
+
+    calls: Sequence[tuple[str, Mapping[str, Any] | str]]
+    text: str = ""
+    think: float = 0.02
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A response without a word; `status` as the service says it."""
+
+    status: str = "completed"
+    code: str = ""
+    think: float = 0.02
+
+
+Plan = Say | Call | Nothing
+
+
+@dataclass
+class Answer:
+    """What became of a response: `truncated_ms` is what the client left of its sound."""
+
+    response: str
+    item: str
+    plan: Plan
+    pcm: bytes = b""
+    sent_ms: float = 0.0
+    status: str = "in_progress"
+    truncated_ms: int | None = None
+    deleted: bool = False
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass
+class Item:
+    """Something in the conversation. `pcm` is the sound of a spoken turn, `heard` how it reads."""
+
+    id: str
+    body: dict[str, Any]
+    pcm: bytes = b""
+    heard: str = ""
+
+    @property
+    def samples(self) -> Samples:
+        return np.frombuffer(self.pcm, "<i2")
+
+    @property
+    def said(self) -> str:
+        """The words of a message."""
+        return " ".join(str(part.get("text", "")) for part in self.body.get("content", ())).strip()
+
+
+@functools.lru_cache(maxsize=256)
+def sound_of(number: int, milliseconds: int) -> bytes:
+    """The sound of the answer with this number: noise that is like no other answer's."""
+    chance = np.random.default_rng(number)
+    return bytes(chance.integers(-6_000, 6_000, RATE * milliseconds // 1000).astype("<i2").tobytes())
+
+
+# --- what it takes ---
+
+
+class Refused(Exception):
+    """The service answers a client event with an error."""
+
+    def __init__(self, code: str, message: str, param: str = "", kind: str = "invalid_request_error") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.kind = kind
+
+
+Check = Callable[[Any, str], None]
+
+
+def _one_of(*allowed: object) -> Check:
+    def check(value: Any, path: str) -> None:
+        if isinstance(value, bool) != any(isinstance(one, bool) for one in allowed) or value not in allowed:
+            raise Refused("invalid_value", f"Invalid value: {value!r}.", path)
+
+    return check
+
+
+def _typed(*kinds: type) -> Check:
+    def check(value: Any, path: str) -> None:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise Refused("invalid_type", f"Invalid type for '{path}'.", path)
+
+    return check
+
+
+def _between(low: float, high: float) -> Check:
+    def check(value: Any, path: str) -> None:
+        _typed(int, float)(value, path)
+        if not low <= value <= high:
+            raise Refused("invalid_value", f"'{path}' is out of range.", path)
+
+    return check
+
+
+def _maybe(check: Check) -> Check:
+    return lambda value, path: None if value is None else check(value, path)
+
+
+def _list_of(check: Check) -> Check:
+    def all_of(value: Any, path: str) -> None:
+        _typed(list)(value, path)
+        for index, one in enumerate(value):
+            check(one, f"{path}[{index}]")
+
+    return all_of
+
+
+def _object(fields: Mapping[str, Check], *needed: str) -> Check:
+    def check(value: Any, path: str) -> None:
+        _typed(dict)(value, path)
+        for key, one in value.items():
+            where = f"{path}.{key}" if path else key
+            if key not in fields:
+                raise Refused("unknown_parameter", f"Unknown parameter: '{where}'.", where)
+            fields[key](one, where)
+        for key in needed:
+            if key not in value:
+                raise Refused(
+                    "missing_required_parameter", f"Missing required parameter: '{path}.{key}'.", path
+                )
+
+    return check
+
+
+_text = _typed(str)
+_flag = _typed(bool)
+
+
+def _form(value: Any, path: str) -> None:
+    _object({"type": _text, "rate": _typed(int)}, "type")(value, path)
+    if value["type"] == "audio/pcm":
+        _one_of(RATE)(value.get("rate"), f"{path}.rate")
+    else:
+        _one_of("audio/pcmu", "audio/pcma")(value["type"], f"{path}.type")
+
+
+def _turn_detection(value: Any, path: str) -> None:
+    _typed(dict)(value, path)
+    common = {"type": _text, "create_response": _flag, "interrupt_response": _flag}
+    if value.get("type") == "server_vad":
+        own: dict[str, Check] = {
+            "threshold": _between(0, 1),
+            "prefix_padding_ms": _typed(int),
+            "silence_duration_ms": _typed(int),
+            "idle_timeout_ms": _maybe(_typed(int)),
+        }
+    else:
+        _one_of("semantic_vad")(value.get("type"), f"{path}.type")
+        own = {"eagerness": _one_of("low", "medium", "high", "auto")}
+    _object({**common, **own})(value, path)
+
+
+_function = _object(
+    {"type": _one_of("function"), "name": _text, "description": _text, "parameters": _typed(dict)},
+    "type",
+    "name",
+)
+_modalities = _list_of(_one_of("audio", "text"))
+_session = _object(
+    {
+        "type": _one_of("realtime"),
+        "instructions": _text,
+        "output_modalities": _modalities,
+        "audio": _object(
+            {
+                "input": _object(
+                    {
+                        "format": _form,
+                        "transcription": _maybe(
+                            _object(
+                                {
+                                    "model": _one_of(*TRANSCRIBERS),
+                                    "language": _text,
+                                    "prompt": _text,
+                                    "keywords": _list_of(_text),
+                                }
+                            )
+                        ),
+                        "noise_reduction": _maybe(
+                            _object(
+                                {"type": _one_of("near_field", "far_field"), "strength": _between(0, 1)},
+                                "type",
+                            )
+                        ),
+                        "turn_detection": _maybe(_turn_detection),
+                    }
+                ),
+                "output": _object({"format": _form, "voice": _one_of(*VOICES), "speed": _between(0.25, 1.5)}),
+            }
+        ),
+        "tools": _list_of(_function),
+        "tool_choice": _typed(str, dict),
+        "parallel_tool_calls": _flag,
+        "reasoning": _object({"effort": _one_of("minimal", "low", "medium", "high", "xhigh")}),
+        "max_output_tokens": _typed(int, str),
+        "truncation": _typed(str, dict),
+        "tracing": _maybe(_typed(str, dict)),
+    },
+    "type",
+)
+_content = {
+    "user": _object({"type": _one_of("input_text", "input_audio"), "text": _text, "audio": _text}, "type"),
+    "assistant": _object({"type": _one_of("output_text"), "text": _text}, "type", "text"),
+    "system": _object({"type": _one_of("input_text"), "text": _text}, "type", "text"),
+}
+_named = {"id": _text, "type": _text, "status": _text, "object": _one_of("realtime.item")}
+
+
+def _item(value: Any, path: str) -> None:
+    _typed(dict)(value, path)
+    kind = value.get("type")
+    if kind == "message":
+        _one_of(*_content)(value.get("role"), f"{path}.role")
+        _object({**_named, "role": _text, "content": _list_of(_content[value["role"]])}, "content")(
+            value, path
+        )
+    elif kind == "function_call":
+        _object({**_named, "call_id": _text, "name": _text, "arguments": _text}, "name", "arguments")(
+            value, path
+        )
+    elif kind == "function_call_output":
+        _object({**_named, "call_id": _text, "output": _text}, "call_id", "output")(value, path)
+    else:
+        raise Refused("invalid_value", "Invalid item type.", f"{path}.type")
+
+
+_response = _object(
+    {
+        "metadata": _maybe(_typed(dict)),
+        "instructions": _text,
+        "output_modalities": _modalities,
+        "conversation": _one_of("auto", "none"),
+        "input": _list_of(_item),
+        "tools": _list_of(_function),
+        "tool_choice": _typed(str, dict),
+        "max_output_tokens": _typed(int, str),
+        "audio": _object({"output": _object({"voice": _one_of(*VOICES), "format": _form})}),
+    }
+)
+_events: dict[str, Check] = {
+    "session.update": _object({"session": _session}, "session"),
+    "input_audio_buffer.append": _object({"audio": _text}, "audio"),
+    "input_audio_buffer.commit": _object({}),
+    "input_audio_buffer.clear": _object({}),
+    "conversation.item.create": _object({"item": _item, "previous_item_id": _maybe(_text)}, "item"),
+    "conversation.item.delete": _object({"item_id": _text}, "item_id"),
+    "conversation.item.truncate": _object(
+        {"item_id": _text, "content_index": _typed(int), "audio_end_ms": _typed(int)},
+        "item_id",
+        "content_index",
+        "audio_end_ms",
+    ),
+    "response.create": _object({"response": _response}),
+    "response.cancel": _object({"response_id": _text}),
+}
+
+
+# --- the server ---
+
+
+class FakeOpenAi:
+    """All of it belongs to one loop. Without instructions it answers "Yes." in one second."""
+
+    def __init__(self) -> None:
+        self.key = "sk-test"
+        self.port = 0
+        self.sessions: list[Session] = []
+        self.answers: list[Answer] = []
+        self.violations: list[str] = []
+        """Whatever was refused."""
+        self.dials = 0
+        self.hears = "hello"
+        """How speech is written down, where `will_hear` said nothing."""
+        self.answering: Callable[[str], Plan] = lambda _: Say("Yes.")
+        """The answer to what was said or typed, where `will_say` and the others said nothing."""
+        self.expires_in: float | None = 3_600.0
+        self.transcribes_after = 0.01
+        self.repeats_metadata = True
+        self.form: Mapping[str, Any] = {"type": "audio/pcm", "rate": RATE}
+        """The output format that it claims to have."""
+        self._script: deque[Plan] = deque()
+        self._heard: deque[str] = deque()
+        self._fates: deque[str] = deque()
+        self._standing = ""
+        self._server: Server | None = None
+        self._back: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._back is not None:
+            self._back.cancel()
+        self.drop()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def session(self) -> "Session":
+        """The newest."""
+        return self.sessions[-1]
+
+    # --- what it is told ---
+
+    def will_say(self, text: str, seconds: float = 1.0, **how: Any) -> Say:
+        said = Say(text, seconds, **how)
+        self._script.append(said)
+        return said
+
+    def will_call(self, tool: str, arguments: Mapping[str, Any] | str, text: str = "") -> None:
+        self._script.append(Call([(tool, arguments)], text))
+
+    def will_call_all(self, *calls: tuple[str, Mapping[str, Any] | str]) -> None:
+        """Several calls in one response."""
+        self._script.append(Call(calls))
+
+    def will_be_silent(self) -> None:
+        self._script.append(Nothing())
+
+    def will_fail(self, code: str = "server_error") -> None:
+        self._script.append(Nothing("failed", code))
+
+    def never_finish(self, text: str = "And then", seconds: float = 1.0) -> None:
+        self._script.append(Say(text, seconds, finish=False))
+
+    def will_hear(self, text: str) -> None:
+        """The next spoken turn is written down as `text`."""
+        self._heard.append(text)
+
+    def drop(self) -> None:
+        """Every link is reset."""
+        for session in self.sessions:
+            session.reset()
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Every link is closed with `code`."""
+        for session in self.sessions:
+            await session.socket.close(code, reason)
+
+    def stall(self) -> None:
+        """Every link stays open, and nothing moves on it any more, no pong either."""
+        for session in self.sessions:
+            session.stall()
+
+    def refuse(self, seconds: float) -> None:
+        """Nothing listens for so long. The links that are stay."""
+        assert self._server is not None
+        self._server.close(close_connections=False)
+        self._back = asyncio.get_running_loop().create_task(self._come_back(seconds))
+
+    def hang_in_dial(self, times: int = 1) -> None:
+        """The handshake is never answered."""
+        self._fates.extend(["hang_in_dial"] * times)
+
+    def hang_in_setup(self, times: int = 1) -> None:
+        """The session never says that it is configured."""
+        self._fates.extend(["hang_in_setup"] * times)
+
+    def drop_in_setup(self, times: int = 1) -> None:
+        self._fates.extend(["drop_in_setup"] * times)
+
+    def reject_credentials(self, *, standing: bool = False) -> None:
+        """The next dial, or every one, finds its key refused."""
+        self._fate("401", standing=standing)
+
+    def limit(self, *, standing: bool = False) -> None:
+        """Too many requests: come again in two seconds."""
+        self._fate("429", standing=standing)
+
+    def exhaust_quota(self, *, standing: bool = False) -> None:
+        self._fate("quota", standing=standing)
+
+    def accept(self) -> None:
+        """End what was `standing`."""
+        self._standing = ""
+
+    async def say_error(self, code: str, kind: str = "invalid_request_error", **fields: Any) -> None:
+        """Every session gets an `error`."""
+        for session in self.live():
+            await session.send("error", error={"type": kind, "code": code, "message": "", **fields})
+
+    async def expire(self) -> None:
+        """The sixty minutes are over."""
+        await self.say_error("session_expired")
+        await self.close(1001)
+
+    async def send_raw(self, *messages: bytes | str) -> None:
+        """Every session gets these, as they are."""
+        for session in self.live():
+            for message in messages:
+                await session.socket.send(message)
+
+    def live(self) -> Iterator["Session"]:
+        return (session for session in self.sessions if session.live)
+
+    # --- for its sessions ---
+
+    @property
+    def scripted(self) -> bool:
+        """The next answer was laid down."""
+        return bool(self._script)
+
+    def plan_for(self, said: str) -> Plan:
+        return self._script.popleft() if self._script else self.answering(said)
+
+    def understand(self) -> str:
+        return self._heard.popleft() if self._heard else self.hears
+
+    def next_fate(self, *kinds: str) -> bool:
+        """Whether the next fate is of these; it is used up then."""
+        if self._fates and self._fates[0] in kinds:
+            self._fates.popleft()
+            return True
+        return False
+
+    # --- inside ---
+
+    def _fate(self, kind: str, *, standing: bool) -> None:
+        if standing:
+            self._standing = kind
+        else:
+            self._fates.append(kind)
+
+    async def _listen(self) -> None:
+        self._server = await serve(
+            self._converse,
+            "127.0.0.1",
+            self.port,
+            process_request=self._admit,
+            ping_interval=None,
+            close_timeout=0.2,
+            max_size=APPEND_BOUND * 2,
+            compression=None,
+        )
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
+
+    async def _come_back(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._listen()
+
+    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        self.dials += 1
+        if self.next_fate("hang_in_dial"):
+            await asyncio.Event().wait()
+        fate = self._standing
+        for kind in ("401", "429", "quota"):
+            if self.next_fate(kind):
+                fate = kind
+        if fate == "429":
+            return _refusal(429, "rate_limit_exceeded", {"Retry-After": "2"})
+        if fate == "quota":
+            return _refusal(429, "insufficient_quota")
+        if fate == "401" or request.headers.get("Authorization") != f"Bearer {self.key}":
+            return _refusal(401, "invalid_api_key")
+        if "OpenAI-Beta" in request.headers:
+            self.violations.append("the beta header")
+            return _refusal(400, "beta_api_shape_disabled")
+        parts = urlsplit(request.path)
+        if parts.path != "/v1/realtime":
+            self.violations.append(f"path {parts.path}")
+            return _refusal(404, "not_found")
+        return None
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        model = parse_qs(urlsplit(socket.request.path).query).get("model", [""])[0]
+        session = Session(self, socket, f"sess_{len(self.sessions) + 1}", model)
+        self.sessions.append(session)
+        try:
+            await session.run()
+        except ConnectionClosed:
+            pass
+        finally:
+            session.end()
+
+
+def _refusal(status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
+    body = json.dumps(
+        {"error": {"type": "invalid_request_error", "code": code, "message": f"{code}."}}
+    ).encode()
+    named = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})})
+    return Response(status, HTTPStatus(status).phrase, named, body)
+
+
+class Session:
+    """One connection of a client."""
+
+    def __init__(self, cloud: FakeOpenAi, socket: ServerConnection, name: str, model: str) -> None:
+        self.socket = socket
+        self.name = name
+        self.model = model
+        self.live = True
+        self.events: list[dict[str, Any]] = []
+        """What the client sent, without the audio."""
+        self.received: list[tuple[float, bytes]] = []
+        """Every piece of audio, with the monotonic second of its arrival."""
+        self.items: list[Item] = []
+        self.answers: list[Answer] = []
+        self.config: dict[str, Any] = {}
+        self.buffer = bytearray()
+        self._cloud = cloud
+        self._stalled = False
+        self._made: dict[str, Item] = {}
+        self._by_id: dict[str, Item] = {}
+        self._answered_calls: set[str] = set()
+        self._open_calls: set[str] = set()
+        self._active: Answer | None = None
+        self._speaking: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = 0
+        self._handlers: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+            "session.update": self._update,
+            "input_audio_buffer.append": self._append,
+            "input_audio_buffer.commit": self._commit,
+            "input_audio_buffer.clear": self._clear,
+            "conversation.item.create": self._create_item,
+            "conversation.item.delete": self._delete,
+            "conversation.item.truncate": self._truncate,
+            "response.create": self._create_response,
+            "response.cancel": self._cancel,
+        }
+        self._sounded = False
+        self._detector = Detector()
+        self._expires_at = None if cloud.expires_in is None else int(time.time() + cloud.expires_in)
+
+    # --- what it shows ---
+
+    @property
+    def samples(self) -> Samples:
+        """All audio that came, committed or not."""
+        return np.frombuffer(b"".join(pcm for _, pcm in self.received), "<i2")
+
+    @property
+    def spoken(self) -> list[Item]:
+        """The turns that were spoken, in order."""
+        return [item for item in self.items if item.pcm]
+
+    def sent(self, kind: str) -> list[dict[str, Any]]:
+        """The client's events of this type."""
+        return [event for event in self.events if event.get("type") == kind]
+
+    # --- the socket ---
+
+    def reset(self) -> None:
+        """RST, as a router sends it that has forgotten the connection."""
+        if not self.live:
+            return
+        self.live = False
+        raw: socket.socket | None = self.socket.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.transport.abort()
+
+    def stall(self) -> None:
+        self._stalled = True
+        transport = self.socket.transport
+        assert isinstance(transport, asyncio.Transport)
+        if not transport.is_closing():
+            transport.pause_reading()
+
+    def end(self) -> None:
+        self.live = False
+        for task in self._tasks:
+            task.cancel()
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        if self._stalled:
+            await asyncio.Event().wait()
+        self._numbers += 1
+        try:
+            await self.socket.send(json.dumps({"type": kind, "event_id": f"event_{self._numbers}", **fields}))
+        except ConnectionClosed:
+            self.live = False
+
+    async def run(self) -> None:
+        if self.model not in MODELS:
+            await self._refuse(
+                "", Refused("model_not_found", f"The model '{self.model}' does not exist.", "model")
+            )
+            await self.socket.close(4000, "invalid_request_error.model_not_found")
+            return
+        await self.send("session.created", session=self._described())
+        async for raw in self.socket:
+            if self._stalled:
+                await asyncio.Event().wait()
+            await self._take(raw)
+
+    async def _take(self, raw: str | bytes) -> None:
+        event_id = ""
+        try:
+            try:
+                event = json.loads(raw)
+            except ValueError:
+                raise Refused("invalid_json", "We could not parse the JSON body.") from None
+            if not isinstance(event, dict):
+                raise Refused("invalid_event", "It is no object.")
+            event_id = event.pop("event_id", "")
+            kind = event.pop("type", None)
+            check = _events.get(kind)
+            if check is None:
+                raise Refused("invalid_value", f"Invalid value: '{kind}'.", "type")
+            check(event, "")
+            if kind != "input_audio_buffer.append":
+                self.events.append({"type": kind, **event})
+            await self._handlers[kind](event)
+        except Refused as refused:
+            self._cloud.violations.append(f"{refused.code} {refused.param}".strip())
+            await self._refuse(event_id, refused)
+
+    async def _refuse(self, event_id: str, refused: Refused) -> None:
+        error = {
+            "type": refused.kind,
+            "code": refused.code,
+            "message": refused.message,
+            "param": refused.param or None,
+            "event_id": event_id or None,
+        }
+        await self.send("error", error=error)
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "id": self.name,
+            "object": "realtime.session",
+            "type": "realtime",
+            "model": self.model,
+            "expires_at": self._expires_at,
+            **self.config,
+        }
+
+    def _later(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # --- client events ---
+
+    async def _update(self, event: dict[str, Any]) -> None:
+        if self._cloud.next_fate("hang_in_setup"):
+            await asyncio.Event().wait()
+        if self._cloud.next_fate("drop_in_setup"):
+            self.reset()
+            return
+        session = event["session"]
+        if len(session.get("output_modalities", ())) > 1:
+            raise Refused(
+                "invalid_value", "'text' and 'audio' exclude each other.", "session.output_modalities"
+            )
+        voice = session.get("audio", {}).get("output", {}).get("voice")
+        present = self.config.get("audio", {}).get("output", {}).get("voice")
+        if self._sounded and voice not in {None, present}:
+            raise Refused(
+                "cannot_update_voice", "Cannot update a conversation's voice if assistant audio is present."
+            )
+        self.config = _merged(self.config, session)
+        self._detector = Detector(self._turn_detection())
+        described = _merged(self._described(), {"audio": {"output": {"format": dict(self._cloud.form)}}})
+        await self.send("session.updated", session=described)
+
+    def _turn_detection(self) -> Mapping[str, Any] | None:
+        found = self.config.get("audio", {}).get("input", {}).get("turn_detection")
+        return found if isinstance(found, dict) else None
+
+    async def _append(self, event: dict[str, Any]) -> None:
+        try:
+            pcm = base64.b64decode(event["audio"], validate=True)
+        except (binascii.Error, ValueError):
+            raise Refused("invalid_value", "Invalid audio.", "audio") from None
+        if len(pcm) % 2:
+            raise Refused("invalid_value", "Odd number of bytes.", "audio")
+        if len(pcm) > APPEND_BOUND:
+            raise Refused("invalid_value", "Too much audio.", "audio")
+        self.received.append((time.monotonic(), pcm))
+        self.buffer += pcm
+        for noticed, at_ms in self._detector.hear(pcm):
+            if noticed == "started":
+                await self.send(
+                    "input_audio_buffer.speech_started", audio_start_ms=at_ms, item_id=self._next_item()
+                )
+            else:
+                await self.send(
+                    "input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=self._next_item()
+                )
+                await self._commit_buffer()
+                await self._answer_by_itself()
+
+    def _next_item(self) -> str:
+        return f"item_{len(self._by_id) + 1}"
+
+    async def _answer_by_itself(self) -> None:
+        detection = self._turn_detection() or {}
+        if not detection.get("create_response", True):
+            return
+        if self._active is not None:
+            if not detection.get("interrupt_response", True):
+                return
+            await self._stop("turn_detected")
+        self._begin(None)
+
+    async def _commit(self, _: dict[str, Any]) -> None:
+        if len(self.buffer) / 2 * 1000 / RATE < SHORTEST_COMMIT_MS:
+            raise Refused(
+                "input_audio_buffer_commit_empty", "Error committing input audio buffer: buffer too small."
+            )
+        await self._commit_buffer()
+
+    async def _commit_buffer(self) -> None:
+        pcm = bytes(self.buffer)
+        self.buffer.clear()
+        heard = self._cloud.understand() if Detector.has_speech(pcm) else ""
+        item = Item(
+            self._next_item(),
+            {"type": "message", "role": "user", "content": [{"type": "input_audio"}]},
+            pcm,
+            heard,
+        )
+        await self.send("input_audio_buffer.committed", item_id=item.id, previous_item_id=self._last_item())
+        await self._add(item)
+        if self.config.get("audio", {}).get("input", {}).get("transcription"):
+            self._later(self._transcribe(item))
+
+    async def _transcribe(self, item: Item) -> None:
+        await asyncio.sleep(self._cloud.transcribes_after)
+        kind = "conversation.item.input_audio_transcription"
+        words = item.heard.split(" ")
+        for index, word in enumerate(words if item.heard else ()):
+            delta = word if index == 0 else f" {word}"
+            await self.send(f"{kind}.delta", item_id=item.id, content_index=0, delta=delta)
+        await self.send(
+            f"{kind}.completed",
+            item_id=item.id,
+            content_index=0,
+            transcript=item.heard,
+            usage={"type": "duration", "seconds": round(len(item.pcm) / 2 / RATE, 1)},
+        )
+
+    async def _clear(self, _: dict[str, Any]) -> None:
+        self.buffer.clear()
+        self._detector.reset()
+        await self.send("input_audio_buffer.cleared")
+
+    async def _create_item(self, event: dict[str, Any]) -> None:
+        body = event["item"]
+        kind = body["type"]
+        if kind == "function_call":
+            self._open_calls.add(body.get("call_id", ""))
+        if kind == "function_call_output":
+            if body["call_id"] in self._answered_calls:
+                raise Refused("function_call_output_exists", "This call has its output.", "item.call_id")
+            if body["call_id"] not in self._open_calls:
+                raise Refused("invalid_tool_call_id", "No tool call found with this id.", "item.call_id")
+            self._open_calls.discard(body["call_id"])
+            self._answered_calls.add(body["call_id"])
+        await self._add(Item(body.get("id") or self._next_item(), body))
+
+    async def _add(self, item: Item) -> None:
+        before = self._last_item()
+        self.items.append(item)
+        self._by_id[item.id] = item
+        for step in ("added", "done"):
+            await self.send(
+                f"conversation.item.{step}", previous_item_id=before, item={"id": item.id, **item.body}
+            )
+
+    def _last_item(self) -> str | None:
+        return self.items[-1].id if self.items else None
+
+    async def _delete(self, event: dict[str, Any]) -> None:
+        item = self._by_id.get(event["item_id"])
+        if item is None or item not in self.items:
+            raise Refused("item_delete_invalid_item_id", "No such item.", "item_id")
+        self.items.remove(item)
+        for answer in self.answers:
+            if answer.item == item.id:
+                answer.deleted = True
+        await self.send("conversation.item.deleted", item_id=item.id)
+
+    async def _truncate(self, event: dict[str, Any]) -> None:
+        answer = next((one for one in self.answers if one.item == event["item_id"]), None)
+        if answer is None or answer.item not in self._by_id:
+            raise Refused("item_truncate_invalid_item_id", "No such item.", "item_id")
+        if event["content_index"] != 0 or not 0 <= event["audio_end_ms"] <= answer.sent_ms:
+            raise Refused(
+                "invalid_value",
+                f"Audio content of {answer.sent_ms:.0f}ms is already shorter.",
+                "audio_end_ms",
+            )
+        answer.truncated_ms = event["audio_end_ms"]
+        await self.send(
+            "conversation.item.truncated",
+            item_id=answer.item,
+            content_index=0,
+            audio_end_ms=event["audio_end_ms"],
+        )
+
+    async def _create_response(self, event: dict[str, Any]) -> None:
+        if self._active is not None:
+            raise Refused(
+                "conversation_already_has_active_response",
+                f"Conversation already has an active response in progress: {self._active.response}.",
+            )
+        self._begin(event.get("response", {}).get("metadata"))
+
+    async def _cancel(self, event: dict[str, Any]) -> None:
+        if self._active is None or event.get("response_id", self._active.response) != self._active.response:
+            raise Refused("response_cancel_not_active", "Cancellation failed: no active response found.")
+        await self._stop("client_cancelled")
+
+    # --- responses ---
+
+    def _begin(self, metadata: Mapping[str, str] | None) -> None:
+        number = len(self._cloud.answers) + 1
+        plan = self._next_plan()
+        answer = Answer(f"resp_{number}", f"item_r{number}", plan, metadata=metadata)
+        if isinstance(plan, Say) and self._modality() == "audio":
+            answer.pcm = sound_of(number, round(plan.seconds * 1000))
+        self._cloud.answers.append(answer)
+        self.answers.append(answer)
+        self._active = answer
+        self._speaking = self._later(self._respond(answer))
+
+    def _modality(self) -> str:
+        return str(self.config.get("output_modalities", ["audio"])[0])
+
+    def _next_plan(self) -> Plan:
+        """After a tool's result it is read out; silence is answered with silence."""
+        last = self.items[-1] if self.items else None
+        if last is not None and last.pcm and not last.heard:
+            return Nothing()
+        if last is not None and last.body["type"] == "function_call_output" and not self._cloud.scripted:
+            return Say(f"It says {last.body['output']}.", 1.0)
+        return self._cloud.plan_for("" if last is None else last.heard or last.said)
+
+    async def _respond(self, answer: Answer) -> None:
+        await self.send("response.created", response=self._response(answer))
+        await asyncio.sleep(answer.plan.think)
+        match answer.plan:
+            case Say():
+                await self._say(answer, answer.plan)
+                if not answer.plan.finish:
+                    return
+            case Call():
+                if answer.plan.text:
+                    await self._say(answer, Say(answer.plan.text, 0.4))
+                for index, (tool, arguments) in enumerate(answer.plan.calls):
+                    await self._call(answer, index, tool, arguments)
+            case Nothing():
+                answer.status = answer.plan.status
+        await self._finish(answer, "completed" if answer.status == "in_progress" else answer.status)
+
+    async def _say(self, answer: Answer, say: Say) -> None:
+        spoken = self._modality() == "audio"
+        if spoken and not answer.pcm:
+            answer.pcm = sound_of(len(self._cloud.answers), round(say.seconds * 1000))
+        item = Item(answer.item, {"type": "message", "role": "assistant", "content": []})
+        place = {"response_id": answer.response, "item_id": item.id, "output_index": 0}
+        await self.send("response.output_item.added", **place, item={"id": item.id, **item.body})
+        await self._add(item)
+        at = {**place, "content_index": 0}
+        await self.send("response.content_part.added", **at, part={"type": "audio" if spoken else "text"})
+        kind = "output_audio_transcript" if spoken else "output_text"
+        chunk = RATE * say.chunk_ms // 1000 * 2
+        pieces = [answer.pcm[begin : begin + chunk] for begin in range(0, len(answer.pcm), chunk)]
+        words = list(_spread(say.text, max(1, len(pieces) or 4)))
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for index in range(max(len(pieces), len(words))):
+            if index < len(words):
+                await self.send(f"response.{kind}.delta", **at, delta=words[index])
+            if index < len(pieces):
+                answer.sent_ms += len(pieces[index]) / 2 * 1000 / RATE
+                self._sounded = True
+                await self.send(
+                    "response.output_audio.delta", **at, delta=base64.b64encode(pieces[index]).decode()
+                )
+            due += say.chunk_ms / 1000 / say.speed
+            await asyncio.sleep(max(0.0, due - loop.time()))
+        if not say.finish:
+            return
+        if spoken:
+            await self.send("response.output_audio.done", **at)
+        done = {"transcript": say.text} if spoken else {"text": say.text}
+        await self.send(f"response.{kind}.done", **at, **done)
+        await self.send("response.content_part.done", **at, part={"type": "audio" if spoken else "text"})
+        await self.send("response.output_item.done", **place, item={"id": item.id, **item.body})
+
+    async def _call(self, answer: Answer, index: int, tool: str, arguments: Mapping[str, Any] | str) -> None:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        call_id = f"call_{answer.response}_{index}"
+        body = {"type": "function_call", "call_id": call_id, "name": tool, "arguments": text}
+        item = Item(f"{answer.item}_{index}", body)
+        place = {"response_id": answer.response, "item_id": item.id, "output_index": index}
+        self._open_calls.add(call_id)
+        await self.send("response.output_item.added", **place, item={"id": item.id, **body, "arguments": ""})
+        await self._add(item)
+        await self.send("response.function_call_arguments.delta", **place, call_id=call_id, delta=text)
+        await self.send(
+            "response.function_call_arguments.done", **place, call_id=call_id, name=tool, arguments=text
+        )
+        await self.send(
+            "response.output_item.done", **place, item={"id": item.id, "status": "completed", **body}
+        )
+
+    async def _stop(self, reason: str) -> None:
+        answer, task = self._active, self._speaking
+        assert answer is not None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        await self._finish(answer, "cancelled", reason)
+
+    async def _finish(self, answer: Answer, status: str, reason: str = "") -> None:
+        if self._active is answer:
+            self._active = None
+        answer.status = status
+        await self.send("response.done", response=self._response(answer, reason))
+        await self.send("rate_limits.updated", rate_limits=[])
+
+    def _response(self, answer: Answer, reason: str = "") -> dict[str, Any]:
+        code = answer.plan.code if isinstance(answer.plan, Nothing) else ""
+        error = {"error": {"type": code, "code": code}} if code else {}
+        details = {"type": answer.status, "reason": reason, **error} if reason or error else None
+        over = answer.status != "in_progress"
+        usage = {"total_tokens": 30, "input_tokens": 10, "output_tokens": 20}
+        return {
+            "id": answer.response,
+            "object": "realtime.response",
+            "status": answer.status,
+            "status_details": details,
+            "output": [],
+            "metadata": answer.metadata if self._cloud.repeats_metadata else None,
+            "usage": usage if over else None,
+        }
+
+
+class Detector:
+    """The service's own voice detection: energy, on the audio that came, in its time."""
+
+    def __init__(self, detection: Mapping[str, Any] | None = None) -> None:
+        self._on = detection is not None
+        silence = int((detection or {}).get("silence_duration_ms", 500))
+        semantic = (detection or {}).get("type") == "semantic_vad"
+        self._hangover = (800 if semantic else silence) // 20
+        self._left = b""
+        self._frames = 0
+        self._voiced = 0
+        self._quiet = 0
+        self._speech = False
+
+    def hear(self, pcm: bytes) -> Iterator[tuple[str, int]]:
+        """What is noticed, with the milliseconds of audio until then."""
+        if not self._on:
+            return
+        self._left += pcm
+        while len(self._left) >= FRAME_BYTES:
+            frame, self._left = self._left[:FRAME_BYTES], self._left[FRAME_BYTES:]
+            self._frames += 1
+            loud = _loudness(frame) > SPEECH_RMS
+            self._voiced = self._voiced + 1 if loud else 0
+            self._quiet = 0 if loud else self._quiet + 1
+            if not self._speech and self._voiced >= ONSET_FRAMES:
+                self._speech = True
+                yield "started", self._frames * 20
+            elif self._speech and self._quiet >= self._hangover:
+                self._speech = False
+                yield "stopped", self._frames * 20
+
+    def reset(self) -> None:
+        self._left = b""
+        self._voiced = 0
+        self._quiet = 0
+        self._speech = False
+
+    @staticmethod
+    def has_speech(pcm: bytes) -> bool:
+        whole = np.frombuffer(pcm[: len(pcm) // FRAME_BYTES * FRAME_BYTES], "<i2").reshape(
+            -1, FRAME_BYTES // 2
+        )
+        loud = np.sqrt((whole.astype(np.float64) ** 2).mean(axis=1)) > SPEECH_RMS
+        return int(loud.sum()) >= ONSET_FRAMES
+
+
+def _loudness(frame: bytes) -> float:
+    samples = np.frombuffer(frame, "<i2").astype(np.float64)
+    return float(np.sqrt(samples @ samples / len(samples)))
+
+
+def _spread(text: str, parts: int) -> Iterator[str]:
+    """`text` in at most so many pieces, at its blanks."""
+    words = [f"{word} " for word in text.split(" ")]
+    words[-1] = words[-1][:-1]
+    per = -(-len(words) // parts)
+    for begin in range(0, len(words), per):
+        yield "".join(words[begin : begin + per])
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(old)
+    for key, value in new.items():
+        known = both.get(key)
+        both[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return both
