@@ -30,6 +30,7 @@ from appliance.interfaces import (
     ToolResult,
     UserHeard,
 )
+from tests.fakes.gemini_live import KEY, GeminiServer
 from tests.fakes.openai_realtime import Call, FakeOpenAi, Plan, Say
 from tests.rig.spoken import silence, speech
 
@@ -274,3 +275,15 @@ class TestOpenAi(ProviderContract):
         if said == self.tool_question:
             return Call([("get_time", {})])
         return Say("You can ask me for the time, for a timer, or for a call.", 4.0)
+
+
+class TestGemini(ProviderContract):
+    @pytest.fixture
+    async def provider(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
+        async with GeminiServer() as server:
+            monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
+            section = {"api_key": KEY, "base_url": server.url}
+            provider: Provider = plugins.load("appliance.providers", "gemini")(section)
+            yield provider
+            await provider.close()
+            assert server.violations == []
