@@ -32,11 +32,12 @@ from appliance.health import Health, Notifier
 from appliance.interfaces import EchoCanceller, LineKind, Provider, SoundCard, Telephone, Tool
 from appliance.phone import Phones
 from appliance.room import Room
+from appliance.session.checkpoint import Checkpoints
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
 from appliance.session.record import NoJournal
-from appliance.session.session import Session
+from appliance.session.session import SHUTDOWN, Session
 from appliance.session.standing import Standings
 from appliance.session.turn import TurnState
 from appliance.session.usage import Usage
@@ -50,6 +51,9 @@ EXIT_CONFIGURATION: Final = 2
 EXIT_CONFIGURATION_SERVICE: Final = 78
 EXIT_INTERNAL: Final = 70
 _AUDIO_SILENT_SECONDS: Final = 20.0
+_RECALL_SECONDS: Final = 2.0
+"""How long the start waits for what the last run left; on a slow card it comes later."""
+_STORE_SECONDS: Final = 30.0
 _RELOADABLE: Final = frozenset({"log", "agents", "contacts"})
 logger = logging.getLogger(__name__)
 
@@ -149,6 +153,7 @@ class Appliance:
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
         self.providers = [_provider(name, configuration) for name in configuration.conversation.providers]
         self.usage = self._meter()
+        self.checkpoints = Checkpoints(None if alone else self.store)
         kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
         self.timers = Timers(kept, self._ring)
         self.tools = self._tools(configuration)
@@ -166,6 +171,7 @@ class Appliance:
         self.health.watch("capture", _AUDIO_SILENT_SECONDS, self.lines.deaf_for)
         if not self._alone:
             self.store.open()
+            await asyncio.wait({self._spawn(self._recall())}, timeout=_RECALL_SECONDS)
             self.health.count("store", self.store.counters)
             await self._start_control()
         self._spawn(self.health.run())
@@ -187,7 +193,7 @@ class Appliance:
         await _settle(*steps, within=FIRST_STOP_SECONDS)
         if self.phones is not None:
             await _settle(self.phones.stop())
-        await _settle(self.lines.close("shutdown"))
+        await _settle(self.lines.close(SHUTDOWN))
         if self.control is not None:
             await _settle(self.control.stop())
         await _settle(*(provider.close() for provider in self.providers))
@@ -195,6 +201,7 @@ class Appliance:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.timers.save()
+        self.usage.write()
         await asyncio.to_thread(self.store.close)
 
     def busy(self) -> bool:
@@ -232,10 +239,25 @@ class Appliance:
         """What `doctor` sees, but from inside."""
         return self.health.report()
 
+    async def _recall(self) -> None:
+        """What the last run left: usage, and where the conversations stood. Without the history it begins anew."""
+        try:
+            talk, usage, checkpoints = await asyncio.to_thread(self._read_kept)
+        except ApplianceError as error:
+            logger.warning("what was kept is not there: %s", error.message)
+            talk, usage, checkpoints = [], [], []
+        self.usage.load(talk, usage)
+        self.checkpoints.load(checkpoints)
+
+    def _read_kept(self) -> tuple[list[Any], list[Any], list[Any]]:
+        self.store.flush(_STORE_SECONDS)
+        return self.store.talk(), self.store.usage(), self.store.checkpoints()
+
     def _meter(self) -> Usage:
         usage = Usage(
             self.configuration.limits.minutes_per_day,
             local=[provider.name for provider in self.providers if provider.capabilities.local],
+            book=None if self._alone else self.store,
         )
         self.bus.listen(usage.notice)
         self.health.count("usage", usage.counters)
@@ -260,6 +282,7 @@ class Appliance:
             standings=Standings(),
             limits=configuration.limits,
             usage=self.usage,
+            checkpoints=self.checkpoints,
         )
         ears = Ears(
             detector=lambda: load_detector("webrtc", vad.aggressiveness),
@@ -391,10 +414,11 @@ class Appliance:
     def _warn_from_thread(self, code: str, message: str, hint: str) -> None:
         self._loop.call_soon_threadsafe(self.bus.publish, Warned(code=code, message=message, hint=hint))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_over)
+        return task
 
     def _task_over(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -9,6 +9,7 @@ from appliance.audio.playout import Playout
 from appliance.config.schema import Conversation, Limits, Vad
 from appliance.events import EventBus
 from appliance.interfaces import LineKind, Provider, Voice
+from appliance.session.checkpoint import Checkpoints
 from appliance.session.record import Journal
 from appliance.session.standing import Standings
 from appliance.session.usage import Usage
@@ -50,3 +51,4 @@ class Surroundings:
     standings: Standings = field(default_factory=Standings)
     limits: Limits = field(default_factory=Limits)
     usage: Usage = field(default_factory=Usage)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)

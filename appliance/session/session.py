@@ -14,6 +14,7 @@ from appliance.errors import ApplianceError, NotPossible
 from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.allowance import Allowance, Notice
+from appliance.session.checkpoint import WINDOW_SECONDS, Bookmark, Item
 from appliance.session.dialogue import Dialogue
 from appliance.session.ladder import Ladder
 from appliance.session.link import CLIMB, Link
@@ -34,6 +35,8 @@ from appliance.session.place import SessionLine, Surroundings
 from appliance.session.turn import Phase, TurnState
 
 CHECK_SECONDS: Final = 0.1
+SHUTDOWN: Final = "shutdown"
+"""The reason for which a session is closed that the next run of the appliance may go on with."""
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +79,11 @@ class Session:
         self._dialogue = Dialogue(self.id, line, agent, around, context_for(self), self)
         self._news = ConnectionNews(self.id, line.id, around.bus, self._dialogue.appliance_says)
         self._parting = Parting(self._dialogue, self.end)
+        self._before: tuple[Item, ...] = ()
+        """What was said before a restart."""
+        self._bookmark: Bookmark | None = None
+        if line.kind is LineKind.ROOM:
+            self._bookmark = Bookmark(around.checkpoints, line.id, self.id, agent.name, agent.language)
         self._check: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -114,7 +122,7 @@ class Session:
     def start(self, *, greeting: bool = True) -> None:
         """Dial the provider, and greet; or, where the day's minutes are used up, say so and end."""
         self._around.journal.begin_session(self.id, self._line.id, self.agent, self.started_at, self.user)
-        self._move(Started())
+        self._move(Started(), self._recall())
         self._check = self._loop.call_later(CHECK_SECONDS, self._look)
         if self._around.usage.left_today(local=self.link.capabilities.local) <= 0:
             self._parting.begin(Phrase.LIMIT_DAY, "limit", self._loop.time())
@@ -215,7 +223,7 @@ class Session:
             language=self._agent.language,
             voice=self._agent.voice,
             tools=self._agent.declarations,
-            history=self._dialogue.set_up(),
+            history=(*self._before, *self._dialogue.set_up()),
             line_kind=self._line.kind,
             by_key=not self._line.by_voice,
         )
@@ -293,6 +301,8 @@ class Session:
         self.link.look()
         now = self._loop.time()
         self._count_talk(now)
+        if self._bookmark is not None:
+            self._bookmark.look((*self._before, *self.history), self.link.handle(), now)
         if not self._parting.begun:
             self._heed_limits(now)
         if self._parting.begun:
@@ -320,6 +330,27 @@ class Session:
         """Somebody talks, or waits for an answer."""
         strands = self._dialogue.strands
         return strands.answers.owed is not None or bool(strands.uplink.unanswered())
+
+    def _recall(self) -> str:
+        """Take up the conversation that a restart cut off; say so in the reason that is told."""
+        agent, checkpoints = self._agent, self._around.checkpoints
+        left = checkpoints.take(self._line.id, agent.name, agent.language) if self._bookmark else None
+        if left is None:
+            return ""
+        self._before = left.history
+        fresh = abs(checkpoints.now() - left.handle_at) <= WINDOW_SECONDS
+        if left.handle and fresh and left.provider == self._around.providers[0].name:
+            self.link.resume(left.provider, left.handle)
+        return "resumed"
+
+    def _close_bookmark(self, reason: str) -> None:
+        """A session that ends by itself is over; one that is cut off goes on in the next run."""
+        if self._bookmark is None:
+            return
+        if reason == SHUTDOWN:
+            self._bookmark.write((*self._before, *self.history), self.link.handle())
+        else:
+            self._bookmark.drop()
 
     def _count_talk(self, now: float) -> None:
         if self.link.up:
@@ -372,5 +403,6 @@ class Session:
                 await asyncio.gather(self._dialogue.close(), self.link.close())
         except TimeoutError:
             logger.warning("session %s did not close in time", self.id)
+        self._close_bookmark(reason)
         self._around.journal.end_session(self.id, reason, time.time())
         self._on_closed(self, reason)

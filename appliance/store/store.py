@@ -1,4 +1,4 @@
-"""History in SQLite: sessions, turns and calls. WAL, foreign keys, one writer thread, power-cut safe.
+"""SQLite: history, usage by day, and where a conversation stands. WAL, foreign keys, one writer thread, power-cut safe.
 
 Writing never blocks the loop and never fails a conversation: a full disk or a broken file stops the history with one
 warning, and talking goes on. A database that cannot be read is moved aside, told, and a new one is begun.
@@ -18,7 +18,12 @@ from typing import Any, Final
 
 from appliance.errors import StoreUnavailable, UnknownName
 
-SCHEMA_VERSION: Final = 1
+_SCRIPTS: Final = ("history.sql", "usage.sql")
+SCHEMA_VERSION: Final = len(_SCRIPTS)
+"""Version N is what the first N scripts make."""
+_CHECKPOINT: Final = (
+    "line", "session", "agent", "language", "provider", "handle", "handle_at", "history", "at",
+)  # fmt: skip
 _QUEUE_BOUND: Final = 2000
 _RETRY_SECONDS: Final = 60.0
 _TOLD_SECONDS: Final = 600.0
@@ -116,6 +121,51 @@ class Store:
                 r.reason,
             ),
         )
+
+    def add_talk(self, day: str, provider: str, seconds: float) -> None:
+        """Add talk time of a day (YYYY-MM-DD) with a provider."""
+        self._put(
+            "INSERT INTO talk (day, provider, seconds) VALUES (?, ?, ?)"
+            " ON CONFLICT (day, provider) DO UPDATE SET seconds = seconds + excluded.seconds",
+            (day, provider, seconds),
+        )
+
+    def add_usage(
+        self, day: str, provider: str, unit: str, input_amount: float, output_amount: float
+    ) -> None:
+        """Add what a provider reported of a day; `unit` tokens or seconds."""
+        self._put(
+            "INSERT INTO usage (day, provider, unit, input, output) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (day, provider, unit) DO UPDATE"
+            " SET input = input + excluded.input, output = output + excluded.output",
+            (day, provider, unit, float(input_amount), float(output_amount)),
+        )
+
+    def keep_checkpoint(self, row: Mapping[str, Any]) -> None:
+        """Put it in the place of the line's last one; the keys are the table's columns."""
+        self._put(
+            "INSERT OR REPLACE INTO checkpoint"
+            " (line, session, agent, language, provider, handle, handle_at, history, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            tuple(row[name] for name in _CHECKPOINT),
+        )
+
+    def drop_checkpoint(self, line: str) -> None:
+        self._put("DELETE FROM checkpoint WHERE line = ?", (line,))
+
+    def talk(self) -> list[dict[str, Any]]:
+        """Talk time by `day` and `provider`, in `seconds`; the newest rows, at most 500."""
+        return self._read("SELECT day, provider, seconds FROM talk ORDER BY day DESC LIMIT 500", ())
+
+    def usage(self) -> list[dict[str, Any]]:
+        """What was reported by `day`, `provider` and `unit`: `input`, `output`; the newest rows, at most 500."""
+        return self._read(
+            "SELECT day, provider, unit, input, output FROM usage ORDER BY day DESC LIMIT 500", ()
+        )
+
+    def checkpoints(self) -> list[dict[str, Any]]:
+        """One row a line."""
+        return self._read("SELECT * FROM checkpoint", ())
 
     def list_sessions(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
         """The newest sessions first, those begun before `before` (Unix seconds); at most 500."""
@@ -245,7 +295,8 @@ class Store:
         connection = sqlite3.connect(self._path, timeout=2.0)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            # With NORMAL, a power cut takes all that the kernel has not written by itself: half a minute.
+            connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("file is not a database: quick_check failed")
@@ -304,6 +355,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise OSError(f"the database was written by a newer Handset (schema {version})")
-    if version == 0:
-        script = resources.files("appliance.store").joinpath("history.sql").read_text(encoding="utf-8")
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    for number, name in enumerate(_SCRIPTS[version:], version + 1):
+        script = resources.files("appliance.store").joinpath(name).read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

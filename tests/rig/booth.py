@@ -33,6 +33,7 @@ from appliance.interfaces import (
     Tool,
     ToolDeclaration,
 )
+from appliance.session.checkpoint import Checkpoints
 from appliance.session.context import PhoneActions
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
@@ -184,6 +185,7 @@ class Booth:
         limits: Limits | None = None,
         usage: Usage | None = None,
         capabilities: Capabilities = FAST,
+        checkpoints: Checkpoints | None = None,
         **conversation: Any,
     ) -> None:
         self.provider = FakeProvider(capabilities=capabilities)
@@ -203,6 +205,7 @@ class Booth:
         self._strict = strict
         self._limits = limits or Limits()
         self.usage = usage or Usage(self._limits.minutes_per_day)
+        self._checkpoints = checkpoints or Checkpoints()
         self._conversation = Conversation(**conversation)
         self.faults: list[str] = []
         """What the loop was told of exceptions that nobody caught."""
@@ -222,6 +225,7 @@ class Booth:
             random.Random(1),
             limits=self._limits,
             usage=self.usage,
+            checkpoints=self._checkpoints,
         )
         self.agent = self._make_agent()
         self.lines = Lines(

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,50 @@ def test_a_full_disk_stops_the_history_with_one_warning(
         store.add_turn("s1", number, "user", "x" * 1000, None, float(number))
     assert store.flush()
     assert warnings == ["disk_full"]
+
+
+def test_talk_and_usage_of_a_day_add_up(tmp_path: Path, warnings: Warnings) -> None:
+    for _ in range(2):
+        store = Store(tmp_path, warnings)
+        store.open()
+        store.add_talk("2026-03-01", "openai", 15.0)
+        store.add_talk("2026-03-02", "openai", 1.5)
+        store.add_usage("2026-03-02", "openai", "tokens", 10, 20.5)
+        store.close()
+    store = Store(tmp_path, warnings)
+    store.open()
+    assert store.talk() == [
+        {"day": "2026-03-02", "provider": "openai", "seconds": 3.0},
+        {"day": "2026-03-01", "provider": "openai", "seconds": 30.0},
+    ]
+    assert store.usage() == [
+        {"day": "2026-03-02", "provider": "openai", "unit": "tokens", "input": 20.0, "output": 41.0}
+    ]
+    store.close()
+
+
+def test_a_line_has_one_checkpoint_until_it_is_dropped(store: Store) -> None:
+    row = dict.fromkeys(("session", "agent", "language", "provider", "handle", "history"), "x")
+    for handle in ("h-1", "h-2"):
+        store.keep_checkpoint({**row, "line": "room", "handle": handle, "handle_at": 1.0, "at": 2.0})
+    assert [kept["handle"] for kept in store.checkpoints()] == ["h-2"]
+    store.drop_checkpoint("room")
+    assert store.checkpoints() == []
+
+
+def test_a_database_of_the_first_version_is_taken_over_with_its_history(
+    tmp_path: Path, warnings: Warnings
+) -> None:
+    old = sqlite3.connect(tmp_path / "handset.db")
+    script = resources.files("appliance.store").joinpath("history.sql").read_text()
+    old.executescript(f"{script} PRAGMA user_version = 1;")
+    old.execute("INSERT INTO session (id, line, agent, started_at) VALUES ('s0', 'room', 'assistant', 1.0)")
+    old.commit()
+    old.close()
+    store = Store(tmp_path, warnings)
+    store.open()
+    store.add_talk("2026-03-01", "openai", 15.0)
+    assert [row["id"] for row in store.list_sessions()] == ["s0"]
+    assert store.talk()[0]["seconds"] == 15.0
+    store.close()
+    assert warnings == []
