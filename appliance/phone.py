@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance import private
 from appliance.audio.recording import Recorder
 from appliance.call.call import Call
 from appliance.call.controller import Calls
@@ -133,6 +134,7 @@ class Phones:
     def _remove_old(self) -> None:
         oldest = time.time() - self._recording.keep_days * 86_400
         for path in self._directory.glob("call-*.wav"):
+            private.tighten([path])
             try:
                 if path.stat().st_mtime < oldest:
                     path.unlink(missing_ok=True)

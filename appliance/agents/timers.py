@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from appliance import private
 from appliance.errors import NotPossible, RequestInvalid
 
 MOST: Final = 50
@@ -80,6 +81,7 @@ class TimerFile:
         self._path = path
 
     def load(self) -> tuple[Pending, ...]:
+        private.tighten([self._path])
         try:
             return tuple(_pending(row) for row in json.loads(self._path.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):
@@ -93,8 +95,9 @@ class TimerFile:
     def save(self, pending: Iterable[Pending]) -> None:
         fresh = self._path.with_suffix(".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with fresh.open("w", encoding="utf-8") as file:
+            private.make_directory(self._path.parent)
+            private.tighten([fresh])
+            with open(fresh, "w", encoding="utf-8", opener=private.opener) as file:
                 json.dump([asdict(one) for one in pending], file)
                 file.flush()
                 os.fsync(file.fileno())

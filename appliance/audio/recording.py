@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
+from appliance import private
 from appliance.audio.resample import Resampler
 from appliance.frames import BYTES_PER_SAMPLE, WORKING_RATE, samples_in
 
@@ -124,8 +125,8 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("xb") as file:
+            private.make_directory(self.path.parent)
+            with open(self.path, "xb", opener=private.opener) as file:
                 self._write_all(file)
         except OSError as error:
             self._broken = True

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from appliance import private
 from appliance.control.protocol import Scope
 from appliance.errors import Forbidden, NotPossible, UnknownName
 
@@ -129,7 +130,7 @@ class Tokens:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_directory(self._path.parent)
             lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _refused(self._path, error) from error

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from appliance import private
 from appliance.errors import StoreUnavailable, UnknownName
 
 _SCRIPTS: Final = ("history.sql", "usage.sql")
@@ -61,6 +62,7 @@ class Store:
         self._retry_at = 0.0
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def open(self) -> None:
@@ -69,14 +71,14 @@ class Store:
 
     def close(self) -> None:
         """Write what is queued and close; at most 3 s."""
+        # The reader first: only a writer that is the last to close brings the database up to date and removes its WAL.
+        with self._reading:
+            self._closed = True
+            self._close_reader()
         with contextlib.suppress(queue.Full):
             self._writes.put(None, timeout=0.5)
         if self._thread.ident is not None:
             self._thread.join(_CLOSE_SECONDS)
-        with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
 
     def begin_session(self, session: str, line: str, agent: str, at: float, user: str = "") -> None:
         self._put(
@@ -227,6 +229,8 @@ class Store:
         self.flush(1.0)
         try:
             with self._reading:
+                if self._closed:
+                    raise StoreUnavailable("the history is closed", hint="the appliance is stopping")
                 if self._reader is None:
                     self._reader = sqlite3.connect(
                         f"file:{self._path}?mode=ro",
@@ -240,6 +244,12 @@ class Store:
             raise StoreUnavailable(
                 f"the history cannot be read: {error}", hint=f"see {self._path}"
             ) from error
+
+    def _close_reader(self) -> None:
+        """With the lock held."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _run(self) -> None:
         connection = self._connect()
@@ -291,7 +301,10 @@ class Store:
             return None
 
     def _open_file(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_directory(self._path.parent)
+        # Before SQLite opens it: its -wal and -shm take the rights of the database.
+        open(self._path, "ab", opener=private.opener).close()
+        private.tighten(self._path.parent.glob("handset*.db*"))
         connection = sqlite3.connect(self._path, timeout=2.0)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -304,7 +317,6 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        self._path.chmod(0o600)
         return connection
 
     def _move_aside(self) -> None:
@@ -314,9 +326,7 @@ class Store:
             if source.exists():
                 source.rename(f"{aside}{suffix}")
         with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            self._close_reader()
         logger.warning("the history was damaged: moved to %s, a new one begun", aside)
         self._warn(
             "store_damaged",

@@ -1,5 +1,7 @@
+import os
 import resource
 import signal
+import stat
 import threading
 import time
 import wave
@@ -150,3 +152,15 @@ def test_a_stopped_recorder_leaves_no_thread(tmp_path):
     recorder.stop()
     assert "recorder" not in [thread.name for thread in threading.enumerate()]
     assert len(read(recorder.path)[0]) == 0
+
+
+def test_a_recording_is_the_owners_alone(tmp_path):
+    before = os.umask(0o022)
+    recorder = Recorder(tmp_path / "calls" / "a.wav", no_failure)
+    recorder.hear(mono(100), RATE)
+    recorder.stop()
+    os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (recorder.path, recorder.path.parent)] == [
+        0o600,
+        0o700,
+    ]

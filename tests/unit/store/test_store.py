@@ -1,6 +1,8 @@
 """The history is kept, and its faults never stop a conversation."""
 
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -162,3 +164,61 @@ def test_a_database_of_the_first_version_is_taken_over_with_its_history(
     assert store.talk()[0]["seconds"] == 15.0
     store.close()
     assert warnings == []
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (directory, *directory.iterdir())}
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_what_was_said_is_the_owners_alone_also_in_the_files_beside_the_database(
+    tmp_path: Path, warnings: Warnings
+) -> None:
+    store = Store(tmp_path / "state", warnings)
+    store.open()
+    converse(store)
+    assert store.list_sessions()
+    assert modes(tmp_path / "state") == {
+        "state": 0o700, "handset.db": 0o600, "handset.db-wal": 0o600, "handset.db-shm": 0o600,
+    }  # fmt: skip
+    store.close()
+
+
+def test_files_that_were_open_to_all_are_closed_to_others(tmp_path: Path, warnings: Warnings) -> None:
+    sqlite3.connect(tmp_path / "handset.db").close()
+    (tmp_path / "handset.broken-20260101-000000.db").write_text("damaged")
+    for path in tmp_path.iterdir():
+        path.chmod(0o644)
+    store = Store(tmp_path, warnings)
+    store.open()
+    converse(store)
+    assert store.flush()
+    assert {mode for name, mode in modes(tmp_path).items() if name.startswith("handset")} == {0o600}
+    store.close()
+
+
+def test_after_the_end_the_database_alone_is_left_and_holds_all(tmp_path: Path, warnings: Warnings) -> None:
+    store = Store(tmp_path, warnings)
+    store.open()
+    converse(store)
+    assert store.get_session("s1")
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["handset.db"]
+    left = sqlite3.connect(f"file:{tmp_path}/handset.db?mode=ro&immutable=1", uri=True)
+    assert left.execute("SELECT count(*) FROM turn").fetchone() == (2,)
+    left.close()
+
+
+def test_a_closed_history_is_not_opened_again_by_a_late_question(tmp_path: Path, warnings: Warnings) -> None:
+    store = Store(tmp_path, warnings)
+    store.open()
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.list_sessions()

@@ -1,6 +1,8 @@
 """Timers and alarms ring by themselves, in spite of clock jumps and restarts."""
 
 import asyncio
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,18 @@ async def test_without_a_store_a_timer_leaves_the_loop_free() -> None:
     await asyncio.sleep(0.1)
     assert looks <= 3
     running.cancel()
+
+
+async def test_the_timers_file_is_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "timers.json"
+    kitchen = Kitchen(path)
+    kitchen.timers.add(Kind.TIMER, 300, label="tea")
+    before = os.umask(0o022)
+    try:
+        await kitchen.timers.save()
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(at.stat().st_mode) for at in (path, path.parent)] == [0o600, 0o700]
+    path.chmod(0o644)
+    TimerFile(path).load()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
