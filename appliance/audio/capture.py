@@ -5,11 +5,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from appliance.audio.double_talk import DoubleTalk
 from appliance.audio.far_end import FarEnd
 from appliance.audio.level import SILENCE_DBFS, level_dbfs
 from appliance.audio.resample import Resampler, lag_samples
@@ -47,6 +48,9 @@ class Captured:
     edge: Edge | None
     voiced_ms: float
     level_dbfs: float
+    over: bool = False
+    """Somebody seems to talk over what is played: weaker evidence than `speech`, and sooner. Such a frame is as the
+    microphone took it."""
 
 
 class CapturePath:
@@ -65,6 +69,7 @@ class CapturePath:
         canceller: EchoCanceller | None = None,
         *,
         far_rate: int | None = None,
+        double_talk: DoubleTalk | None = None,
     ) -> None:
         self.rate = rate
         self.far_rate = far_rate or rate
@@ -72,7 +77,10 @@ class CapturePath:
         self.last_fault = ""
         self._gate = SpeechGate(settings, detector, confirm)
         self._canceller = canceller
+        self._double_talk = double_talk if canceller is not None else None
         self._pending = bytearray()
+        self._raw = bytearray()
+        self._played = bytearray()
         self._reset_streams()
 
     def _reset_streams(self) -> None:
@@ -81,6 +89,8 @@ class CapturePath:
         self._near = bytearray(lag_samples(self.rate, WORKING_RATE) * BYTES_PER_SAMPLE)
         self._far = bytearray(lag_samples(self.far_rate, WORKING_RATE) * BYTES_PER_SAMPLE)
         self._pending.clear()
+        self._raw.clear()
+        self._played.clear()
 
     def process(self, pcm: bytes, at: float, far: bytes = b"") -> list[Captured]:
         """Take a block of any length, its last sample taken at `at`; return the frames that it completes."""
@@ -97,13 +107,16 @@ class CapturePath:
             frame = bytes(self._pending[:FRAME_BYTES])
             del self._pending[:FRAME_BYTES]
             age_ms = behind + milliseconds_of(self._pending, WORKING_RATE)
-            frames.append(self._judge(Frame(frame, WORKING_RATE, at - age_ms / 1000)))
+            captured = self._judge(Frame(frame, WORKING_RATE, at - age_ms / 1000))
+            frames.append(self._weigh(captured))
         return frames
 
     def reset(self, at: float) -> list[Captured]:
         """Forget what is under way; when speech was on, a silent frame says that it stopped."""
         self._reset_streams()
         edge = self._gate.reset()
+        if self._double_talk is not None:
+            self._double_talk.reset()
         silence = Frame(bytes(FRAME_BYTES), WORKING_RATE, at)
         return [Captured(silence, False, edge, 0.0, SILENCE_DBFS)] if edge else []
 
@@ -112,6 +125,8 @@ class CapturePath:
         if self._canceller is not None:
             self._canceller.close()
             self._canceller = None
+        if self._double_talk is not None:
+            self._double_talk.close()
         self._gate.close()
 
     def _cancel(self, canceller: EchoCanceller) -> None:
@@ -120,8 +135,11 @@ class CapturePath:
             far = bytes(self._far[:CANCELLER_BYTES])
             del self._near[:CANCELLER_BYTES]
             del self._far[:CANCELLER_BYTES]
+            far = far.ljust(CANCELLER_BYTES, b"\0")
+            self._raw += near
+            self._played += far
             try:
-                canceller.far_end(far.ljust(CANCELLER_BYTES, b"\0"))
+                canceller.far_end(far)
                 near = canceller.near_end(near)
             except Exception as error:  # noqa: BLE001  whatever a plug-in raises, the person must still be heard
                 self._fault("echo canceller", error)
@@ -137,6 +155,20 @@ class CapturePath:
             decision = Decision(False, self._gate.reset(), 0.0)
         level = level_dbfs(np.frombuffer(frame.pcm, dtype="<i2"))
         return Captured(frame, decision.speech, decision.edge, decision.voiced_ms, level)
+
+    def _weigh(self, captured: Captured) -> Captured:
+        """Who talks over what is played is handed on as the microphone took it: the canceller may hold it back."""
+        if self._double_talk is None:
+            return captured
+        raw, played = bytes(self._raw[:FRAME_BYTES]), bytes(self._played[:FRAME_BYTES])
+        del self._raw[:FRAME_BYTES]
+        del self._played[:FRAME_BYTES]
+        try:
+            over = self._double_talk.process(raw, played, speech=captured.speech)
+        except Exception as error:  # noqa: BLE001  as above
+            self._fault("voice detector", error)
+            return captured
+        return replace(captured, frame=replace(captured.frame, pcm=raw), over=True) if over else captured
 
     def _fault(self, part: str, error: Exception) -> None:
         self.faults += 1

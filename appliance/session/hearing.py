@@ -55,7 +55,9 @@ class Hearing:
             return
         self._pass_on(captured)
         if self._by_voice:
-            event = self._onset.hear(captured, doubtful=self._floor.phase.doubtful)
+            phase = self._floor.phase
+            sounding = phase is Phase.SPEAKING
+            event = self._onset.hear(captured, doubtful=phase.doubtful, sounding=sounding)
             if event is not None:
                 self._tell(event, captured.voiced_ms)
 

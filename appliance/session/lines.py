@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from appliance.agents.agent import Agent, choose
 from appliance.audio.capture import CapturePath
+from appliance.audio.double_talk import DoubleTalk
 from appliance.audio.playout import Playout
 from appliance.audio.ring import Ring
 from appliance.config.schema import Room
@@ -83,13 +84,15 @@ class Lines:
         canceller = self._canceller() if kind is LineKind.ROOM else None
         if canceller is not None:
             playout.reference = Ring(playout_rate * BYTES_PER_SAMPLE)
+        vad, ears = self._around.vad, self._ears
         path = CapturePath(
             capture_rate,
-            self._around.vad,
-            self._ears.detector(),
-            self._ears.confirm(),
+            vad,
+            ears.detector(),
+            ears.confirm(),
             canceller,
             far_rate=playout_rate,
+            double_talk=DoubleTalk(vad, ears.detector(), ears.confirm()) if canceller is not None else None,
         )
         line = Line(
             line_id,

@@ -2,6 +2,9 @@
 
 The detector says "speech" until its hangover is over, 600 ms after a cough. A candidate that has fallen silent is let
 go sooner, so that a paused answer goes on; should the voice rise again within the hangover, that is a new onset.
+
+While the appliance speaks, a suspicion (`Captured.over`) is an onset too. The playout being paused, the detector finds
+the voice or does not: nothing but what it finds confirms.
 """
 
 import math
@@ -13,6 +16,10 @@ from appliance.session.turn import SpeechConfirmed, SpeechDismissed, SpeechStart
 
 LEAST_TURN_MS: Final = 100.0
 LULL_MS: Final = 200.0
+SUSPICION_LULL_MS: Final = 300.0
+"""As long as the plosive in "excuse me", with the canceller still holding back what surrounds it."""
+LONGEST_SUSPICION_MS: Final = 1_000.0
+"""How long the playout stands still for what the detector does not find."""
 
 
 class OnsetWatch:
@@ -26,9 +33,20 @@ class OnsetWatch:
         self._base_ms = 0.0
         self._voiced_ms = 0.0
         self._still_ms = 0.0
+        self._suspected_ms = 0.0
+        self._spent = False
 
-    def hear(self, captured: Captured, *, doubtful: bool) -> TurnEvent | None:
-        """What the frame means; `doubtful`: the speech that runs is a candidate, to be confirmed or dismissed."""
+    def hear(self, captured: Captured, *, doubtful: bool, sounding: bool = False) -> TurnEvent | None:
+        """What the frame means.
+
+        `doubtful`: the speech that runs is a candidate, to be confirmed or dismissed. `sounding`: the appliance speaks
+        and can be paused.
+        """
+        self._spent &= captured.over
+        if captured.speech:
+            self._suspected_ms = 0.0
+        elif self._suspected_ms or (captured.over and sounding and self._may_suspect()):
+            return self._suspect(captured, doubtful)
         if not captured.speech:
             event = self._end(doubtful)
             self._base_ms = self._voiced_ms = 0.0
@@ -61,6 +79,20 @@ class OnsetWatch:
         self.running = False
         self._base_ms = math.inf
 
+    def _may_suspect(self) -> bool:
+        return not self.running and not self._spent and math.isfinite(self._base_ms)
+
+    def _suspect(self, captured: Captured, doubtful: bool) -> TurnEvent | None:
+        """A frame in which somebody seems to talk, or seemed to just before, and the detector has found nothing."""
+        self._base_ms = self._voiced_ms = 0.0
+        self._still_ms = 0.0 if captured.over else self._still_ms + captured.frame.duration_ms
+        self._suspected_ms += captured.frame.duration_ms
+        if not self.running:
+            self.running = True
+            return SpeechStarted()
+        self._spent = self._suspected_ms >= LONGEST_SUSPICION_MS
+        return self._end(doubtful) if self._spent or self._still_ms >= SUSPICION_LULL_MS else None
+
     def _follow(self, captured: Captured) -> None:
         if captured.edge is Edge.STARTED:
             self._base_ms = self._voiced_ms = 0.0
@@ -71,6 +103,7 @@ class OnsetWatch:
         self._voiced_ms = captured.voiced_ms
 
     def _end(self, doubtful: bool) -> TurnEvent | None:
+        self._suspected_ms = 0.0
         if not self.running:
             return None
         self.running = False

@@ -15,6 +15,7 @@ from tests.rig.appliance import Handset
 from tests.rig.control_client import ControlClient
 from tests.rig.room_person import RoomPerson
 from tests.rig.sound_server import SPEAKER, SoundServer
+from tests.rig.spoken import speech
 from tests.rig.telephone_sound import LOUD, RATE, Talker, calling, from_mu_law
 
 Figure = dict[str, Any]
@@ -23,12 +24,15 @@ UNPAUSED = "one two three four five six seven eight nine ten " * 4
 """One sentence: the voice makes no pause of its own that could be taken for the effect."""
 INTERRUPTION = "alright wait a moment please i have heard enough"
 FLAT = 100
+ECHO_DB = -20.0
+ABOVE_ECHO = 4_000
+"""The person is louder than this, the echo is not."""
 PIECE_SECONDS = 0.01
 
 
 def measure() -> list[Figure]:
-    """All figures; about four minutes."""
-    return [*asyncio.run(_phone()), *asyncio.run(_room())]
+    """All figures; about seven minutes."""
+    return [*asyncio.run(_phone()), *asyncio.run(_room()), *asyncio.run(_room(echo_db=ECHO_DB))]
 
 
 def _figures(name: str, delays: list[float]) -> list[Figure]:
@@ -116,8 +120,8 @@ class _Monitor:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def loud_pieces(self, since: int) -> int:
-        return sum(peak > LOUD for _, peak in self.pieces[since:])
+    def loud_pieces(self, since: int, *, above: int = LOUD) -> int:
+        return sum(peak > above for _, peak in self.pieces[since:])
 
     def stop(self) -> None:
         self._process.kill()
@@ -132,10 +136,14 @@ class _Monitor:
             self.pieces.append((time.monotonic(), peak))
 
 
-async def _room() -> list[Figure]:
+async def _room(echo_db: float | None = None) -> list[Figure]:
+    """With `echo_db`, the microphone hears the speaker as well, so much louder or quieter than it plays."""
     delays: list[float] = []
+    clear = ABOVE_ECHO if echo_db is not None else LOUD
     with SoundServer() as server, RoomPerson(server) as person:
         air, speaker = _Monitor(server, "auto_null.monitor"), _Monitor(server, f"{SPEAKER}.monitor")
+        if echo_db is not None:
+            server.play_echo(latency_ms=60, level_db=echo_db)
         async with Handset(sound=server) as handset:
             client = handset.client
             for _ in range(TRIALS):
@@ -144,15 +152,22 @@ async def _room() -> list[Figure]:
                 await _until(functools.partial(speaker.loud_pieces, since), more_than=100)
                 begin = len(air.pieces)
                 lasts = person.say(INTERRUPTION)
-                await _until(functools.partial(air.loud_pieces, begin), more_than=0)
+                await _until(functools.partial(air.loud_pieces, begin, above=clear), more_than=0)
                 await asyncio.sleep(lasts + 0.2)
-                onset = next(came for came, peak in air.pieces[begin:] if peak > LOUD)
+                onset = next(came for came, peak in air.pieces[begin:] if peak > clear) - _rise(clear)
                 pieces = [(came, peak > FLAT) for came, peak in speaker.pieces[since:]]
                 delays.append((silent_from(pieces, onset, onset + lasts - 0.1) - onset) * 1000)
                 await _calm(client, said["session"])
         air.stop()
         speaker.stop()
-    return _figures("room", delays)
+    return _figures("room" if echo_db is None else "room_with_echo", delays)
+
+
+def _rise(level: int) -> float:
+    """Seconds from the interruption's first sound to where it is louder than `level`."""
+    loudness = np.abs(speech(INTERRUPTION, RATE).astype(int))
+    first, clear = (int(np.argmax(loudness > least)) for least in (LOUD, level))
+    return (clear - first) / RATE
 
 
 async def _until(count: Callable[[], int], *, more_than: int, seconds: float = 30.0) -> None:

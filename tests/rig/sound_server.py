@@ -10,6 +10,7 @@ Several may run side by side. The server and its players end with this process, 
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -209,15 +210,18 @@ class SoundServer:
         """Somebody speaks `wav` into the microphone."""
         return self._player(["paplay", f"--device={_AIR}", "--latency-msec=20", str(wav)], wait=wait)
 
-    def play_echo(self, *, latency_ms: int = 20) -> None:
-        """From now on the microphone hears the speaker, as in a room."""
-        self.pactl(
+    def play_echo(self, *, latency_ms: int = 20, level_db: float = 0.0) -> None:
+        """From now on the microphone hears the speaker, as in a room; `level_db` against what the speaker plays."""
+        module = self.pactl(
             "load-module",
             "module-loopback",
             f"source={SPEAKER}.monitor",
             f"sink={_AIR}",
             f"latency_msec={latency_ms}",
-        )
+        ).strip()
+        for stream in json.loads(self.pactl("--format=json", "list", "sink-inputs")):
+            if stream["owner_module"] == module:
+                self.pactl("set-sink-input-volume", str(stream["index"]), f"{level_db}dB")
 
     @contextlib.contextmanager
     def record(self, *, rate: int = 16_000, speaker: str = SPEAKER) -> Iterator[Recording]:

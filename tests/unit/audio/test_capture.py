@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audio.capture import Captured, CapturePath, CaptureWorker
+from appliance.audio.double_talk import DoubleTalk
 from appliance.audio.ring import Ring
 from appliance.audio.vad import Edge
 from appliance.config.schema import Vad
@@ -306,3 +307,29 @@ async def test_a_stopped_worker_lets_go_of_its_detectors_without_the_cycle_colle
     finally:
         gc.enable()
     assert worker.counters()["faults"] == 0
+
+
+class Deaf(Subtraction):
+    """A canceller that lets nothing through while something is played."""
+
+    def near_end(self, pcm):
+        return bytes(len(pcm)) if any(self.far) else pcm
+
+
+def test_who_talks_over_what_is_played_is_told_though_the_canceller_hides_it():
+    under_test = path(canceller=Deaf(), double_talk=DoubleTalk(Vad(), Loudness()))
+    played = talk(3)
+    near = bytes(2 * RATE * 2) + talk(1)
+    out = under_test.process(near, 0.0, played)
+    assert not any(item.speech for item in out)
+    assert [item.over for item in out].index(True) == pytest.approx(2_000 / 20 + 3, abs=1)
+    talked = [item for item in out if item.over]
+    assert len(talked) > 20
+    assert all(item.frame.pcm in near for item in talked)
+    assert not any(item.over for item in under_test.process(near, 0.0, bytes(len(near)))[30:])
+
+
+def test_a_broken_detector_of_double_talk_is_passed_over_and_counted():
+    under_test = path(canceller=Deaf(), double_talk=DoubleTalk(Vad(), BrokenDetector()))
+    assert len(under_test.process(talk(0.1), 0.0, talk(0.1))) == 5
+    assert under_test.faults == 5

@@ -275,6 +275,50 @@ class TestOnsetWatch:
         assert self.run(watch, [(True, None, 920.0), (True, None, 940.0)]) == []
         assert self.run(watch, [(True, None, 960.0)]) == [SpeechStarted]
 
+    def hear_over(self, watch, overs, *, sounding=True):
+        """Feed frames in which the detector finds nothing; `overs` says where somebody seems to talk over it."""
+        told: list[type] = []
+        for over in overs:
+            captured = Captured(frame(1), False, None, 0.0, -20.0, over)
+            event = watch.hear(captured, doubtful=bool(told), sounding=sounding and not told)
+            if event is not None:
+                told.append(type(event))
+        return told
+
+    def test_a_suspicion_that_the_detector_does_not_share_is_dismissed_after_300_ms(self):
+        assert self.hear_over(self.watch(), [True] * 3 + [False] * 14) == [SpeechStarted]
+        assert self.hear_over(self.watch(), [True] * 3 + [False] * 15) == [SpeechStarted, SpeechDismissed]
+
+    def test_a_suspicion_alone_never_confirms_and_is_over_after_a_second(self):
+        watch = self.watch()
+        assert self.hear_over(watch, [True] * 50) == [SpeechStarted, SpeechDismissed]
+        assert self.hear_over(watch, [True] * 50) == []
+        assert self.hear_over(watch, [False, True]) == [SpeechStarted]
+
+    def test_a_suspicion_is_confirmed_by_what_the_detector_finds(self):
+        watch = self.watch()
+        assert self.hear_over(watch, [True] * 5 + [False] * 5) == [SpeechStarted]
+        frames = list(self.speech(50))[:12]
+        events = [
+            watch.hear(Captured(frame(1), speech, edge, voiced, -20.0), doubtful=True)
+            for speech, edge, voiced in frames
+        ]
+        assert [type(event) for event in events if event] == [SpeechConfirmed] * 3
+        assert events.index(SpeechConfirmed()) == (240 - 60) // 20
+
+    def test_nobody_is_suspected_while_the_appliance_does_not_speak_or_speech_is_ignored(self):
+        assert self.hear_over(self.watch(), [True] * 20, sounding=False) == []
+        watch = self.watch()
+        watch.ignore()
+        assert self.hear_over(watch, [True]) == []
+
+    def test_a_playout_that_was_over_by_itself_leaves_no_turn_behind_a_suspicion(self):
+        watch = self.watch()
+        assert self.hear_over(watch, [True]) == [SpeechStarted]
+        quiet = Captured(frame(1), False, None, 0.0, -20.0)
+        events = [watch.hear(quiet, doubtful=False) for _ in range(17)]
+        assert [event for event in events if event] == [SpeechDismissed()]
+
     def test_ignored_speech_starts_nothing_before_the_detector_falls_silent(self):
         watch = self.watch()
         watch.ignore()
