@@ -35,15 +35,14 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-RATE = 24_000
+from tests.fakes.openai_schema import EVENTS, RATE, Refused
+
 FRAME_BYTES = RATE // 50 * 2
 SHORTEST_COMMIT_MS = 100
 SPEECH_RMS = 300.0
 ONSET_FRAMES = 3
 APPEND_BOUND = 15 * 1024 * 1024
-VOICES = frozenset({"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"})
 MODELS = frozenset({"gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5"})
-TRANSCRIBERS = frozenset({"gpt-transcribe", "gpt-live-transcribe", "gpt-4o-transcribe", "whisper-1"})
 
 Samples = npt.NDArray[np.int16]
 
@@ -123,211 +122,6 @@ def sound_of(number: int, milliseconds: int) -> bytes:
     """The sound of the answer with this number: noise that is like no other answer's."""
     chance = np.random.default_rng(number)
     return bytes(chance.integers(-6_000, 6_000, RATE * milliseconds // 1000).astype("<i2").tobytes())
-
-
-# --- what it takes ---
-
-
-class Refused(Exception):
-    """The service answers a client event with an error."""
-
-    def __init__(self, code: str, message: str, param: str = "", kind: str = "invalid_request_error") -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.param = param
-        self.kind = kind
-
-
-Check = Callable[[Any, str], None]
-
-
-def _one_of(*allowed: object) -> Check:
-    def check(value: Any, path: str) -> None:
-        if isinstance(value, bool) != any(isinstance(one, bool) for one in allowed) or value not in allowed:
-            raise Refused("invalid_value", f"Invalid value: {value!r}.", path)
-
-    return check
-
-
-def _typed(*kinds: type) -> Check:
-    def check(value: Any, path: str) -> None:
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise Refused("invalid_type", f"Invalid type for '{path}'.", path)
-
-    return check
-
-
-def _between(low: float, high: float) -> Check:
-    def check(value: Any, path: str) -> None:
-        _typed(int, float)(value, path)
-        if not low <= value <= high:
-            raise Refused("invalid_value", f"'{path}' is out of range.", path)
-
-    return check
-
-
-def _maybe(check: Check) -> Check:
-    return lambda value, path: None if value is None else check(value, path)
-
-
-def _list_of(check: Check) -> Check:
-    def all_of(value: Any, path: str) -> None:
-        _typed(list)(value, path)
-        for index, one in enumerate(value):
-            check(one, f"{path}[{index}]")
-
-    return all_of
-
-
-def _object(fields: Mapping[str, Check], *needed: str) -> Check:
-    def check(value: Any, path: str) -> None:
-        _typed(dict)(value, path)
-        for key, one in value.items():
-            where = f"{path}.{key}" if path else key
-            if key not in fields:
-                raise Refused("unknown_parameter", f"Unknown parameter: '{where}'.", where)
-            fields[key](one, where)
-        for key in needed:
-            if key not in value:
-                raise Refused(
-                    "missing_required_parameter", f"Missing required parameter: '{path}.{key}'.", path
-                )
-
-    return check
-
-
-_text = _typed(str)
-_flag = _typed(bool)
-
-
-def _form(value: Any, path: str) -> None:
-    _object({"type": _text, "rate": _typed(int)}, "type")(value, path)
-    if value["type"] == "audio/pcm":
-        _one_of(RATE)(value.get("rate"), f"{path}.rate")
-    else:
-        _one_of("audio/pcmu", "audio/pcma")(value["type"], f"{path}.type")
-
-
-def _turn_detection(value: Any, path: str) -> None:
-    _typed(dict)(value, path)
-    common = {"type": _text, "create_response": _flag, "interrupt_response": _flag}
-    if value.get("type") == "server_vad":
-        own: dict[str, Check] = {
-            "threshold": _between(0, 1),
-            "prefix_padding_ms": _typed(int),
-            "silence_duration_ms": _typed(int),
-            "idle_timeout_ms": _maybe(_typed(int)),
-        }
-    else:
-        _one_of("semantic_vad")(value.get("type"), f"{path}.type")
-        own = {"eagerness": _one_of("low", "medium", "high", "auto")}
-    _object({**common, **own})(value, path)
-
-
-_function = _object(
-    {"type": _one_of("function"), "name": _text, "description": _text, "parameters": _typed(dict)},
-    "type",
-    "name",
-)
-_modalities = _list_of(_one_of("audio", "text"))
-_session = _object(
-    {
-        "type": _one_of("realtime"),
-        "instructions": _text,
-        "output_modalities": _modalities,
-        "audio": _object(
-            {
-                "input": _object(
-                    {
-                        "format": _form,
-                        "transcription": _maybe(
-                            _object(
-                                {
-                                    "model": _one_of(*TRANSCRIBERS),
-                                    "language": _text,
-                                    "prompt": _text,
-                                    "keywords": _list_of(_text),
-                                }
-                            )
-                        ),
-                        "noise_reduction": _maybe(
-                            _object(
-                                {"type": _one_of("near_field", "far_field"), "strength": _between(0, 1)},
-                                "type",
-                            )
-                        ),
-                        "turn_detection": _maybe(_turn_detection),
-                    }
-                ),
-                "output": _object({"format": _form, "voice": _one_of(*VOICES), "speed": _between(0.25, 1.5)}),
-            }
-        ),
-        "tools": _list_of(_function),
-        "tool_choice": _typed(str, dict),
-        "parallel_tool_calls": _flag,
-        "reasoning": _object({"effort": _one_of("minimal", "low", "medium", "high", "xhigh")}),
-        "max_output_tokens": _typed(int, str),
-        "truncation": _typed(str, dict),
-        "tracing": _maybe(_typed(str, dict)),
-    },
-    "type",
-)
-_content = {
-    "user": _object({"type": _one_of("input_text", "input_audio"), "text": _text, "audio": _text}, "type"),
-    "assistant": _object({"type": _one_of("output_text"), "text": _text}, "type", "text"),
-    "system": _object({"type": _one_of("input_text"), "text": _text}, "type", "text"),
-}
-_named = {"id": _text, "type": _text, "status": _text, "object": _one_of("realtime.item")}
-
-
-def _item(value: Any, path: str) -> None:
-    _typed(dict)(value, path)
-    kind = value.get("type")
-    if kind == "message":
-        _one_of(*_content)(value.get("role"), f"{path}.role")
-        _object({**_named, "role": _text, "content": _list_of(_content[value["role"]])}, "content")(
-            value, path
-        )
-    elif kind == "function_call":
-        _object({**_named, "call_id": _text, "name": _text, "arguments": _text}, "name", "arguments")(
-            value, path
-        )
-    elif kind == "function_call_output":
-        _object({**_named, "call_id": _text, "output": _text}, "call_id", "output")(value, path)
-    else:
-        raise Refused("invalid_value", "Invalid item type.", f"{path}.type")
-
-
-_response = _object(
-    {
-        "metadata": _maybe(_typed(dict)),
-        "instructions": _text,
-        "output_modalities": _modalities,
-        "conversation": _one_of("auto", "none"),
-        "input": _list_of(_item),
-        "tools": _list_of(_function),
-        "tool_choice": _typed(str, dict),
-        "max_output_tokens": _typed(int, str),
-        "audio": _object({"output": _object({"voice": _one_of(*VOICES), "format": _form})}),
-    }
-)
-_events: dict[str, Check] = {
-    "session.update": _object({"session": _session}, "session"),
-    "input_audio_buffer.append": _object({"audio": _text}, "audio"),
-    "input_audio_buffer.commit": _object({}),
-    "input_audio_buffer.clear": _object({}),
-    "conversation.item.create": _object({"item": _item, "previous_item_id": _maybe(_text)}, "item"),
-    "conversation.item.delete": _object({"item_id": _text}, "item_id"),
-    "conversation.item.truncate": _object(
-        {"item_id": _text, "content_index": _typed(int), "audio_end_ms": _typed(int)},
-        "item_id",
-        "content_index",
-        "audio_end_ms",
-    ),
-    "response.create": _object({"response": _response}),
-    "response.cancel": _object({"response_id": _text}),
-}
 
 
 # --- the server ---
@@ -522,7 +316,7 @@ class FakeOpenAi:
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         self.dials += 1
         if self.next_fate("hang_in_dial"):
-            await asyncio.Event().wait()
+            await socket.wait_closed()
         fate = self._standing
         for kind in ("401", "429", "quota"):
             if self.next_fate(kind):
@@ -581,7 +375,9 @@ class Session:
         self.buffer = bytearray()
         self._cloud = cloud
         self._stalled = False
-        self._made: dict[str, Item] = {}
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._held: deque[str] = deque()
         self._by_id: dict[str, Item] = {}
         self._answered_calls: set[str] = set()
         self._open_calls: set[str] = set()
@@ -628,7 +424,7 @@ class Session:
             return
         self.live = False
         raw: socket.socket | None = self.socket.transport.get_extra_info("socket")
-        if raw is not None:
+        if raw is not None and raw.fileno() >= 0:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.transport.abort()
 
@@ -639,6 +435,13 @@ class Session:
         if not transport.is_closing():
             transport.pause_reading()
 
+    def hold(self) -> None:
+        """What the service says is on its way and does not arrive, until `release`."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        self._flowing.set()
+
     def end(self) -> None:
         self.live = False
         for task in self._tasks:
@@ -646,10 +449,16 @@ class Session:
 
     async def send(self, kind: str, **fields: Any) -> None:
         if self._stalled:
-            await asyncio.Event().wait()
+            await self.socket.wait_closed()
         self._numbers += 1
+        text = json.dumps({"type": kind, "event_id": f"event_{self._numbers}", **fields})
+        if not self._flowing.is_set():
+            self._held.append(text)
+            return
         try:
-            await self.socket.send(json.dumps({"type": kind, "event_id": f"event_{self._numbers}", **fields}))
+            while self._held:
+                await self.socket.send(self._held.popleft())
+            await self.socket.send(text)
         except ConnectionClosed:
             self.live = False
 
@@ -663,7 +472,7 @@ class Session:
         await self.send("session.created", session=self._described())
         async for raw in self.socket:
             if self._stalled:
-                await asyncio.Event().wait()
+                await self.socket.wait_closed()
             await self._take(raw)
 
     async def _take(self, raw: str | bytes) -> None:
@@ -677,7 +486,7 @@ class Session:
                 raise Refused("invalid_event", "It is no object.")
             event_id = event.pop("event_id", "")
             kind = event.pop("type", None)
-            check = _events.get(kind)
+            check = EVENTS.get(kind)
             if check is None:
                 raise Refused("invalid_value", f"Invalid value: '{kind}'.", "type")
             check(event, "")
@@ -718,7 +527,8 @@ class Session:
 
     async def _update(self, event: dict[str, Any]) -> None:
         if self._cloud.next_fate("hang_in_setup"):
-            await asyncio.Event().wait()
+            await self.socket.wait_closed()
+            return
         if self._cloud.next_fate("drop_in_setup"):
             self.reset()
             return
@@ -832,11 +642,18 @@ class Session:
                 raise Refused("invalid_tool_call_id", "No tool call found with this id.", "item.call_id")
             self._open_calls.discard(body["call_id"])
             self._answered_calls.add(body["call_id"])
-        await self._add(Item(body.get("id") or self._next_item(), body))
+        name = body.get("id") or self._next_item()
+        if len(name) > 32 or name in self._by_id:
+            raise Refused("invalid_value", "The id is taken, or longer than 32 characters.", "item.id")
+        before = event.get("previous_item_id")
+        if before not in {None, "root", *(item.id for item in self.items)}:
+            raise Refused("item_create_invalid_previous_item_id", "No such item.", "previous_item_id")
+        await self._add(Item(name, body), before)
 
-    async def _add(self, item: Item) -> None:
-        before = self._last_item()
-        self.items.append(item)
+    async def _add(self, item: Item, before: str | None = None) -> None:
+        before = before or self._last_item()
+        names = [one.id for one in self.items]
+        self.items.insert(names.index(before) + 1 if before in names else 0, item)
         self._by_id[item.id] = item
         for step in ("added", "done"):
             await self.send(

@@ -32,7 +32,7 @@ from appliance.providers.realtime.openai.answers import Answer, Answers
 from appliance.providers.realtime.openai.calls import Calls
 from appliance.providers.realtime.openai.mail import Mail
 from appliance.providers.realtime.openai.settings import Settings
-from appliance.providers.realtime.openai.setup import RATE, message, outcome, server_turns
+from appliance.providers.realtime.openai.setup import RATE, Recalled, message, outcome, server_turns, sounding
 from appliance.providers.realtime.openai.turns import SHORTEST_MS, Turns
 from appliance.providers.realtime.openai.wire import Malformed
 
@@ -75,6 +75,7 @@ class Conversation:
         self._turns = Turns(self.mail)
         self._answers = Answers(self.mail, RATE)
         self._calls = Calls(self.mail, setup.tools, setup.history)
+        self._sounding = sounding(setup)
         self._owed: int | None = None
         """The turn that a response is to be asked for."""
         self._asked: deque[tuple[str, int]] = deque()
@@ -191,6 +192,10 @@ class Conversation:
         self._owe(command.turn)
 
     def _cancel(self, command: CancelResponse) -> None:
+        recalled = self._sounding.pop(command.response, None)
+        if recalled is not None:
+            self._rewrite(recalled, command.heard.strip())
+            return
         answer = self._answers.get(command.response)
         if answer is None or answer.cancelled:
             self.mail.count("late_cancels")
@@ -201,6 +206,14 @@ class Conversation:
         self._calls.mute(answer.id)
         self._stop(answer)
         self._cut(answer)
+
+    def _rewrite(self, recalled: Recalled, heard: str) -> None:
+        """An answer of the history was broken off: only `heard` is true of it."""
+        self.mail.send(wire.event("conversation.item.delete", self._name(), item_id=recalled.item_id))
+        if heard:
+            item = message("assistant", heard)
+            place = {"previous_item_id": recalled.before, "item": item}
+            self.mail.send(wire.event("conversation.item.create", self._name(), **place))
 
     def _stop(self, answer: Answer) -> None:
         """Have the service stop making it."""

@@ -1,6 +1,8 @@
 """What a connection begins with: the session's configuration, and the conversation so far. Pure."""
 
+import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, Setup
@@ -11,6 +13,8 @@ RATE: Final = 24_000
 """The only rate of the service's linear PCM."""
 _PCM: Final = {"type": "audio/pcm", "rate": RATE}
 SETUP_EVENT: Final = "setup"
+FIRST_PLACE: Final = "root"
+"""What the service calls the place before the first item."""
 
 
 def server_turns(settings: Settings, setup: Setup) -> bool:
@@ -43,11 +47,29 @@ def session_update(settings: Settings, setup: Setup) -> str:
     return wire.event("session.update", SETUP_EVENT, session=session)
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An answer of the history that sounds still: its item, and the one before it."""
+
+    item_id: str
+    before: str
+
+
 def replay(setup: Setup) -> Iterator[str]:
     """The conversation so far, as items: nothing of it is answered."""
-    for entry in setup.history:
-        for item in _items(entry):
-            yield wire.event("conversation.item.create", item=item)
+    for item in _past(setup):
+        yield wire.event("conversation.item.create", item=item)
+
+
+def sounding(setup: Setup) -> dict[str, Recalled]:
+    """By the response's name, what of the history may yet be cut to what was heard."""
+    found: dict[str, Recalled] = {}
+    before = FIRST_PLACE
+    for entry, items in _numbered(setup):
+        if isinstance(entry, HistoryItem) and entry.response and items:
+            found[entry.response] = Recalled(items[0]["id"], before)
+        before = items[-1]["id"] if items else before
+    return found
 
 
 def message(role: str, said: str) -> dict[str, Any]:
@@ -61,7 +83,19 @@ def outcome(call_id: str, text: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": text}
 
 
-def _items(entry: HistoryItem | CalledTool) -> Iterator[Mapping[str, Any]]:
+def _past(setup: Setup) -> Iterator[Mapping[str, Any]]:
+    for _, items in _numbered(setup):
+        yield from items
+
+
+def _numbered(setup: Setup) -> Iterator[tuple[HistoryItem | CalledTool, list[dict[str, Any]]]]:
+    """Each entry of the history with its items, which we name ourselves."""
+    numbers = itertools.count(1)
+    for entry in setup.history:
+        yield entry, [{"id": f"past_{next(numbers)}", **item} for item in _items(entry)]
+
+
+def _items(entry: HistoryItem | CalledTool) -> Iterator[dict[str, Any]]:
     if isinstance(entry, HistoryItem):
         if entry.text.strip():
             yield message("assistant" if entry.role == "assistant" else "user", entry.text)
