@@ -31,6 +31,7 @@ QUIET_SECONDS: Final = 1.0
 """A moment to look for a better rung is quiet for so long."""
 HOPELESS_SECONDS: Final = 20.0
 CLOSE_SECONDS: Final = 1.5
+HANDOVER_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 0.2
 REASON_SECONDS: Final = 0.05
 """When sending fails first: how long the reader may take to learn why."""
@@ -330,7 +331,10 @@ class Link:
             for job in jobs:
                 job.cancel()
             closing = self._let_go(connection)
-            await asyncio.wait({*jobs, closing} if self._planned == RENEWAL else jobs, timeout=STOP_SECONDS)
+            await asyncio.wait(jobs, timeout=STOP_SECONDS)
+            if self._planned == RENEWAL:
+                # Two sockets on one handle at once are nothing that a provider provides for.
+                await asyncio.wait({closing}, timeout=HANDOVER_SECONDS)
 
     def _consider(self, now: float) -> None:
         """A connection is up: renew it, or look for a better one."""

@@ -314,7 +314,7 @@ class Session:
             self._news.look(now, aloud=aloud)
         match self._patience.look(self._sight(), now):
             case Verdict.NO_ANSWER:
-                self._dialogue.abandon_answer(Phrase.NO_SERVICE if self.link.hopeless else Phrase.NO_ANSWER)
+                self._dialogue.abandon_answer(Phrase.NO_ANSWER if self.link.up else Phrase.NO_SERVICE)
             case Verdict.STALLED:
                 self._dialogue.interrupt("nothing takes the sound")
             case Verdict.STILL_THERE:

@@ -495,9 +495,13 @@ async def test_levels_are_measured_only_while_somebody_wants_them(here):
 
 async def test_status_tells_the_rooms_mute_and_volume_and_which_provider_is_well(here, client):
     await ask(client, "mute", on=True)
-    here.bus.publish(ProviderChanged(provider="cloud", state="down", reason="no route"))
+    here.bus.publish(
+        ProviderChanged(provider="cloud", state="down", reason="no route", code="provider_unavailable")
+    )
     here.bus.publish(ProviderChanged(provider="offline", state="up"))
     state = (await ask(client, "status"))["data"]
     assert (state["mute"], state["volume"]) == (True, 50)
     assert [state["providers"][name]["healthy"] for name in ("cloud", "offline")] == [False, True]
-    assert (state["providers"]["cloud"]["rung"], state["providers"]["cloud"]["reason"]) == (0, "no route")
+    cloud = state["providers"]["cloud"]
+    assert (cloud["rung"], cloud["state"], cloud["reason"]) == (0, "down", "no route")
+    assert (cloud["code"], cloud["sessions"]) == ("provider_unavailable", [])

@@ -197,6 +197,10 @@ class FakeProvider:
     def give_handle(self, handle: str) -> None:
         self.connection.tell(ResumptionHandle(handle))
 
+    def forget_fates(self) -> None:
+        """The next dials work, unless it is down."""
+        self._connect_fates.clear()
+
     def reject_credentials(self) -> None:
         self._connect_fates.append("reject")
 
