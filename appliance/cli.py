@@ -280,15 +280,21 @@ def _pair_verb(verbs: Any) -> None:
     )
     scopes = ("observe", "talk", "control", "admin")
     pair.add_argument("--scope", choices=scopes, default="control", help="what it allows (control)")
-    pair.add_argument("--name", metavar="N", default="unnamed", help="whose it is")
+    pair.add_argument("--name", metavar="N", type=_name, default="unnamed", help="whose it is")
     pair.add_argument("--list", action="store_true", help="list the tokens")
-    pair.add_argument("--revoke", metavar="TOKEN", help="take back the token of that id or name")
+    pair.add_argument("--revoke", metavar="TOKEN", type=_name, help="take back the token of that id or name")
     pair.add_argument("--directory", metavar="D", help="the state directory, in place of storage.directory")
     _with_config(pair, json=True)
 
 
 def _with_line(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--line", default="room", metavar="LINE", help="which line (room)")
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 def _level(text: str) -> int:

@@ -21,7 +21,7 @@ def pair(args: argparse.Namespace) -> int:
     tokens = Tokens(Path(args.directory or configuration.storage.directory))
     if args.list:
         return _list(tokens.list(), as_json=args.json)
-    if args.revoke:
+    if args.revoke is not None:
         gone = tokens.revoke(args.revoke)
         print(json.dumps({"revoked": gone.id}) if args.json else f"revoked {gone.id} {gone.name}")
         return 0

@@ -57,6 +57,7 @@ class Record:
         self._history: deque[_Entry] = deque()
         self._unanswered: dict[int, str] = {}
         self._answered: deque[int] = deque(maxlen=_PENDING)
+        self._told: deque[tuple[int, str]] = deque(maxlen=_PENDING)
 
     def history(self) -> tuple[HistoryItem | CalledTool, ...]:
         """Oldest first; a call has its outcome as soon as the model was given it."""
@@ -65,11 +66,15 @@ class Record:
         )
 
     def user(self, turn: int, text: str, *, final: bool) -> None:
-        """What the provider understood of `turn`, or what was typed."""
-        self._publish(turn, "user", text, final=final)
+        """What the provider understood of `turn`, or what was typed; told once, though a provider echoes what was."""
+        told = final and (turn, text) in self._told
+        if not told:
+            self._publish(turn, "user", text, final=final)
         if not final or not text:
             return
-        self._journal.add_turn(self._session, turn, "user", text, None, time.time())
+        if not told:
+            self._told.append((turn, text))
+            self._journal.add_turn(self._session, turn, "user", text, None, time.time())
         place = next((entry for entry in self._history if entry.turn == turn), None) if turn else None
         if place is not None:
             place.item = HistoryItem("user", text)

@@ -109,12 +109,17 @@ def _slot_list(name: str, body: Mapping[str, Any], contacts: Sequence[str]) -> S
         case {"values": values}:
             return TextSlotList.from_tuples([(value["in"], value["out"]) for value in values], name=name)
         case {"contacts": _}:
-            return TextSlotList.from_tuples([(contact.lower(), contact) for contact in contacts], name=name)
+            return TextSlotList.from_tuples([(_called(contact), contact) for contact in contacts], name=name)
         case {"range": [low, high]}:
             return RangeSlotList(name, start=low, stop=high, words=False)
         case {"clock_minutes": _}:
             return RangeSlotList(name, start=0, stop=59, words=False)
     return WildcardSlotList(name)
+
+
+def _called(contact: str) -> str:
+    """With the article or without, however it is written in the configuration."""
+    return f"[the] {contact.lower().removeprefix('the ')}"
 
 
 _FITS: Final[Mapping[str, Callable[[Any, str], bool]]] = {

@@ -57,6 +57,8 @@ def test_every_help_has_an_example_that_parses(path, capsys):
         (["volume", "loud"], "0 to 100"),
         (["pair", "--scope", "amdin"], "did you mean 'admin'?"),
         (["status", "--jsn"], "--jsn"),
+        (["pair", "--revoke", ""], "must not be empty"),
+        (["pair", "--name", " "], "must not be empty"),
     ],
 )
 def test_wrong_use_exits_with_2_and_says_what_is_wrong(words, told, capsys):

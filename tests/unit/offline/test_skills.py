@@ -14,7 +14,7 @@ ALL = (
     *("get_time", "set_timer", "set_alarm", "cancel_timer", "list_timers", "stop_ringing"),
     *("set_volume", "set_muted", "call", "transfer_call", "hang_up"),
 )
-CONTACTS = ("Alice", "the front desk")
+CONTACTS = ("Alice", "kitchen", "the front desk")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,10 @@ def wanted(parser: Parser, text: str) -> tuple[str, dict[str, object]]:
         ("turn it down", "volume_down", {"change": -15}),
         ("mute", "mute", {"on": True}),
         ("call alice", "call_contact", {"to": "Alice"}),
+        ("call the kitchen", "call_contact", {"to": "kitchen"}),
+        ("call kitchen", "call_contact", {"to": "kitchen"}),
+        ("call front desk", "call_contact", {"to": "the front desk"}),
+        ("transfer me to the kitchen", "transfer_contact", {"to": "kitchen"}),
         ("call +49 (30) 123-4567", "call_number", {"to": "+49301234567"}),
         ("call sip:bob@example.com", "call_number", {"to": "sip:bob@example.com"}),
         ("dial double two one", "call_number", {"to": "221"}),

@@ -5,7 +5,7 @@ import pytest
 from appliance.config.schema import Room
 from appliance.errors import NotPossible, RequestInvalid
 from appliance.events import Interrupted, Notified, SessionStateChanged, Transcript, Warned
-from appliance.interfaces import DiscardTurn, LineKind, SendText
+from appliance.interfaces import DiscardTurn, LineKind, SendText, UserHeard
 from appliance.session.turn import Phase
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
@@ -273,3 +273,13 @@ async def test_after_the_idle_time_out_the_session_closes_and_the_line_is_told()
         assert session.state == "closed"
         assert booth.closed == [("room", session.id, "idle_timeout")]
         assert booth.of(SessionStateChanged)[-1].reason == "idle_timeout"
+
+
+@virtual_time
+async def test_typed_text_that_the_provider_echoes_is_told_once():
+    async with Booth() as booth:
+        turn = booth.session.send_text("What time is it?")
+        booth.provider.connection.tell(UserHeard(turn, "What time is it?", final=True))
+        await booth.idle()
+        [typed] = [event for event in booth.of(Transcript) if event.role == "user"]
+        assert (typed.turn, typed.text, typed.final) == (turn, "What time is it?", True)
