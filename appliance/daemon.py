@@ -157,6 +157,7 @@ class Appliance:
         kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
         self.timers = Timers(kept, self._ring)
         self.tools = self._tools(configuration)
+        self.standings = Standings()
         self.lines = self._build_lines()
         self.room = self._build_room(card)
         self.calls: Calls | None = None
@@ -279,7 +280,7 @@ class Appliance:
             voice=plugins.load("appliance.voices", "espeak")(),
             conversation=configuration.conversation,
             vad=vad,
-            standings=Standings(),
+            standings=self.standings,
             limits=configuration.limits,
             usage=self.usage,
             checkpoints=self.checkpoints,

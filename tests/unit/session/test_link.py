@@ -1,6 +1,7 @@
 """A session's connection over outages, refusals, renewals and rungs: what the person notices, and what is told."""
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,7 +18,7 @@ from appliance.errors import (
 from appliance.events import Failed, ProviderChanged, SessionStateChanged
 from appliance.interfaces import Capabilities, HistoryItem, LineKind, ResponseAudio, ResponseStarted
 from appliance.session.phrases import Phrase, phrase, phrase_for
-from tests.fakes.provider import FakeConnection, FakeProvider
+from tests.fakes.provider import FAST, FakeConnection, FakeProvider
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 
@@ -448,6 +449,22 @@ class TestRenewal:
             await booth.idle()
             assert len(booth.provider.tool_results) == 1
             await booth.until(lambda: len(booth.provider.connections) == 2)
+
+    @virtual_time
+    async def test_shortly_before_the_end_a_tool_is_not_waited_for_and_its_result_follows(self):
+        provider = FakeProvider("restoring", replace(FAST, restores_calls=True))
+        async with Booth(providers=[provider]) as booth:
+            await booth.wait(SETTLED)
+            booth.clock.seconds = 6.0
+            provider.will_call("time_now", {})
+            await booth.speak(0.6)
+            await booth.until(lambda: booth.clock.begun == 1)
+            provider.announce_end(3.0)
+            assert await booth.until(lambda: len(provider.connections) == 2) < 1.0
+            await booth.idle()
+            assert (booth.clock.begun, len(provider.tool_results)) == (1, 1)
+            assert [answer.connection for answer in provider.answers] == [1]
+            assert provider.violations == booth.voice.spoken == []
 
     @virtual_time
     async def test_shortly_before_the_end_it_is_renewed_in_mid_speech_and_no_word_is_lost(self):
