@@ -108,6 +108,11 @@ class Conversation:
             "response.done": self._response_done,
         }
 
+    @property
+    def heeded(self) -> frozenset[str]:
+        """The kinds of server events that something follows from."""
+        return frozenset(self._heed)
+
     # --- what the session says ---
 
     def take(self, command: ProviderCommand) -> None:
@@ -368,7 +373,7 @@ class Conversation:
             turn, self._expected = self._expected, None
             return turn
         # A server that does not repeat the metadata: in the order in which they were asked for.
-        return self._asked.popleft()[1] if self._asked else 0
+        return self._asked.popleft()[1] if self._asked and request is None else 0
 
     def _answer(self, event: Mapping[str, Any]) -> Answer | None:
         answer = self._answers.get(wire.name(event, "response_id"))

@@ -5,11 +5,12 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.exceptions import ConnectionClosed
 
-from appliance.errors import DriverMissing
+from appliance.errors import ApplianceError, DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.providers.realtime import link_faults
 from appliance.providers.realtime.openai import refusals, wire
@@ -46,9 +47,7 @@ class OpenAiRealtime:
         """Raise ConfigurationInvalid for keys that there are not, and values that cannot be."""
         self._settings: Settings = read(settings)
         self._clock = clock
-        self._client: AsyncOpenAI | None = None
-        self._socket: Mapping[str, Any] = SOCKET
-        self._building = asyncio.Lock()
+        self._ready: asyncio.Task[_Ready] | None = None
         self.capabilities = Capabilities(
             input_rate=RATE,
             output_rate=RATE,
@@ -59,16 +58,16 @@ class OpenAiRealtime:
 
     async def warm(self) -> None:
         """Import the SDK and build its client in a thread: that takes a Pi seconds."""
-        await self._ready()
+        await self._prepared()
 
     async def connect(self, setup: Setup) -> Connection:
-        client = await self._ready()
+        ready = await self._prepared()
         conversation = Conversation(self._settings, setup)
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                socket = await client.realtime.connect(
+                socket = await ready.client.realtime.connect(
                     model=self._settings.model,
-                    websocket_connection_options=self._socket,  # type: ignore[arg-type]
+                    websocket_connection_options=ready.socket,  # type: ignore[arg-type]
                     max_retries=0,
                 ).enter()
                 try:
@@ -84,9 +83,10 @@ class OpenAiRealtime:
         return OpenAiConnection(socket, conversation, self._clock, fill_seconds=seconds)
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        ready, self._ready = self._ready, None
+        if ready is not None and not ready.cancelled():
+            with contextlib.suppress(ApplianceError):
+                await (await ready).client.close()
 
     async def _set_up(self, socket: RealtimeSocket, setup: Setup, conversation: Conversation) -> None:
         await _until("session.created", socket, conversation)
@@ -95,16 +95,13 @@ class OpenAiRealtime:
         for item in replay(setup):
             await socket.send_raw(item)
 
-    async def _ready(self) -> "AsyncOpenAI":
-        async with self._building:
-            if self._client is None:
-                key = self._settings.key()
-                base_url = self._settings.base_url
-                client, tls = await asyncio.to_thread(_build, key, base_url)
-                self._client = client
-                if not base_url.startswith("http://"):
-                    self._socket = {**SOCKET, "ssl": tls}
-            return self._client
+    async def _prepared(self) -> "_Ready":
+        """Built once, however many wait for it and give up meanwhile; anew when it failed."""
+        if self._ready is None or (self._ready.done() and self._ready.exception() is not None):
+            key = self._settings.key()
+            work = asyncio.to_thread(_build, key, self._settings.base_url)
+            self._ready = asyncio.get_running_loop().create_task(work, name="openai import")
+        return await asyncio.shield(self._ready)
 
 
 async def _until(kind: str, socket: RealtimeSocket, conversation: Conversation) -> None:
@@ -134,7 +131,15 @@ async def _hang_up(socket: RealtimeSocket) -> None:
             await socket.close()
 
 
-def _build(key: str, base_url: str) -> "tuple[AsyncOpenAI, ssl.SSLContext]":
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """The SDK's client, and the options of its sockets."""
+
+    client: "AsyncOpenAI"
+    socket: Mapping[str, Any]
+
+
+def _build(key: str, base_url: str) -> _Ready:
     """In a thread: the imports, the client, and the certificates, which each dial would read again."""
     try:
         import openai.lib._websocket
@@ -145,4 +150,6 @@ def _build(key: str, base_url: str) -> "tuple[AsyncOpenAI, ssl.SSLContext]":
         ) from fault
     client = openai.AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
     _ = client.realtime  # imports what it needs at its first use
-    return client, ssl.create_default_context()
+    if base_url.startswith("http://"):
+        return _Ready(client, SOCKET)
+    return _Ready(client, {**SOCKET, "ssl": ssl.create_default_context()})
