@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 UV := uv==0.13.8
+PYTEST = $(BIN)/python -m pytest --numprocesses $(1) --dist loadfile --no-loadscope-reorder
 COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
@@ -17,9 +18,9 @@ setup: ## Debian packages, .venv and the SIP library, so that .venv/bin/handset 
 run: setup ## the appliance on this machine: microphone, sip:handset@127.0.0.1, http://127.0.0.1:8765 (CONFIG=file)
 	@exec $(BIN)/handset run $(if $(CONFIG),--config "$(CONFIG)")
 
-test: ## all tests, with the servers and phones they need (ARGS="-k name")
+test: ## all tests, with the servers and phones they need (ARGS="-k name"; ARGS=-n0 one after the other)
 	@provisioning/setup.sh test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(call PYTEST,3) $(ARGS)
 
 check: ## format, lint, types, layers and the fast tests
 	@provisioning/setup.sh check
@@ -27,7 +28,7 @@ check: ## format, lint, types, layers and the fast tests
 	@$(BIN)/ruff check --quiet --output-format concise
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .cache/layers.log || { cat .cache/layers.log; exit 1; }
-	@$(BIN)/python -m pytest -q -m "not system and not slow" $(wildcard tests/unit tests/contract) $(ARGS)
+	@$(call PYTEST,2) -q -m "not system and not slow" $(wildcard tests/unit tests/contract) $(ARGS)
 
 bench: ## the figures of docs: one JSON object a line
 	@provisioning/setup.sh test >&2

@@ -1,13 +1,22 @@
 """What holds for all tests."""
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 SYSTEM_RERUNS = 2
 """A test with real phones, sound and a recogniser may be tried again, as a person asks again; each rerun is told in
-the summary. A fault of the product fails all three times."""
+the summary, with what failed. A fault of the product fails all three times."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("system") is not None:
             item.add_marker(pytest.mark.flaky(reruns=SYSTEM_RERUNS))
+    # Those that wait for sound and phones first, side by side; those that calculate fill what time is left.
+    items.sort(key=lambda item: "/tests/system/" not in item.path.as_posix())
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"why it was tried again: {report.nodeid}", sep="_")
+        terminalreporter.line(report.longreprtext)

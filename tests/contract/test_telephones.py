@@ -9,7 +9,8 @@ import pytest
 from appliance.errors import UnknownName
 from appliance.interfaces import CallReport, Telephone, TelephoneEvent, TelephoneReady
 from tests.fakes.telephone import FakeTelephone
-from tests.rig.peer import free_port, free_range, until
+from tests.rig.peer import until
+from tests.rig.ports import free_port, free_range
 
 
 @dataclass

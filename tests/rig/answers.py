@@ -68,7 +68,7 @@ def assert_tells_the_time(samples: Samples, rate: int, asked_at: float) -> None:
     wrong = {said(asked + datetime.timedelta(minutes=by)) for by in _OTHER_MINUTES} - right
     heard = recognised(samples, rate, [f"it's {time}" for time in sorted(right | wrong)])
     if heard.removeprefix("it's ") not in right:
-        kept = write_wav(Path(tempfile.gettempdir()) / "handset-wrong-time.wav", samples, rate)
+        kept = write_wav(Path(tempfile.mkdtemp(prefix="handset-wrong-time-")) / "heard.wav", samples, rate)
         raise AssertionError(f"{heard!r} was heard, not one of {right}; listen to {kept}")
 
 

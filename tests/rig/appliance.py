@@ -26,7 +26,8 @@ from typing import Any
 import psutil
 
 from tests.rig.control_client import ControlClient
-from tests.rig.peer import Peer, end_process, free_port, free_range, start_process, until
+from tests.rig.peer import Peer, end_process, start_process, until
+from tests.rig.ports import free_port, free_range
 from tests.rig.sip_peers import password_of
 from tests.rig.sound_server import SoundServer
 

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import ctypes
-import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,45 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_given_out = itertools.count(0)
 
-
-def free_port() -> int:
-    """A port free for UDP and TCP on 127.0.0.1, outside the kernel's ephemeral range, not given out twice."""
-    for _ in range(2000):
-        port = 10_000 + (os.getpid() * 97 + next(_given_out) * 2) % 20_000
-        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            try:
-                udp.bind(("127.0.0.1", port))
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
-
-
-def free_range(size: int) -> int:
-    """The first of `size` ports in a row that are free now."""
-    while True:
-        first = free_port() & ~1
-        if all(_is_free(port) for port in range(first, first + size)):
-            next_free = size // 2
-            for _ in range(next_free):
-                next(_given_out)
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(type=socket.SOCK_DGRAM) as udp:
-        try:
-            udp.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _die_with_parent() -> None:
+def _begin_as_a_child() -> None:
+    """Dies with its parent, and heeds an interrupt also when the tests run in the background, which ignores it."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start_process(
@@ -69,7 +33,7 @@ def start_process(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             # Popen's thread is the test's main thread, which outlives every peer.
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=_begin_as_a_child,  # noqa: PLW1509
         )
 
 

@@ -23,7 +23,8 @@ from appliance.interfaces import (
 )
 from drivers.sip_pjsua2.client import Pjsua2Telephone
 from drivers.sip_pjsua2.supervisor import Timing
-from tests.rig.peer import free_port, free_range, until
+from tests.rig.peer import until
+from tests.rig.ports import free_port, free_range
 from tests.rig.sip_peers import password_of
 
 RATE = 16_000

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.rig.peer import Peer, free_port, free_range, start_process, until
+from tests.rig.peer import Peer, start_process, until
+from tests.rig.ports import free_port, free_range
 
 START_SECONDS = 10.0
 _MODULES = next(iter(Path("/usr/lib").glob("*/kamailio/modules")), Path("/usr/lib/kamailio/modules"))

@@ -29,6 +29,8 @@ import pytest
 MICROPHONE = "microphone"
 SPEAKER = "speaker"
 START_SECONDS = 10.0
+_PLAYER_LATENCY_MS = 100
+"""A player that is late by less leaves no gap in what it plays."""
 _AIR = "auto_null"
 """Sounds put in here reach the microphone. The name is that of a server's dummy: nobody takes it for a loudspeaker."""
 
@@ -208,7 +210,8 @@ class SoundServer:
 
     def play(self, wav: Path, *, wait: bool = True) -> subprocess.Popen[bytes]:
         """Somebody speaks `wav` into the microphone."""
-        return self._player(["paplay", f"--device={_AIR}", "--latency-msec=20", str(wav)], wait=wait)
+        command = ["paplay", f"--device={_AIR}", f"--latency-msec={_PLAYER_LATENCY_MS}", str(wav)]
+        return self._player(command, wait=wait)
 
     def play_echo(self, *, latency_ms: int = 20, level_db: float = 0.0) -> None:
         """From now on the microphone hears the speaker, as in a room; `level_db` against what the speaker plays."""

@@ -96,6 +96,8 @@ async def test_call_with_wait_prints_the_states_and_fails_when_nobody_answers(he
 async def test_tail_prints_events_until_it_is_interrupted(here):
     environ = {**os.environ, "HANDSET_CONTROL__PORT": str(here.server.port)}
     process = await asyncio.create_subprocess_exec(
+        "env",
+        "--default-signal=INT",  # a run of the tests in the background ignores it
         sys.executable,
         "-m",
         "appliance.cli",

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.interfaces import RegistrationReport, TelephoneLost, TelephoneReady
 from drivers.sip_pjsua2.supervisor import Timing
-from tests.rig.peer import free_port
+from tests.rig.ports import free_port
 from tests.rig.sip_desk import Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, programs_missing
 

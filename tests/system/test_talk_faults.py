@@ -18,6 +18,7 @@ from tests.rig.answers import assert_tells_the_time
 from tests.rig.appliance import Handset, toml
 from tests.rig.control_client import Event
 from tests.rig.peer import until
+from tests.rig.ports import free_port
 from tests.rig.sip_garbage import datagrams
 from tests.rig.sip_peers import Registrar, programs_missing
 from tests.rig.talking_phone import RATE, TalkingPhone, breathe, heard_to_the_end
@@ -158,8 +159,8 @@ async def test_a_wrong_password_is_told_once_and_not_repeated_fast():
 
 async def test_a_sip_port_in_use_is_told_and_the_rest_works():
     with socket.socket(type=socket.SOCK_DGRAM) as squatter:
-        squatter.bind(("127.0.0.1", 0))
-        port = squatter.getsockname()[1]
+        port = free_port()
+        squatter.bind(("127.0.0.1", port))
         async with Handset(sip={"port": port}, ready=False) as handset:
             await until(lambda: re.search(rf"\b{port}\b|in use", handset.text()), 20, "the log says so")
             status, text = await handset.page("/ready")

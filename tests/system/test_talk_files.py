@@ -55,21 +55,19 @@ async def test_the_time_is_asked_in_one_file_and_told_in_the_other(handset, tmp_
     assert "Traceback" not in err
 
 
-async def test_any_rate_will_do_and_json_lines_are_events(handset, tmp_path):
-    async def ask_at(rate: int) -> tuple[int, str, str]:
-        question = write_wav(tmp_path / f"a{rate}.wav", speech(ARITHMETIC, rate, lead=0.5), rate)
-        return await talk(handset, question, tmp_path / f"b{rate}.wav", "--json")
-
-    for code, out, err in await asyncio.gather(*(ask_at(rate) for rate in (8_000, 11_025, 44_100))):
-        assert code == 0, err
-        events = [json.loads(line) for line in out.splitlines()]
-        assert {event["type"] for event in events} <= set(TOPICS)
-        assert all(event["at"] > 1e9 for event in events)
-        final = [event for event in events if event["type"] == "transcript" and event["final"]]
-        assert ARITHMETIC in next(event["text"] for event in final if event["role"] == "user").lower()
-        answer = next(event for event in final if event["role"] == "assistant")
-        assert "84" in answer["text"]
-        assert answer["heard"] == answer["text"]
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
+async def test_any_rate_will_do_and_json_lines_are_events(handset, tmp_path, rate):
+    question = write_wav(tmp_path / "a.wav", speech(ARITHMETIC, rate, lead=0.5), rate)
+    code, out, err = await talk(handset, question, tmp_path / "b.wav", "--json")
+    assert code == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {event["type"] for event in events} <= set(TOPICS)
+    assert all(event["at"] > 1e9 for event in events)
+    final = [event for event in events if event["type"] == "transcript" and event["final"]]
+    assert ARITHMETIC in next(event["text"] for event in final if event["role"] == "user").lower()
+    answer = next(event for event in final if event["role"] == "assistant")
+    assert "84" in answer["text"]
+    assert answer["heard"] == answer["text"]
 
 
 async def test_silence_ends_without_an_answer_and_without_a_fault(handset, tmp_path):

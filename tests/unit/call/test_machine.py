@@ -17,6 +17,6 @@ def test_nothing_follows_the_end(reported: CallState) -> None:
     assert follow(CallState.ENDED, reported) is None
 
 
-@pytest.mark.parametrize("state", set(CallState) - {CallState.ENDED})
+@pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.ENDED])
 def test_every_call_can_end(state: CallState) -> None:
     assert follow(state, CallState.ENDED) is CallState.ENDED
