@@ -86,9 +86,11 @@ class PulseWatch:
         """The server's sources or sinks; empty when no server answers."""
         return list_endpoints(kind)
 
-    def streams(self, kind: Kind) -> dict[int, int]:
-        """This process's streams: stream index to device index."""
-        listed = _query("list", _STREAMS[kind]) or []
+    def streams(self, kind: Kind) -> dict[int, int] | None:
+        """This process's streams: stream index to device index. None when the server did not say."""
+        listed = _query("list", _STREAMS[kind])
+        if listed is None:
+            return None
         ours = str(os.getpid())
         return {
             entry["index"]: entry[_DEVICE_OF_STREAM[kind]]

@@ -79,7 +79,7 @@ class Side:
 
         False, and nothing is open, when that is the wrong place. Raises what `opener` raises, and OSError.
         """
-        before = set(watch.streams(self.kind)) if target.endpoints is not None else set()
+        before = set(watch.streams(self.kind) or ()) if target.endpoints is not None else set()
         self._stream, self.tap = opener(), tap
         self._opened = self._asked = time.monotonic()
         self._seen_blocks, self._still = -1, 0.0
@@ -125,11 +125,15 @@ class Side:
         doubts = self._doubts
         if doubts != self._settled_doubts or time.monotonic() - self._asked > ASK_SECONDS:
             self._asked = time.monotonic()
-            if self._server_stream is not None:
-                device = watch.streams(self.kind).get(self._server_stream)
-                if device != self._server_device:
-                    return "the sound server moved it to another device"
-            self._trust(doubts)
+            if self._server_stream is None:
+                self._trust(doubts)
+            else:
+                streams = watch.streams(self.kind)
+                # A server too busy to say: a speaker goes on, a microphone could be another one by now.
+                if streams is not None or self.kind == "input":
+                    if (streams or {}).get(self._server_stream) != self._server_device:
+                        return "the sound server moved it to another device"
+                    self._trust(doubts)
         if not self._stream.is_active():
             return "the stream ended"
         return self._stalled(self.tap)
@@ -158,9 +162,8 @@ class Side:
         """Wait for the server to list the stream. Only the server's own ALSA device must lead there."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline:
-            ours = {
-                stream: device for stream, device in watch.streams(self.kind).items() if stream not in before
-            }
+            listed = watch.streams(self.kind) or {}
+            ours = {stream: device for stream, device in listed.items() if stream not in before}
             if ours:
                 self._server_stream, self._server_device = max(ours.items())
                 return self._server_device in endpoints
