@@ -1,12 +1,13 @@
 """The verbs `status`, `say`, `ask`, `mute` and `volume`."""
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from appliance.commands.remote import Remote, call_daemon
+from appliance.commands.remote import Refused, Remote, call_daemon
 from appliance.errors import NotPossible
 
 _SETTLE: Final = 2.0
@@ -50,7 +51,9 @@ def ask(args: argparse.Namespace) -> int:
         session = remote.ask("session.open", line="client", **fields)["session"]
         turn = remote.ask("text", session=session, text=args.text)["turn"]
         answer = _answer(remote, session, turn, args)
-        remote.ask("session.close", session=session)
+        # It may have ended by itself, as after "hang up".
+        with contextlib.suppress(Refused):
+            remote.ask("session.close", session=session)
     if answer and not args.json:
         print(answer)
     return 0 if answer else 1
@@ -75,8 +78,10 @@ def _answer(remote: Remote, session: str, turn: int, args: argparse.Namespace) -
         if _is_final_answer(event, turn):
             pieces.append(event["text"])
             settled = time.monotonic() + _SETTLE
-        elif event["type"] == "turn" and event["state"] == "idle" and pieces:
+        elif _is_over(event) and pieces:
             break
+        elif event["type"] == "session.state" and event["to"] == "closed":
+            raise NotPossible(f"the session ended without an answer: {event['reason'] or 'no reason given'}")
         elif event["type"] == "turn":
             settled = deadline
     if not pieces:
@@ -84,6 +89,13 @@ def _answer(remote: Remote, session: str, turn: int, args: argparse.Namespace) -
             f"there was no answer within {args.timeout:g} s", hint="handset status shows the provider"
         )
     return " ".join(pieces)
+
+
+def _is_over(event: Mapping[str, Any]) -> bool:
+    """Nothing more is to be said: the floor is free, or the session has ended by itself."""
+    if event["type"] == "session.state":
+        return bool(event["to"] == "closed")
+    return bool(event["type"] == "turn" and event["state"] == "idle")
 
 
 def _is_final_answer(event: Mapping[str, Any], turn: int) -> bool:

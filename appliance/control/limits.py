@@ -83,7 +83,7 @@ class LoginLimit:
             self._barred.add(address)
 
     def barred(self, address: str, now: float) -> bool:
-        """True while `address` has failed so often that its tokens are not even looked at."""
+        """True while `address` has failed so often that a wrong token is refused as too fast."""
         if address not in self._barred:
             return False
         if self._buckets[address].take(now):

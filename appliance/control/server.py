@@ -189,13 +189,14 @@ class ControlServer:
     def _admission(self, connection: ServerConnection, request: Request) -> admission.Admission:
         peer = _peer(connection)
         now = time.monotonic()
-        if self._logins.barred(peer, now):
-            return admission.Admission(None, Close.TOO_FAST, "too many wrong tokens; wait a minute")
         token = admission.offered_token(request.headers.get_all("Authorization"), _offered(request))
         verdict = admission.admit(
             token, self._tokens, trusted=admission.is_trusted(peer, request.headers.get_all("Host"))
         )
         if verdict.guessed:
+            # Only the wrong ones are held back: whoever else calls from that address must not pay for them.
+            if self._logins.barred(peer, now):
+                return admission.Admission(None, Close.TOO_FAST, "too many wrong tokens; wait a minute")
             self._logins.failed(peer, now)
         if verdict.token is not None:
             # The file may be locked by `handset pair`, and the disk slow.

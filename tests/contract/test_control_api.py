@@ -370,7 +370,7 @@ async def test_without_a_token_a_paired_appliance_closes_with_4401(here):
         assert await close_code(client) == 4401
 
 
-async def test_a_wrong_token_closes_with_4401_and_many_with_4429(tmp_path):
+async def test_a_wrong_token_closes_with_4401_and_many_with_4429_but_a_right_one_is_taken(tmp_path):
     async with desk(tmp_path, Limits(failed_logins=3)) as here:
         codes = []
         for _ in range(6):
@@ -378,6 +378,11 @@ async def test_a_wrong_token_closes_with_4401_and_many_with_4429(tmp_path):
                 codes.append(await close_code(client))
         assert codes[:3] == [4401, 4401, 4401]
         assert codes[-1] == 4429
+        async with here.dial() as client:
+            assert (await receive(client))["type"] == "hello"
+        secret = here.tokens.pair(Scope.TALK, "kitchen")
+        async with here.dial(additional_headers={"Authorization": f"Bearer {secret}"}) as client:
+            assert (await receive(client))["type"] == "hello"
 
 
 async def test_a_token_made_while_the_server_runs_counts_at_once_and_a_revoked_one_no_more(here, tmp_path):

@@ -53,6 +53,11 @@ async def test_ask_prints_the_answer(here):
     assert list(here.lines.all) == ["room"]
 
 
+async def test_ask_prints_the_last_answer_of_a_session_that_then_ends(here):
+    code, out, err = await handset("ask", "hang up", here=here)
+    assert (code, out, err) == (0, "you said hang up\n", "")
+
+
 async def test_room_verbs_do_what_they_say(here):
     assert (await handset("mute", "on", here=here))[0] == 0
     assert (await handset("volume", "70", here=here))[:2] == (0, "volume 70\n")

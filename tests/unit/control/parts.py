@@ -77,7 +77,19 @@ class MemorySession:
                 heard=answer,
             )
         )
+        if text == "hang up":
+            self.end("hang_up")
         return 1
+
+    def end(self, reason: str) -> None:
+        """By itself."""
+        self.closed = reason
+        self.line.session = None
+        self._bus.publish(
+            SessionStateChanged(
+                session=self.id, line=self.line.id, from_="active", to="closed", reason=reason
+            )
+        )
 
     def say(self, text: str, *, interruptible: bool = True, priority: str = "normal") -> str:
         self.done.append(("say", text, interruptible, priority))
@@ -90,15 +102,8 @@ class MemorySession:
         self.done.append(("interrupt", reason))
 
     async def close(self, reason: str) -> None:
-        if self.closed:
-            return
-        self.closed = reason
-        self.line.session = None
-        self._bus.publish(
-            SessionStateChanged(
-                session=self.id, line=self.line.id, from_="active", to="closed", reason=reason
-            )
-        )
+        if not self.closed:
+            self.end(reason)
 
 
 class MemoryLine:
