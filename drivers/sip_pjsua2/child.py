@@ -23,6 +23,7 @@ from typing import Any, Final
 from drivers.sip_pjsua2 import wire
 from drivers.sip_pjsua2.channel import Channel, adopt
 from drivers.sip_pjsua2.endpoint import Endpoint, Unusable
+from drivers.sip_pjsua2.process import GROUP_SIGNALS
 from drivers.sip_pjsua2.settings import Settings, from_message
 
 logger = logging.getLogger("sip")
@@ -164,9 +165,10 @@ def main(arguments: list[str]) -> int:
         return 0
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # A terminal's Ctrl-C or a supervisor's SIGTERM may go to the whole group; Handset decides when we end.
-    for ending in (signal.SIGINT, signal.SIGTERM):
+    # They were blocked until here (process.py); Handset decides when we end.
+    for ending in GROUP_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     sys.setswitchinterval(0.0005)
     # The collector must not run on the clock thread: it would destroy the library's objects there.
     gc.disable()

@@ -4,13 +4,14 @@
 import contextlib
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -19,8 +20,23 @@ from drivers.sip_pjsua2 import wire
 MAX_WAITING: Final = 512
 MAX_BATCH: Final = 64
 LAST_WORDS: Final = 40
+GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a terminal or a service manager sends to all processes of a group: Handset alone decides what they mean."""
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 _ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def _deaf_to(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """What is started here is born with them blocked: it takes a while until it can say itself that it ignores them.
+
+    Only this thread is deaf to them meanwhile, so Handset still hears them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def command(*arguments: str) -> tuple[list[str], dict[str, str]]:
@@ -39,15 +55,16 @@ class ChildProcess:
         ours.setblocking(False)
         arguments, environment = command(str(theirs.fileno()))
         try:
-            self._process = subprocess.Popen(  # our own module, no shell
-                arguments,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                cwd=_ROOT,
-            )
+            with _deaf_to(GROUP_SIGNALS):
+                self._process = subprocess.Popen(  # our own module, no shell
+                    arguments,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                    cwd=_ROOT,
+                )
         except OSError:
             ours.close()
             raise
