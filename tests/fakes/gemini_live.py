@@ -70,6 +70,7 @@ class Activity:
     """What a client sent between the two ends of one activity, or what the server's detector took for one."""
 
     chunks: list[bytes] = field(default_factory=list)
+    text: str = ""
     ended: bool = False
 
     @property
@@ -446,6 +447,8 @@ class LiveSession:
         kind = one_of(message, "realtimeInput")
         if kind == "audio":
             await self._audio(*pcm_of(message["audio"]))
+        elif kind == "text" and self._open is not None:
+            self._open.text += message["text"]
         elif kind == "text":
             await self._heard(message["text"])
         elif kind == "audioStreamEnd":
@@ -507,7 +510,7 @@ class LiveSession:
         activity, self._open = self._open, None
         assert activity is not None
         activity.ended = True
-        heard = ""
+        heard = activity.text
         if activity.chunks and activity.voiced:
             heard = self.server.transcripts.popleft() if self.server.transcripts else self.server.hears
             middle = len(heard) // 2

@@ -84,6 +84,7 @@ class GeminiLive:
     name = "gemini"
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.connection_seconds = CONNECTION_SECONDS
         self._settings = settings_from(settings)
         self.capabilities = Capabilities(
             input_rate=INPUT_RATE,
@@ -147,6 +148,7 @@ class GeminiLive:
         if fell_back:
             dialogue.trouble("handle_refused", "the service no longer knows the conversation: it was told it")
         connection = GeminiConnection(manager, session, dialogue, server_turns=by_service)
+        connection.lasts_seconds = self.connection_seconds
         try:
             await connection.begin([] if handle else seed(setup.history))
         except BaseException as fault:
@@ -176,7 +178,7 @@ class GeminiLive:
             meaning = faults.refused(response.status_code, response.headers, bytes(response.body or b""))
             if meaning is not None:
                 return meaning
-        if isinstance(fault, ValueError | TypeError):
+        if isinstance(fault, ValueError | TypeError) and not isinstance(fault, OSError):
             # The SDK could not read the first message, or does not let a setting through.
             return SetupRejected(f"gemini: the session could not be set up: {type(fault).__name__}")
         return unreachable(self.name, self._host, fault)
@@ -222,6 +224,7 @@ class GeminiConnection:
     ) -> None:
         self.when_refused: Callable[[], None] | None = None
         """Called when the service ends the conversation because of what it was resumed with."""
+        self.lasts_seconds = CONNECTION_SECONDS
         self._manager = manager
         self._session = session
         self._socket: ClientConnection = session._ws  # type: ignore[attr-defined] # noqa: SLF001 # it has no other way
@@ -245,7 +248,7 @@ class GeminiConnection:
             self._put(self._dialogue.receive(raw))
         if history:
             await self._socket.send(wire.history(history))
-        self._put(Step())
+        self._put(self._dialogue.taken())
         self._start(self._read(), "gemini reader")
         self._start(self._watch(), "gemini watch")
         self._start(self._renew(), "gemini renewal")
@@ -360,7 +363,7 @@ class GeminiConnection:
             self._heard_at = time.monotonic()
 
     async def _renew(self) -> None:
-        await asyncio.sleep(CONNECTION_SECONDS - RENEWAL_SECONDS)
+        await asyncio.sleep(self.lasts_seconds - RENEWAL_SECONDS)
         if not self._dialogue.leaving:
             self._put(Step(events=[RenewalDue(RENEWAL_SECONDS)]))
 

@@ -174,7 +174,7 @@ class Dialogue:
 
     def command(self, command: ProviderCommand) -> Step:
         self._commands[type(command)](command)
-        return self._taken()
+        return self.taken()
 
     def receive(self, raw: bytes | str) -> Step:
         """A message of the service, whatever it is: what makes no sense is counted and told, never fatal."""
@@ -182,14 +182,14 @@ class Dialogue:
             message = wire.parsed(raw)
         except Malformed as fault:
             self.trouble("message_malformed", str(fault))
-            return self._taken()
+            return self.taken()
         for key, take in self._messages.items():
             if key in message:
                 self._try(take, message[key], "field_malformed")
         unknown = [key for key in message if key not in self._messages]
         if unknown or not message:
             self.trouble("message_unknown", f"a message of an unknown kind: {wire.named(unknown)}")
-        return self._taken()
+        return self.taken()
 
     def waits_for(self, turn: int) -> bool:
         """The device has finished `turn`, and the service has not begun to answer it."""
@@ -201,7 +201,7 @@ class Dialogue:
             if owed.number == turn:
                 self._owed.remove(owed)
                 self._finish_unanswered(owed, "silent")
-        return self._taken()
+        return self.taken()
 
     def trouble(self, code: str, message: str) -> None:
         """Count it, and tell it the 1st, 10th, 100th... time."""
@@ -210,7 +210,8 @@ class Dialogue:
         if str(count).rstrip("0") == "1":
             self._emit(ProviderTrouble(code, message if count == 1 else f"{message} ({count} times so far)"))
 
-    def _taken(self) -> Step:
+    def taken(self) -> Step:
+        """What has gathered since the last step."""
         step, self._step = self._step, Step()
         return step
 
