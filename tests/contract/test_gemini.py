@@ -193,10 +193,12 @@ class TestSetUp:
             assert (await talk.finished(1)).status == "completed"
 
     async def test_a_server_without_tls_is_spoken_to_in_plain(self) -> None:
-        async with GeminiServer(tls=False) as server:
-            async with talking(GeminiLive({"api_key": KEY, "base_url": server.url})) as talk:
-                await talk.types(1)
-                assert (await talk.finished(1)).status == "completed"
+        async with (
+            GeminiServer(tls=False) as server,
+            talking(GeminiLive({"api_key": KEY, "base_url": server.url})) as talk,
+        ):
+            await talk.types(1)
+            assert (await talk.finished(1)).status == "completed"
 
     def test_unknown_and_wrong_keys_are_refused_by_name(self) -> None:
         with pytest.raises(ConfigurationInvalid) as fault:
@@ -959,20 +961,22 @@ class TestEnds:
     async def test_a_path_that_forwards_nothing_more_is_noticed_within_two_seconds_while_one_speaks(
         self, server: GeminiServer
     ) -> None:
-        async with StallingProxy(server.url) as proxy:
-            async with talking(GeminiLive({"api_key": KEY, "base_url": proxy.url})) as talk:
-                await talk.says(1)
-                proxy.stall()
-                began = time.monotonic()
-                while not talk.over.is_set() and time.monotonic() - began < 3:
-                    try:
-                        await talk.says(1, SPEECH[:320])
-                    except ProviderUnavailable:
-                        break
-                    await asyncio.sleep(0.02)
-                async with asyncio.timeout(1):
-                    await talk.over.wait()
-                assert time.monotonic() - began <= 2.0
+        async with (
+            StallingProxy(server.url) as proxy,
+            talking(GeminiLive({"api_key": KEY, "base_url": proxy.url})) as talk,
+        ):
+            await talk.says(1)
+            proxy.stall()
+            began = time.monotonic()
+            while not talk.over.is_set() and time.monotonic() - began < 3:
+                try:
+                    await talk.says(1, SPEECH[:320])
+                except ProviderUnavailable:
+                    break
+                await asyncio.sleep(0.02)
+            async with asyncio.timeout(1):
+                await talk.over.wait()
+            assert time.monotonic() - began <= 2.0
 
     async def test_an_idle_connection_lives(self, server: GeminiServer, provider: GeminiLive) -> None:
         async with talking(provider) as talk:

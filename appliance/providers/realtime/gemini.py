@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -29,6 +30,8 @@ from appliance.interfaces import (
     ProviderCommand,
     ProviderEvent,
     RenewalDue,
+    SendAudio,
+    SendText,
     Setup,
 )
 from appliance.providers.realtime import gemini_faults as faults
@@ -257,7 +260,7 @@ class GeminiConnection:
         if self._over or self._closed:
             raise self._fault or ProviderUnavailable("the conversation with gemini is over")
         step = self._dialogue.command(command)
-        if self._filling is not None and step.messages:
+        if self._filling is not None and isinstance(command, SendAudio | SendText):
             self._filling.cancel()
             self._filling = None
         try:
@@ -300,8 +303,17 @@ class GeminiConnection:
     def _start(self, work: Any, name: str) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            # Its kind and place only: its message may hold what somebody said.
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            logger.error(
+                "%s failed: %s at %s:%s", task.get_name(), type(fault).__name__, place.name, place.lineno
+            )
 
     def _put(self, step: Step) -> None:
         if not step.events:
