@@ -50,8 +50,9 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _names(configuration)
     yield from _directories(configuration)
     yield from _control(configuration)
+    yield from _sip(configuration)
     if configuration.sip.enabled:
-        yield from _sip(configuration)
+        yield from _account(configuration)
 
 
 def _names(configuration: Configuration) -> Iterator[_Finding]:
@@ -145,7 +146,7 @@ def _sip(configuration: Configuration) -> Iterator[_Finding]:
         ("stun", sip.stun),
     ):
         for host in hosts:
-            if not _HOST_PORT.match(host):
+            if not _is_host_port(host):
                 yield (
                     f"sip.{key}",
                     f"{host!r} is not host or host:port",
@@ -167,7 +168,8 @@ def _sip(configuration: Configuration) -> Iterator[_Finding]:
             f"{sip.rtp_ports!r} is not LOW-HIGH with at least 4 ports",
             'for example "40000-40100"',
         )
-    yield from _account(configuration)
+    if sip.bind and not _is_address(sip.bind):
+        yield "sip.bind", f"{sip.bind!r} is not an address of this machine", "an IP address, or empty for all"
 
 
 def _account(configuration: Configuration) -> Iterator[_Finding]:
@@ -185,6 +187,19 @@ def _account(configuration: Configuration) -> Iterator[_Finding]:
             reveal(sip.password)
         except ConfigurationInvalid as error:
             yield "sip.password", error.message, error.hint
+
+
+def _is_host_port(text: str) -> bool:
+    match = _HOST_PORT.match(text)
+    return match is not None and (match[2] is None or 0 < int(match[2][1:]) < 1 << 16)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_network(text: str) -> bool:

@@ -104,6 +104,11 @@ def test_an_agent_of_ones_own_stands_beside_the_built_in_one(tmp_path: Path) -> 
         ('[control]\nbind = "0.0.0.0"', "control.bind"),
         ('[control]\ntls_certificate = "x.pem"', "control.tls_key"),
         ('[sip]\nenabled = true\nallow = ["here"]', "sip.allow"),
+        ('[sip]\nallow = ["here"]', "sip.allow"),
+        ('[sip]\nenabeld = true\nbind = "nonsense"', "sip.bind"),
+        ('[sip]\nserver = "pbx.example.org:99999"\nuser = "1"', "sip.server"),
+        ('[sip]\noutbound_proxy = ["h:99999"]', "sip.outbound_proxy"),
+        ('[sip]\nstun = ["h:0"]', "sip.stun"),
         ('[sip]\nenabled = true\ncodecs = ["G729"]', "sip.codecs"),
         ('[sip]\nenabled = true\nrtp_ports = "5-9"', "sip.rtp_ports"),
         (
