@@ -1,0 +1,78 @@
+"""What of a spoken turn a provider received: each piece is looked for in what arrived."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.rig.sounds import Samples
+
+PIECE_SECONDS = 0.3
+STEP_SECONDS = 0.1
+ALIKE = 0.75
+TWICE = 0.93
+"""Two vowels of one voice are alike too: only so good a second likeness is the same piece again."""
+FLOOR = 300
+"""A piece whose mean level is lower is a pause between words, and says nothing."""
+SLACK_MS = 15.0
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Milliseconds of the spoken turn that did not arrive, and that arrived twice; `shift_ms` is its place."""
+
+    lost_ms: float
+    repeated_ms: float
+    shift_ms: float
+
+    @property
+    def whole(self) -> bool:
+        return self.lost_ms == 0 and self.repeated_ms == 0
+
+
+def align(spoken: Samples, received: Samples, rate: int) -> Alignment:
+    """Look for each 300 ms of `spoken` in `received`, both at `rate`.
+
+    Lost is what is found nowhere, and what is skipped where the place of one piece and the next differ by less than
+    their distance; repeated is what is found in two places, and what was put in between.
+    """
+    size, step = round(PIECE_SECONDS * rate), round(STEP_SECONDS * rate)
+    lost = repeated = 0.0
+    shifts: list[float] = []
+    for begin in range(0, len(spoken) - size + 1, step):
+        piece = spoken[begin : begin + size]
+        if np.abs(piece.astype(np.int32)).mean() < FLOOR:
+            continue
+        places = _places(received, piece)
+        if not places:
+            lost += STEP_SECONDS * 1000
+            continue
+        repeated += STEP_SECONDS * 1000 * (len(places) - 1)
+        shifts.append((places[0] - begin) * 1000 / rate)
+    for before, after in itertools.pairwise(shifts):
+        if after - before < -SLACK_MS:
+            lost += before - after
+        elif after - before > SLACK_MS:
+            repeated += after - before
+    return Alignment(lost, repeated, shifts[0] if shifts else 0.0)
+
+
+def _places(received: Samples, piece: Samples) -> list[int]:
+    """Where `received` is like `piece`, the likest first; places nearer than half a piece count as one."""
+    if len(received) < len(piece):
+        return []
+    size = 1 << (len(received) + len(piece)).bit_length()
+    ours, theirs = received.astype(np.float64), piece.astype(np.float64)
+    products = np.fft.irfft(np.fft.rfft(ours, size) * np.conj(np.fft.rfft(theirs, size)), size)
+    products = products[: len(ours) - len(theirs) + 1]
+    energy = np.concatenate(([0.0], np.cumsum(ours**2)))
+    energies = energy[len(theirs) :] - energy[: -len(theirs)]
+    scores = products / np.sqrt(np.maximum(energies, 1.0) * (theirs**2).sum())
+    found: list[int] = []
+    while True:
+        best = int(scores.argmax())
+        if scores[best] < (TWICE if found else ALIKE):
+            return found
+        found.append(best)
+        near = len(piece) // 2
+        scores[max(0, best - near) : best + near] = 0.0
