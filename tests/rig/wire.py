@@ -29,6 +29,7 @@ class Wire:
         self._silent = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._jobs: set[asyncio.Task[Any]] = set()
+        self._ways: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -39,8 +40,9 @@ class Wire:
         assert self._server is not None
         self._server.close()
         self._reset_all()
-        for job in tuple(self._jobs):
-            job.cancel()
+        # The copying ends, not who waits for it: a cancelled handler of a stream server is reported as a fault.
+        for way in tuple(self._ways):
+            way.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         await self._server.wait_closed()
 
@@ -84,13 +86,15 @@ class Wire:
         self._writers |= {writer, far_writer}
         try:
             ways = {
-                asyncio.ensure_future(self._copy(reader, far_writer)),
-                asyncio.ensure_future(self._copy(far_reader, writer)),
+                loop.create_task(self._copy(reader, far_writer)),
+                loop.create_task(self._copy(far_reader, writer)),
             }
+            self._ways |= ways
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+            self._ways -= ways
         finally:
             self._writers -= {writer, far_writer}
             for end in (writer, far_writer):

@@ -1,0 +1,75 @@
+"""The link is cut at every quarter second of a spoken turn, for a moment, for seconds, for long: nothing is lost.
+
+Real lines (detector, canceller, resampler), real sockets, the unmodified SDKs, the services' strict fakes.
+"""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from appliance.interfaces import LineKind
+from tests.rig.alignment import Alignment, align
+from tests.rig.services import SERVICES
+from tests.rig.sounds import Samples
+from tests.rig.spoken import silence, speech
+from tests.rig.stage import RATES, Person, Stage
+
+TEXT = "a quick brown fox jumps over the lazy dog while seven wizards pack my box with five dozen jugs"
+TURN_SECONDS = 5.0
+STEP = 0.25
+ANSWER_SECONDS = 0.6
+POINTS = [point * STEP for point in range(round(TURN_SECONDS / STEP) + 1)]
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+def turn(rate: int) -> Samples:
+    return speech(TEXT, rate, voice="flite:slt")[: round(TURN_SECONDS * rate)]
+
+
+async def one_cut(stage: Stage, name: str, kind: LineKind, cut_at: float, outage: float) -> list[str]:
+    """A turn whose link is cut; return what was wrong."""
+    async with SERVICES[name]() as service:
+        person = stage.enter(kind, [service.provider])
+        await person.until(lambda: person.session.link.up, 30)
+        service.will_say("Done.", ANSWER_SECONDS)
+        person.say(np.concatenate((silence(0.3, person.rate), turn(person.rate))))
+        await person.until(lambda: person.began_at > 0, 5)
+        await asyncio.sleep(0.3 + cut_at)
+        service.wire.cut(outage)
+        await person.until(lambda: bool(service.answers()), 30 + outage)
+        await person.until(lambda: person.heard_ms(service.answers()[-1]) > 0, 10)
+        await asyncio.sleep(ANSWER_SECONDS + 1.0)
+        wrong = _wrong(person, service.answers(), align(turn(service.rate), service.received(), service.rate))
+        return [
+            f"{name} {kind} cut at {cut_at} s for {outage} s: {what}" for what in wrong + service.violations
+        ]
+
+
+def _wrong(person: Person, answers: list[int], aligned: Alignment) -> list[str]:
+    wrong = []
+    if not aligned.whole:
+        wrong.append(f"{aligned}")
+    heard = [round(person.heard_ms(level)) for level in answers]
+    if len([each for each in heard if each]) != 1 or abs(max(heard) - ANSWER_SECONDS * 1000) > 60:
+        wrong.append(f"answers heard for {heard} ms")
+    if person.session.phase.state != "idle":
+        wrong.append(f"in the end it is {person.session.phase}")
+    return wrong
+
+
+@pytest.mark.parametrize("outage", [0.2, 3.0, 20.0])
+@pytest.mark.parametrize("kind", [LineKind.PHONE, LineKind.ROOM], ids=str)
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_turn_arrives_whole_wherever_the_link_is_cut(name: str, kind: LineKind, outage: float):
+    wrong: list[str] = []
+    async with Stage() as stage:
+        results = await asyncio.gather(*(one_cut(stage, name, kind, point, outage) for point in POINTS))
+        for result in results:
+            wrong += result
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_spoken_turn_is_as_long_as_the_grid():
+    assert len(turn(RATES[LineKind.PHONE])) == TURN_SECONDS * RATES[LineKind.PHONE]
