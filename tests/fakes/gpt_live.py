@@ -8,7 +8,7 @@
         assert server.violations == []
 
 It hears speech by its loudness, answers 400 ms after it falls silent, and falls silent itself when it is talked over.
-The samples of each answer all have the same value, `level`, so that a recording shows which answer it is.
+Each answer's sound is noise of its own, `answer_sound(number)`, so that a recording shows which answer it is.
 """
 
 import asyncio
@@ -32,10 +32,15 @@ RATE: Final = 16_000
 LOUD: Final = 500
 END_MS: Final = 400.0
 CHUNK_MS: Final = 40
-FIRST_LEVEL: Final = 700
 _SESSION_FIELDS: Final = {
     "model", "instructions", "audio", "delegation", "input", "store", "triggers", "safety_identifier", "client",
 }  # fmt: skip
+
+
+def answer_sound(number: int, seconds: float) -> "np.ndarray[Any, np.dtype[np.int16]]":
+    """The sound of the server's answer `number`: noise that no other answer has."""
+    noise = np.random.default_rng(number).standard_normal(round(seconds * RATE)) * 3_000
+    return np.asarray(np.clip(noise, -30_000, 30_000), dtype="<i2")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class LiveSession:
     received: bytearray = field(default_factory=bytearray)
     notes: list[Mapping[str, Any]] = field(default_factory=list)
     results: list[Mapping[str, Any]] = field(default_factory=list)
-    levels: list[int] = field(default_factory=list)
+    answers: list[tuple[int, float]] = field(default_factory=list)
+    """Numbers of the answers, and the seconds that were sent of each."""
     calls: dict[str, Say] = field(default_factory=dict)
     voiced_ms: float = 0.0
     silent_ms: float = 0.0
@@ -305,20 +311,23 @@ class GptLiveServer:
             if say.call is not None:
                 await self._call(connection, session, say, *say.call)
                 return
-            level = FIRST_LEVEL + 10 * self._answers
             self._answers += 1
-            session.levels.append(level)
+            place = len(session.answers)
+            session.answers.append((self._answers, 0.0))
+            sound = answer_sound(self._answers, say.seconds)
             chunks = max(1, round(say.seconds * 1000 / CHUNK_MS))
             words = deque(say.text.split())
-            pcm = np.full(RATE * CHUNK_MS // 1000, level, dtype="<i2").tobytes()
-            delta = {"type": "session.output_audio.delta", "delta": base64.b64encode(pcm).decode()}
-            for _ in range(chunks):
+            size = RATE * CHUNK_MS // 1000
+            for chunk in range(chunks):
                 if session.talked_over.is_set():
                     return
                 if words:
                     told = {"type": "session.output_transcript.delta", "delta": words.popleft() + " "}
                     await _tell(connection, told | _span())
+                pcm = sound[chunk * size : (chunk + 1) * size].tobytes()
+                delta = {"type": "session.output_audio.delta", "delta": base64.b64encode(pcm).decode()}
                 await _tell(connection, delta)
+                session.answers[place] = (self._answers, (chunk + 1) * CHUNK_MS / 1000)
                 await asyncio.sleep(CHUNK_MS / 1000)
             await _tell(connection, {"type": "session.usage.updated", "usage": {"seconds": say.seconds}})
 
