@@ -108,11 +108,12 @@ class Uplink:
         return entry.begun
 
     def answered(self, turn: int) -> None:
-        """`turn` and what came before it need no keeping any more. Harmless when repeated."""
+        """`turn`, unless it is still open, and what came before it need no keeping any more. Harmless when repeated."""
         if any(entry.turn == turn for entry in self._journal):
-            while (entry := self._journal.popleft()).turn != turn:
-                self._remove(entry)
-            self._remove(entry)
+            while self._journal[0].turn != turn:
+                self._remove(self._journal.popleft())
+            if self._journal[0].committed:
+                self._remove(self._journal.popleft())
 
     def carry(self) -> tuple[int, ...]:
         """The person goes on before anything was answered: what they said becomes the beginning of the next turn.

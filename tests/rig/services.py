@@ -53,9 +53,7 @@ class Service(ABC):
 
     def heard_ms(self, played: Samples, rate: int) -> list[float]:
         """How much of each answer is found in what a speaker played."""
-        return [
-            _found_ms(played, _at_rate(answer, self.answer_rate, rate), rate) for answer in self.answers()
-        ]
+        return [_found_ms(played, at_rate(answer, self.answer_rate, rate), rate) for answer in self.answers()]
 
     @abstractmethod
     async def _begin(self) -> None: ...
@@ -79,7 +77,7 @@ class Service(ABC):
 
 class OpenAiService(Service):
     name = "openai"
-    rate = answer_rate = openai_realtime.RATE
+    rate = answer_rate = 24_000
 
     async def _begin(self) -> None:
         self._server = await self._stack.enter_async_context(openai_realtime.FakeOpenAi())
@@ -159,7 +157,7 @@ SERVICES: dict[str, type[Service]] = {
 }
 
 
-def _at_rate(samples: Samples, rate: int, wanted: int) -> Samples:
+def at_rate(samples: Samples, rate: int, wanted: int) -> Samples:
     if rate == wanted:
         return samples
     resampler = Resampler(rate, wanted)

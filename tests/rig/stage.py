@@ -14,6 +14,7 @@ import numpy as np
 
 from appliance import plugins
 from appliance.agents.agent import Agent, agent_from
+from appliance.audio.capture import Captured
 from appliance.audio.vad import load_confirm, load_detector
 from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Conversation, Vad
@@ -40,6 +41,8 @@ class Person:
     rate: int
     events: list[tuple[float, Event]]
     lines: Lines
+    captured: list[bytes] = field(default_factory=list)
+    """What the line made of the microphone's sound, 16 kHz, while they talk: echo, noise and rate are dealt with."""
     saying: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
     played: list[Samples] = field(default_factory=list)
     began_at: float = 0.0
@@ -119,6 +122,7 @@ class Stage:
         line = lines.open_line(kind, capture_rate=rate, playout_rate=rate)
         person = Person(line, lines.open_session(line), rate, events, lines)
         self.people.append(person)
+        _tap(person)
         return person
 
     async def _tick(self) -> None:
@@ -128,6 +132,18 @@ class Stage:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             for person in self.people:
                 person.tick(due)
+
+
+def _tap(person: Person) -> None:
+    """Keep what the session is given to hear."""
+    hear = person.session.hear
+
+    def listen(captured: Captured) -> None:
+        if person.began_at:
+            person.captured.append(captured.frame.pcm)
+        hear(captured)
+
+    setattr(person.session, "hear", listen)  # noqa: B010 - a tap on the wire, which changes nothing
 
 
 def _canceller() -> EchoCanceller:

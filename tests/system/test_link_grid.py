@@ -11,7 +11,7 @@ import pytest
 from appliance.interfaces import LineKind
 from appliance.session.turn import Phase
 from tests.rig.alignment import align
-from tests.rig.services import SERVICES, Service
+from tests.rig.services import SERVICES, Service, at_rate
 from tests.rig.sounds import Samples
 from tests.rig.spoken import silence, speech
 from tests.rig.stage import RATES, Person, Stage
@@ -50,7 +50,8 @@ async def one_cut(stage: Stage, name: str, kind: LineKind, cut_at: float, outage
 
 def _wrong(person: Person, service: Service) -> list[str]:
     wrong = []
-    aligned = align(turn(service.rate), service.received(), service.rate)
+    spoken = np.frombuffer(b"".join(person.captured), "<i2")[: round((0.3 + TURN_SECONDS) * 16_000)]
+    aligned = align(at_rate(spoken, 16_000, service.rate), service.received(), service.rate)
     if not aligned.whole:
         wrong.append(f"{aligned}")
     heard = service.heard_ms(person.sound(), person.rate)

@@ -90,7 +90,7 @@ class GptLive:
     """Implements interfaces.Provider. One client a process: each makes its own TLS context."""
 
     name = "gpt_live"
-    capabilities = Capabilities(input_rate=RATE, output_rate=RATE, restores_calls=True)
+    capabilities = Capabilities(input_rate=RATE, output_rate=RATE, server_turns=True, restores_calls=True)
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = Settings.model_validate(dict(settings))

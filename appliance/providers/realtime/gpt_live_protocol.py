@@ -35,6 +35,7 @@ from appliance.interfaces import (
     Setup,
     ToolCall,
     ToolResult,
+    TurnEnded,
     UserHeard,
 )
 
@@ -114,6 +115,8 @@ class LiveProtocol:
         self._heard: dict[int, str] = {}
         self._seconds = 0.0
         self._awaited: tuple[int, float] | None = None
+        self._ended = 0
+        """The newest turn that is over, for the person or for the model, which has begun to answer."""
         self._early = ""
         """Text of a response whose sound has not begun."""
         self._open_calls: dict[str, str] = {}
@@ -140,6 +143,7 @@ class LiveProtocol:
 
     def end_turn(self, turn: int, now: float) -> None:
         """The person has finished `turn`."""
+        self._ended = turn
         self._awaited = (turn, now)
 
     def drop_turn(self) -> None:
@@ -229,6 +233,9 @@ class LiveProtocol:
         if segment is None:
             if not audible:
                 return events
+            if self._ended != self.turn:
+                self._ended = self.turn
+                events.append(TurnEnded(self.turn))
             self._awaited = None
             segment = self._segment = Segment(self._name(), self.turn)
             events.append(ResponseStarted(segment.response, segment.turn))

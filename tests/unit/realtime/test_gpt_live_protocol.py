@@ -22,6 +22,7 @@ from appliance.interfaces import (
     ToolCall,
     ToolDeclaration,
     ToolResult,
+    TurnEnded,
     UserHeard,
 )
 from appliance.providers.realtime.gpt_live_protocol import LiveProtocol, refusal, start_message
@@ -53,6 +54,7 @@ def kinds(given: list[ProviderEvent]) -> list[str]:
 def test_the_first_sound_begins_a_response_for_the_newest_turn():
     protocol = LiveProtocol()
     protocol.begin_turn(3)
+    protocol.end_turn(3, 0.0)
     begun, audio = events(protocol, sound())
     assert begun == ResponseStarted("g1", 3)
     assert isinstance(audio, ResponseAudio)
@@ -88,7 +90,14 @@ def test_a_cancelled_response_is_dropped_until_it_pauses():
     assert protocol.cancel("g1") == []
     assert events(protocol, sound(), 0.04) == []
     protocol.begin_turn(1)
+    protocol.end_turn(1, 0.4)
     assert kinds(events(protocol, sound(), 0.5)) == ["ResponseStarted", "ResponseAudio"]
+
+
+def test_a_model_that_begins_to_answer_has_ended_the_turn():
+    protocol = LiveProtocol()
+    protocol.begin_turn(1)
+    assert events(protocol, sound())[:2] == [TurnEnded(1), ResponseStarted("g1", 1)]
 
 
 def test_a_cancel_of_what_is_over_is_harmless():

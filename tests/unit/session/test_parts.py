@@ -113,8 +113,18 @@ class TestUplink:
         uplink.add(frame(2))
         [entry] = uplink.unanswered()
         assert (entry.turn, numbers(entry.frames)) == (2, [1, 2])
+        uplink.commit()
         uplink.answered(2)
         assert uplink.kept_ms == 0
+
+    def test_a_turn_that_is_answered_before_its_end_stays_open(self):
+        uplink = Uplink(0)
+        uplink.open(1)
+        uplink.add(frame(1))
+        uplink.answered(1)
+        uplink.add(frame(2))
+        uplink.commit()
+        assert [numbers(entry.frames) for entry in uplink.unanswered()] == [[1, 2]]
 
     def test_a_discarded_turn_leaves_nothing(self):
         uplink = Uplink(100)
