@@ -33,12 +33,13 @@ from appliance.interfaces import (
     SendAudio,
     SendText,
     Setup,
+    ToolDeclaration,
 )
 from appliance.providers.realtime import gemini_faults as faults
 from appliance.providers.realtime import gemini_messages as wire
 from appliance.providers.realtime.fill import fill, silent_frame
 from appliance.providers.realtime.gemini_dialogue import Dialogue, Step
-from appliance.providers.realtime.gemini_setup import live_config, seed, server_turns, settings_from
+from appliance.providers.realtime.gemini_setup import Settings, live_config, seed, server_turns, settings_from
 from appliance.providers.realtime.link_faults import unreachable
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ _SOCKET: Final = {
     "close_timeout": CLOSE_SECONDS,
     "open_timeout": None,
 }
+_ANY_TOOL: Final = (ToolDeclaration("any", "", {"type": "object"}),)
 logger = logging.getLogger(__name__)
 
 
@@ -413,6 +415,9 @@ def _client(key: str, base_url: str) -> "Client":
     client = genai.Client(vertexai=False, api_key=key, http_options=options)
     if base_url.startswith("http://"):
         _without_tls(client, base_url)
+    # The SDK's models are built when they are first used: here, rather than on the loop while somebody waits.
+    types.LiveConnectConfig(**live_config(Settings(), Setup("", tools=_ANY_TOOL), handle="")).model_dump()
+    types.LiveServerMessage.model_validate({"setupComplete": {}})
     return client
 
 
