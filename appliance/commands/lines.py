@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -28,7 +29,17 @@ def status(args: argparse.Namespace) -> int:
 
 
 def say(args: argparse.Namespace) -> int:
-    return _simple(args, "say", f"saying it on the line {args.line}", line=args.line, text=args.text)
+    """1 when nobody can hear it, as in a room without a speaker."""
+    with call_daemon(args) as remote:
+        data = remote.ask("say", line=args.line, text=args.text)
+    warning = data.get("warning")
+    if args.json:
+        print(json.dumps(data))
+    elif not warning:
+        print(f"saying it on the line {args.line}")
+    if warning:
+        print(f"handset: {warning}", file=sys.stderr)
+    return 1 if warning else 0
 
 
 def mute(args: argparse.Namespace) -> int:
@@ -113,17 +124,49 @@ def _simple(args: argparse.Namespace, command: str, told: str, **fields: Any) ->
 def _rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     reasons = state.get("reasons") or []
     yield "ready", "yes" if state.get("ready") else f"no: {'; '.join(reasons) or 'starting'}"
-    yield "microphone", {None: "no room line", True: "muted", False: "on"}[state.get("mute")]
+    yield "microphone", _microphone(state)
     if state.get("volume") is not None:
         yield "volume", str(state["volume"])
-    registration = state.get("registration", {})
-    at = f" at {registration['server']}" if registration.get("server") else ""
-    because = f" ({registration['reason']})" if registration.get("reason") else ""
-    yield "telephone", f"{registration.get('state', 'off')}{at}{because}"
+    yield "telephone", _telephone(state)
     yield from _list("provider", _named(state.get("providers", {})))
-    yield from _list("line", state.get("lines", []))
+    yield from _list("line", map(_line, state.get("lines", [])))
     yield from _list("session", state.get("sessions", []))
     yield from _list("call", state.get("calls", []))
+
+
+def _microphone(state: Mapping[str, Any]) -> str:
+    room = next((line for line in state.get("lines", []) if line.get("kind") == "room"), None)
+    if room is None or state.get("mute") is None:
+        return "no room line"
+    if state["mute"]:
+        return "muted"
+    return "on" if _works(room, "input") else "none found: one that is plugged in is taken at once"
+
+
+def _telephone(state: Mapping[str, Any]) -> str:
+    """Both what it listens on and what became of its account, if it has one."""
+    telephone, registration = state.get("telephone", {}), state.get("registration", {})
+    told = [telephone.get("state", "off")]
+    if telephone.get("state") == "listening":
+        told.append(f"at {telephone['address']}")
+    elif telephone.get("reason"):
+        told.append(f"({telephone['reason']})")
+    if registration.get("state", "off") != "off":
+        told[-1] += ","
+        told.append(f"{registration['state']} at {registration.get('server') or 'no server'}")
+        told += [f"({registration['reason']})"] if registration.get("reason") else []
+    return " ".join(told)
+
+
+def _line(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what has no meaning while there is no device to speak and listen with."""
+    if line.get("kind") != "room" or (_works(line, "input") and _works(line, "output")):
+        return line
+    return {key: value for key, value in line.items() if key != "duplex"}
+
+
+def _works(room: Mapping[str, Any], kind: str) -> bool:
+    return bool(room.get("device", {}).get(kind, {}).get("state") in ("present", "recovered"))
 
 
 def _named(entries: Any) -> list[Any]:

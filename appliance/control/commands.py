@@ -21,6 +21,7 @@ Data = Mapping[str, Any]
 
 ROOM: Final = "room"
 DEFAULT_TOPICS: Final = tuple(topic for topic in TOPICS if topic not in ON_REQUEST)
+_USABLE: Final = frozenset({"present", "recovered"})
 IN_BACKGROUND: Final = frozenset({"config.reload", "diagnose"})
 """Commands that may take seconds: the connection goes on being read meanwhile."""
 
@@ -120,12 +121,12 @@ class Commands:
         said = session.say(
             request["text"], interruptible=request["interruptible"], priority=request["priority"]
         )
-        return {"session": session.id, "utterance": said}
+        return {"session": session.id, "utterance": said, **self._unheard(session)}
 
     def notify(self, caller: Caller, request: Request) -> Data:
         session = self._addressed(caller, request)
         session.notify(request["text"], label=request["label"], urgent=request["priority"] == "high")
-        return {"session": session.id}
+        return {"session": session.id, **self._unheard(session)}
 
     def not_supported(self, caller: Caller, request: Request) -> Data:
         raise Unsupported(
@@ -228,6 +229,16 @@ class Commands:
         if line.id != ROOM:
             raise NotPossible(f"nobody is on the line {line.id}", hint="status lists the sessions")
         return self._lines.open_session(line, greeting=False)
+
+    def _unheard(self, session: SessionPort) -> Data:
+        """A warning where the session's line has no speaker that works."""
+        for line in self._lines.status().get("lines", ()):
+            speaker = line.get("device", {}).get("output", {}).get("state")
+            if line.get("kind") == ROOM and line.get("session") == session.id and speaker not in _USABLE:
+                return {
+                    "warning": f"the line {line['id']} has no speaker: nobody hears it until there is one"
+                }
+        return {}
 
     def _phone(self) -> CallsPort:
         if self._calls is None:

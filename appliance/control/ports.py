@@ -101,6 +101,16 @@ class CallsPort(Protocol):
     @property
     def registration(self) -> Mapping[str, Any]: ...
 
+    @property
+    def address(self) -> str:
+        """Where it listens, host:port; empty until it does."""
+        ...
+
+    @property
+    def fault(self) -> str:
+        """Why it does not run; empty while it does."""
+        ...
+
     def dial(self, to: str, *, agent: str = "") -> str: ...
 
     def answer(self, call: str | None = None) -> str: ...

@@ -32,6 +32,13 @@ class Snapshot:
                 state=event.state, healthy=healthy, code=event.code, reason=event.reason, since=event.at
             )
 
+    def _telephone(self) -> dict[str, str]:
+        """Whether calls can come in at all, with an account at a server or without."""
+        if self._calls is None:
+            return {"state": "off", "address": "", "reason": ""}
+        fault = self._calls.fault
+        return {"state": "down" if fault else "listening", "address": self._calls.address, "reason": fault}
+
     def take(self) -> dict[str, Any]:
         """The state now. `mute` and `volume` are the room's, as its line has them; null without a room."""
         state: dict[str, Any] = {"lines": [], "sessions": [], **self._lines.status()}
@@ -47,6 +54,7 @@ class Snapshot:
         state["registration"] = (
             dict(self._calls.registration) if self._calls is not None else {"state": "off"}
         )
+        state["telephone"] = self._telephone()
         state["ready"] = self._health.ready()
         state["reasons"] = self._health.reasons()
         state["counters"] = self._health.counters()

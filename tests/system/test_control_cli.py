@@ -40,7 +40,8 @@ async def handset(*words, here: Desk | None = None, environ=None):
 async def test_status_shows_the_snapshot_as_a_table_or_as_json(here):
     code, out, _ = await handset("status", here=here)
     assert code == 0
-    assert "telephone     registered at pbx" in out
+    assert "telephone     listening at 127.0.0.1:5060, registered at pbx" in out
+    assert "microphone    on" in out
     assert "line          room" in out
     code, out, _ = await handset("status", "--json", here=here)
     assert code == 0
@@ -66,6 +67,26 @@ async def test_room_verbs_do_what_they_say(here):
     assert (room.muted, room.volume) == (True, 70)
     assert room.session is not None
     assert room.session.done == [("say", "dinner is ready", True, "normal")]
+
+
+async def test_saying_something_in_a_room_without_a_speaker_fails_and_says_why(here):
+    here.lines.line("room").device = {}
+    code, out, err = await handset("say", "dinner is ready", here=here)
+    assert (code, out) == (1, "")
+    assert "the line room has no speaker" in err
+    code, out, _ = await handset("say", "dinner is ready", "--json", here=here)
+    assert "warning" in json.loads(out)
+
+
+async def test_status_tells_a_telephone_without_an_account_and_a_room_without_devices(here):
+    here.calls.registration = {"state": "off", "server": ""}
+    here.lines.line("room").device = {}
+    _, out, _ = await handset("status", here=here)
+    assert "telephone     listening at 127.0.0.1:5060\n" in out
+    assert "microphone    none found" in out
+    assert "duplex" not in out
+    here.calls.fault = "port 5060 is in use"
+    assert "telephone     down (port 5060 is in use)\n" in (await handset("status", here=here))[1]
 
 
 async def test_call_answer_and_hangup_reach_the_telephone(here):

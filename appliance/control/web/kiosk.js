@@ -79,7 +79,8 @@ function greeted(hello) {
   find("name").textContent = hello.device.name || "Handset";
   document.title = hello.device.name || "Handset";
   const state = hello.state;
-  find("registration").textContent = state.registration.state || "off";
+  const account = state.registration.state || "off";
+  find("registration").textContent = account === "off" ? state.telephone.state : account;
   calls.clear();
   for (const call of state.calls) called(call);
   if (state.calls.length === 0) showCalls();

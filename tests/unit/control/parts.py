@@ -116,6 +116,9 @@ class MemoryLine:
         self.muted = False
         self.volume = 50
         self.pressed: list[bool] = []
+        self.device: dict[str, Any] = {
+            kind: {"name": "USB", "state": "present"} for kind in ("input", "output")
+        }
 
     def set_muted(self, on: bool) -> None:
         self.muted = on
@@ -188,7 +191,15 @@ class MemoryLines:
 
     def status(self) -> dict[str, Any]:
         lines = [
-            {"id": line.id, "kind": str(line.kind), "muted": line.muted, "volume": line.volume}
+            {
+                "id": line.id,
+                "kind": str(line.kind),
+                "muted": line.muted,
+                "volume": line.volume,
+                "duplex": "full",
+                "session": line.session.id if line.session else None,
+                "device": line.device,
+            }
             for line in self.all.values()
         ]
         sessions = [{"id": line.session.id, "line": line.id} for line in self.all.values() if line.session]
@@ -198,6 +209,8 @@ class MemoryLines:
 class MemoryCalls:
     def __init__(self) -> None:
         self.registration: Mapping[str, Any] = {"state": "registered", "server": "pbx"}
+        self.address = "127.0.0.1:5060"
+        self.fault = ""
         self.done: list[tuple[Any, ...]] = []
         self.live: dict[str, str] = {"c1": "incoming"}
 
