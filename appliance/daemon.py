@@ -171,9 +171,6 @@ class Appliance:
         self.health.count("line", self.lines.counters)
         self.health.watch("capture", _AUDIO_SILENT_SECONDS, self.lines.deaf_for)
         if not self._alone:
-            self.store.open()
-            await asyncio.wait({self._spawn(self._recall())}, timeout=_RECALL_SECONDS)
-            self.health.count("store", self.store.counters)
             await self._start_control()
         self._spawn(self.health.run())
         if self.room is not None:
@@ -366,7 +363,12 @@ class Appliance:
             device={"name": settings.device.name},
             providers=settings.conversation.providers,
         )
-        await self.control.start()
+        await self.control.start(first=self._open_store)
+
+    async def _open_store(self) -> None:
+        self.store.open()
+        await asyncio.wait({self._spawn(self._recall())}, timeout=_RECALL_SECONDS)
+        self.health.count("store", self.store.counters)
 
     async def _warm(self) -> None:
         """Load what the first turn needs, so that it is not slow. What fails here is told when it is used."""

@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -73,6 +73,7 @@ class ControlServer:
         self._open: set[ServerConnection] = set()
         self._admitted: WeakKeyDictionary[ServerConnection, admission.Admission] = WeakKeyDictionary()
         self._server: Server | None = None
+        self._opened = asyncio.Event()
         self._metrics: asyncio.Task[None] | None = None
         self._leave_bus: Callable[[], None] | None = None
         self._leave_levels: Callable[[], None] | None = None
@@ -82,11 +83,17 @@ class ControlServer:
             "audio_refused_total": 0,
         }
 
-    async def start(self) -> None:
-        """Listen. From here on clients are served."""
+    async def start(self, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Listen, then do `first`, then serve clients: those that come early wait for it.
+
+        So whatever `first` makes is only made once the port is ours.
+        """
         tls = tls_context(self._settings)
         check_exposure(self._settings)
         self._server = await self._listen(tls)
+        if first is not None:
+            await first()
+        self._opened.set()
         self._leave_bus = self._bus.listen(self._publish)
         self._metrics = asyncio.create_task(self._measure(), name="control metrics")
         self._health.count("control", self.counters)
@@ -218,6 +225,7 @@ class ControlServer:
             elif len(self._clients) >= self._limits.clients:
                 await self._refuse(connection, Close.BUSY, "too many clients")
             else:
+                await self._opened.wait()
                 await self._keep(connection, verdict.scope)
         finally:
             self._open.discard(connection)

@@ -183,6 +183,7 @@ async def test_a_control_port_in_use_ends_the_start_with_a_word(tmp_path):
     assert str(handset.sections["control"]["port"]) in err
     assert "in use" in err
     assert "Traceback" not in err
+    assert not handset.state.exists()
 
 
 async def test_ten_faults_are_all_told_and_nothing_is_started(tmp_path):
