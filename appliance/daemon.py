@@ -21,7 +21,8 @@ from appliance.audio.vad import load_confirm, load_detector
 from appliance.call.controller import Calls
 from appliance.config.check import read, report
 from appliance.config.load import Loaded
-from appliance.config.schema import Configuration
+from appliance.config.providers import settings_faults
+from appliance.config.schema import Configuration, ProviderSection
 from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
 from appliance.control.ports import Actions
@@ -430,8 +431,12 @@ class Appliance:
 
 
 def _provider(name: str, configuration: Configuration) -> Provider:
-    section = configuration.providers.get(name)
-    provider: Provider = plugins.load("appliance.providers", name)(section.model_dump() if section else {})
+    section = configuration.providers.get(name, ProviderSection())
+    factory = plugins.load("appliance.providers", name)
+    # An empty key or an unknown address is told when it is dialled: the next rung may serve meanwhile.
+    if faults := [str(fault) for fault in settings_faults(name, section)]:
+        raise ConfigurationInvalid("\n".join(faults))
+    provider: Provider = factory(section.model_dump())
     return provider
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 from appliance import plugins
 from appliance.call.admission import host_of
 from appliance.config.check import read
+from appliance.config.providers import provider_faults
 from appliance.config.schema import Configuration
 from appliance.errors import ApplianceError
 from appliance.interfaces import DeviceInfo, Setup
@@ -34,6 +35,17 @@ _LOW_DISK_MB: Final = 100
 _EARLIEST_CLOCK: Final = 1_767_225_600  # 2026-01-01: no box runs this software before it was written
 _RESOLVE_SECONDS: Final = 3.0
 _HANDSHAKE_SECONDS: Final = 10.0
+_CLOCK_CODES: Final = frozenset({9, 10})
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+_REFUSERS: Final = {
+    "credentials_rejected": "credentials",
+    "quota_exhausted": "quota",
+    "rate_limited": "rate limit",
+    "setup_rejected": "model or settings",
+    "configuration_invalid": "configuration",
+    "driver_missing": "library",
+    "provider_unavailable": "network",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,28 +208,62 @@ def _names(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _provider(configuration: Configuration) -> Iterator[Finding]:
+    faults = tuple(provider_faults(configuration))
+    for fault in faults:
+        yield Finding(
+            f"provider {fault.key.split('.')[1]}", FAILED, f"{fault.key}: {fault.message}", fault.hint
+        )
     for name in configuration.conversation.providers:
-        section = configuration.providers.get(name)
+        # What is known to be wrong needs no dial, and a dial needs some key.
+        if not any(fault.key.split(".")[1] == name for fault in faults):
+            yield from _handshake(name, configuration)
+
+
+def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
+    section = configuration.providers.get(name)
+    started = time.monotonic()
+    try:
         provider = plugins.load("appliance.providers", name)(section.model_dump() if section else {})
-        started = time.monotonic()
-        try:
-            asyncio.run(_shake_hands(provider))
-        except ApplianceError as error:
-            yield Finding(f"provider {name}", FAILED, error.message, error.hint)
-        except TimeoutError:
-            yield Finding(
-                f"provider {name}", FAILED, f"no answer in {_HANDSHAKE_SECONDS:.0f} s", "check the network"
-            )
-        else:
-            yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
+        asyncio.run(_shake_hands(provider))
+    except ApplianceError as error:
+        message, remedy = refusal(error)
+        yield Finding(f"provider {name}", FAILED, message, remedy)
+    except TimeoutError:
+        yield Finding(
+            f"provider {name}", FAILED, f"no answer in {_HANDSHAKE_SECONDS:.0f} s", "check the network"
+        )
+    else:
+        yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
+
+
+def refusal(error: ApplianceError) -> tuple[str, str]:
+    """What refused, and what to do about it."""
+    causes = tuple(_causes(error))
+    certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    if certificate is not None and certificate.verify_code in _CLOCK_CODES:
+        return (
+            f"clock: {error.message}",
+            f"this device says it is {time.strftime('%Y-%m-%d %H:%M')}: set it by NTP",
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"name resolution: {error.message}", error.hint
+    return f"{_REFUSERS.get(error.code, error.code)}: {error.message}", error.hint
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 async def _shake_hands(provider: Any) -> None:
     async with asyncio.timeout(_HANDSHAKE_SECONDS):
-        await provider.warm()
-        connection = await provider.connect(Setup(session="doctor"))
-        await connection.close()
-        await provider.close()
+        try:
+            await provider.warm()
+            connection = await provider.connect(Setup(session="doctor"))
+            await connection.close()
+        finally:
+            await provider.close()
 
 
 def _clock(_: Configuration) -> Iterator[Finding]:

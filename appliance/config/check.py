@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from appliance.config.load import DEFAULT, Loaded, is_secret, load
+from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
 from appliance.config.secrets import is_reference
 
@@ -21,7 +22,7 @@ def read(config: str | None) -> Loaded:
 
 def check(args: argparse.Namespace) -> int:
     """Print every fault at once; 2 if there is any, else 0."""
-    loaded = read(args.config)
+    loaded = check_providers(read(args.config))
     if args.json:
         faults = [
             {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint} for f in loaded.faults

@@ -42,6 +42,7 @@ class OfflineProvider:
     """Implements interfaces.Provider. Connections share the models and nothing else."""
 
     name = "offline"
+    settings_model = Settings
     capabilities = Capabilities(input_rate=16_000, output_rate=RATE, paced=True, local=True)
 
     def __init__(self, settings: Mapping[str, Any]) -> None:

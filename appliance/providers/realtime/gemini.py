@@ -87,6 +87,7 @@ class GeminiLive:
     """Implements interfaces.Provider. One client of the SDK serves all its connections."""
 
     name = "gemini"
+    settings_model = Settings
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.connection_seconds = CONNECTION_SECONDS

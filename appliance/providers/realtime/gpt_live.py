@@ -90,6 +90,7 @@ class GptLive:
     """Implements interfaces.Provider. One client a process: each makes its own TLS context."""
 
     name = "gpt_live"
+    settings_model = Settings
     capabilities = Capabilities(input_rate=RATE, output_rate=RATE, server_turns=True, restores_calls=True)
 
     def __init__(self, settings: Mapping[str, Any]) -> None:

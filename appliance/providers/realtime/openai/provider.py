@@ -42,6 +42,7 @@ class OpenAiRealtime:
     """Implements interfaces.Provider. Group `appliance.providers`, section `[providers.openai]`."""
 
     name = "openai"
+    settings_model = Settings
 
     def __init__(self, settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> None:
         """Raise ConfigurationInvalid for keys that there are not, and values that cannot be."""

@@ -1,0 +1,187 @@
+"""What can be wrong with `[providers.NAME]`: keys, addresses, settings that its provider does not know.
+
+Asked by `check` and `doctor` only: a provider that cannot be used must not keep the appliance from starting.
+No message holds a key or a part of one.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from appliance import plugins
+from appliance.config.load import DEFAULT, Fault, Loaded, is_secret
+from appliance.config.schema import Configuration, ProviderSection
+from appliance.config.secrets import is_reference, reveal
+from appliance.errors import ApplianceError, ConfigurationInvalid
+
+GROUP: Final = "appliance.providers"
+SHORTEST_KEY: Final = 20
+_QUOTES: Final = "'\"`\u201c\u201d\u2018\u2019\u201e"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """`variables` are read when the section has no key; `own` is how a key of the service itself looks, if it says."""
+
+    variables: tuple[str, ...]
+    own: str = ""
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    """How a key of another service looks, and whose it is."""
+
+
+_OPENAI: Final = KeyRule(
+    ("OPENAI_API_KEY",), "sk-", {"AIza": "Google", "AQ.": "Google", "sk-ant-": "Anthropic"}
+)
+_GOOGLE: Final = KeyRule(
+    ("GOOGLE_API_KEY", "GEMINI_API_KEY"), "", {"sk-": "OpenAI", "ya29.": "a Google login"}
+)
+KEYS: Final[Mapping[str, KeyRule]] = {"openai": _OPENAI, "gpt_live": _OPENAI, "gemini": _GOOGLE}
+
+
+def check_providers(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """`loaded` with the faults of its providers added."""
+    if loaded.sound is None:
+        return loaded
+    known = {(fault.key, fault.message) for fault in loaded.faults}
+    found = tuple(
+        replace(fault, origin=_origin(fault, loaded.origins))
+        for fault in provider_faults(loaded.sound, environ)
+        if (fault.key, fault.message) not in known
+    )
+    faults = (*loaded.faults, *found)
+    return replace(loaded, configuration=None if faults else loaded.configuration, faults=faults)
+
+
+def provider_faults(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> Iterator[Fault]:
+    """All of them; `origin` is the environment variable that is meant, or the default."""
+    installed = [entry.name for entry in entry_points(group=GROUP)]
+    for name in configuration.providers:
+        if name not in installed:
+            near = difflib.get_close_matches(name, installed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(installed))}"
+            yield Fault(DEFAULT, f"providers.{name}", "no provider of that name is installed", hint)
+    for name in dict.fromkeys((*configuration.conversation.providers, *configuration.providers)):
+        if name not in installed:
+            continue
+        section = configuration.providers.get(name, ProviderSection())
+        yield from settings_faults(name, section)
+        if name in configuration.conversation.providers and name in KEYS:
+            yield from _key_faults(name, section, KEYS[name], environ)
+
+
+def settings_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
+    """Keys and values that the provider's own settings refuse. It is imported for that, its SDK is not."""
+    if address := _address_fault(section.base_url):
+        yield Fault(DEFAULT, f"providers.{name}.base_url", *address)
+    try:
+        model = getattr(plugins.load(GROUP, name), "settings_model", None)
+    except ApplianceError as error:
+        yield Fault(DEFAULT, f"providers.{name}", error.message, error.hint)
+        return
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        for fault in _refused(name, section, model):
+            if not (address and fault.key.endswith(".base_url")):
+                yield fault
+
+
+def _refused(name: str, section: ProviderSection, model: type[BaseModel]) -> Iterator[Fault]:
+    given = {key: value for key, value in section.model_dump(exclude_unset=True).items() if not _empty(value)}
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False):
+            path = [str(part) for part in one["loc"]]
+            key = ".".join(["providers", name, *path])
+            if one["type"] == "extra_forbidden":
+                near = difflib.get_close_matches(path[-1], model.model_fields, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+                yield Fault(DEFAULT, key, "unknown key", hint)
+            else:
+                message = one["msg"].removeprefix("Input ").removeprefix("Value error, ")
+                shown = given.get(path[0])
+                told = isinstance(shown, str | int | float) and not is_secret(path[0])
+                yield Fault(DEFAULT, key, message + (f", not {shown!r}" if told else ""))
+
+
+def _empty(value: Any) -> bool:
+    bare = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return bare is None or bare == ""
+
+
+def _address_fault(base_url: str) -> tuple[str, str] | None:
+    if not base_url:
+        return None
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if usable and not re.search(r"\s", base_url):
+        return None
+    return "it is no usable address", "write http(s)://host[:port], as the service's page says"
+
+
+def _key_faults(
+    name: str, section: ProviderSection, rule: KeyRule, environ: Mapping[str, str]
+) -> Iterator[Fault]:
+    key = f"providers.{name}.api_key"
+    variables = " or ".join(rule.variables)
+    remedy = f"set {variables}, or api_key in [providers.{name}]"
+    try:
+        found, place, origin = _find(section, rule, environ)
+    except ConfigurationInvalid as error:
+        yield Fault(DEFAULT, key, f"{name} has no key: {error.message}", f"{error.hint}; or {remedy}")
+        return
+    if not found.strip():
+        # Whoever runs a compatible server gives some key: the SDK does without none.
+        yield Fault(DEFAULT, key, f"{name} needs a key, and there is none", remedy)
+    elif wrong := _malformed(found, rule, official=not section.base_url):
+        yield Fault(origin, key, f"the key of {name} in {place} {wrong}", f"copy it again; {remedy}")
+
+
+def _find(section: ProviderSection, rule: KeyRule, environ: Mapping[str, str]) -> tuple[str, str, str]:
+    """The key, where it stands, and the origin of its fault. Raise ConfigurationInvalid for a reference to nothing."""
+    value = section.api_key.get_secret_value()
+    if value:
+        place = value if is_reference(value) else "api_key"
+        return reveal(section.api_key, environ), place, DEFAULT
+    for variable in rule.variables:
+        if environ.get(variable):
+            return environ[variable], variable, variable
+    return "", "", DEFAULT
+
+
+def _malformed(key: str, rule: KeyRule, *, official: bool) -> str:
+    """What is wrong with it, or nothing. `official`: it is for the service itself."""
+    bare = key.strip()
+    if bare[:1] in _QUOTES or bare[-1:] in _QUOTES:
+        return "has quotes around it"
+    if bare != key:
+        return "has white space around it"
+    if re.search(r"\s", key):
+        return "has white space in it"
+    if not (key.isascii() and key.isprintable()):
+        return "has characters that no key has"
+    if not official:
+        return ""
+    longest = max((start for start in rule.foreign if key.startswith(start)), key=len, default="")
+    if longest:
+        return f"looks like one of {rule.foreign[longest]}"
+    if rule.own and not key.startswith(rule.own):
+        return f"does not begin with {rule.own}"
+    return "is too short for a key" if len(key) < SHORTEST_KEY else ""
+
+
+def _origin(fault: Fault, origins: Mapping[str, str]) -> str:
+    if fault.origin != DEFAULT:
+        return fault.origin
+    parts = fault.key.split(".")
+    ends = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((origins[end] for end in ends if end in origins), DEFAULT)

@@ -1,0 +1,174 @@
+"""`check` and `doctor` name what is wrong with a provider's section, and never show a key."""
+
+import argparse
+import json
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from appliance.config.check import check
+from appliance.config.load import Fault, load
+from appliance.config.providers import check_providers
+from appliance.config.rules import check_rules
+from appliance.doctor import refusal
+from appliance.errors import ApplianceError, CredentialsRejected, QuotaExhausted, SetupRejected
+from appliance.providers.realtime.link_faults import unreachable
+
+OPENAI = "sk-proj-0123456789abcdefghijABCDEFGHIJ"
+GOOGLE = "AIza0123456789abcdefghijABCDEFGHIJ01234"
+LADDER = "[conversation]\nproviders = {}\n"
+
+
+def faults(directory: Path, text: str, **environ: str) -> dict[str, Fault]:
+    path = directory / "handset.toml"
+    path.write_text(text)
+    found = check_providers(check_rules(load(path, environ={})), environ).faults
+    return {fault.key: fault for fault in found}
+
+
+def test_a_configuration_without_a_cloud_needs_no_key(tmp_path: Path) -> None:
+    assert faults(tmp_path, "") == {}
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable"),
+    [("openai", "OPENAI_API_KEY"), ("gpt_live", "OPENAI_API_KEY"), ("gemini", "GOOGLE_API_KEY")],
+)
+def test_a_missing_key_is_named_with_its_section_and_variable(
+    tmp_path: Path, provider: str, variable: str
+) -> None:
+    [fault] = faults(tmp_path, LADDER.format(f'["{provider}", "offline"]')).values()
+    assert fault.key == f"providers.{provider}.api_key"
+    assert variable in fault.hint
+    assert f"[providers.{provider}]" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable", "key"),
+    [
+        ("openai", "OPENAI_API_KEY", OPENAI),
+        ("gpt_live", "OPENAI_API_KEY", OPENAI),
+        ("gemini", "GOOGLE_API_KEY", GOOGLE),
+        ("gemini", "GEMINI_API_KEY", GOOGLE),
+    ],
+)
+def test_a_key_in_the_usual_variable_will_do(tmp_path: Path, provider: str, variable: str, key: str) -> None:
+    assert faults(tmp_path, LADDER.format(f'["{provider}"]'), **{variable: key}) == {}
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "told"),
+    [
+        ("openai", f'"{OPENAI}"', "quotes"),
+        ("openai", f"{OPENAI}\n", "white space around"),
+        ("openai", f" {OPENAI}", "white space around"),
+        ("openai", OPENAI[:20] + " " + OPENAI[20:], "white space in"),
+        ("openai", OPENAI + "…", "characters"),
+        ("openai", GOOGLE, "Google"),
+        ("openai", "sk-ant-" + OPENAI, "Anthropic"),
+        ("openai", "hunter2hunter2hunter2hunter2", "does not begin with sk-"),
+        ("openai", "sk-123", "too short"),
+        ("gemini", OPENAI, "OpenAI"),
+        ("gemini", "AIza12", "too short"),
+    ],
+)
+def test_a_malformed_key_is_told_without_a_part_of_it(
+    tmp_path: Path, provider: str, key: str, told: str
+) -> None:
+    variable = "OPENAI_API_KEY" if provider == "openai" else "GEMINI_API_KEY"
+    [fault] = faults(tmp_path, LADDER.format(f'["{provider}"]'), **{variable: key}).values()
+    assert fault.origin == variable
+    assert told in fault.message
+    bare = key.strip(" \n\"'")
+    assert not [part for part in (bare, bare[:8], bare[-6:]) if part in str(fault)]
+
+
+def test_the_server_of_somebody_else_may_have_keys_of_its_own(tmp_path: Path) -> None:
+    text = (
+        LADDER.format('["openai"]')
+        + '[providers.openai]\nbase_url = "http://127.0.0.1:9/v1"\napi_key = "x"\n'
+    )
+    assert faults(tmp_path, text) == {}
+
+
+def test_a_reference_to_a_key_that_is_not_there_is_told(tmp_path: Path) -> None:
+    text = LADDER.format('["openai"]') + '[providers.openai]\napi_key = "env:MY_KEY"\n'
+    [fault] = faults(tmp_path, text, OPENAI_API_KEY=OPENAI).values()
+    assert "MY_KEY" in fault.message
+    assert fault.origin.endswith("handset.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("openai.modle", "model"), ("gemini.temprature", "temperature"), ("offline.sped", "speed")],
+)
+def test_an_unknown_key_of_a_provider_is_told_with_the_nearest(tmp_path: Path, key: str, near: str) -> None:
+    provider, _, name = key.partition(".")
+    [fault] = faults(tmp_path, f"[providers.{provider}]\n{name} = 1\n").values()
+    assert fault.key == f"providers.{key}"
+    assert fault.message == "unknown key"
+    assert fault.hint == f"did you mean {near!r}?"
+    assert fault.origin.endswith("handset.toml")
+
+
+def test_a_value_that_the_provider_refuses_is_told(tmp_path: Path) -> None:
+    [fault] = faults(tmp_path, '[providers.openai]\nturns = "remote"\n').values()
+    assert fault.key == "providers.openai.turns"
+    assert "'remote'" in fault.message
+
+
+def test_a_section_of_an_unknown_provider_is_told_with_the_nearest(tmp_path: Path) -> None:
+    found = faults(tmp_path, LADDER.format('["opnai"]') + "[providers.gemni]\n")
+    assert found["conversation.providers"].hint == "did you mean 'openai'?"
+    assert found["providers.gemni"].hint == "did you mean 'gemini'?"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["api.openai.com/v1", "ws://host/v1", "http://", "http://host:99999", "http://a b", "http://h:x"],
+)
+@pytest.mark.parametrize("provider", ["openai", "gemini", "gpt_live"])
+def test_an_address_without_scheme_or_host_is_a_fault(tmp_path: Path, provider: str, address: str) -> None:
+    [fault] = faults(tmp_path, f'[providers.{provider}]\nbase_url = "{address}"\n').values()
+    assert fault.key == f"providers.{provider}.base_url"
+
+
+def test_check_prints_the_faults_and_exits_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "handset.toml"
+    path.write_text(LADDER.format('["openai"]'))
+    monkeypatch.setenv("OPENAI_API_KEY", f"'{OPENAI}'")
+    assert check(argparse.Namespace(config=str(path), json=True)) == 2
+    printed = capsys.readouterr().out
+    assert [fault["key"] for fault in json.loads(printed)["faults"]] == ["providers.openai.api_key"]
+    assert OPENAI not in printed
+    monkeypatch.setenv("OPENAI_API_KEY", OPENAI)
+    assert check(argparse.Namespace(config=str(path), json=True)) == 0
+
+
+# --- doctor ---
+
+
+def test_a_refusal_names_who_refused() -> None:
+    early = ssl.SSLCertVerificationError("certificate is not yet valid")
+    early.verify_code, early.verify_message = 9, "certificate is not yet valid"
+
+    def told(fault: BaseException) -> str:
+        error = unreachable("openai", "api.openai.com", fault)
+        if error is not fault:
+            error.__cause__ = fault
+        return refusal(error)[0].partition(":")[0]
+
+    expected: dict[str, BaseException] = {
+        "clock": early,
+        "name resolution": socket.gaierror(-2, "Name or service not known"),
+        "network": ConnectionRefusedError(),
+        "credentials": CredentialsRejected("no"),
+        "quota": QuotaExhausted("no"),
+        "model or settings": SetupRejected("no"),
+        "internal": ApplianceError("no"),
+    }
+    assert {name: told(fault) for name, fault in expected.items()} == {name: name for name in expected}
