@@ -432,6 +432,7 @@ async def test_a_turn_that_the_service_ended_needs_no_commit(cloud: FakeOpenAi) 
         await talker.connection.send(CommitTurn(1))
         await talker.finished(1)
         await asyncio.sleep(0.1)
+        assert len(cloud.session.received) == 60
         assert len(cloud.answers) == 1
         assert len(cloud.session.spoken) == 1
 
