@@ -1,6 +1,7 @@
 """`check` and `doctor` name what is wrong with a provider's section, and never show a key."""
 
 import argparse
+import asyncio
 import json
 import socket
 import ssl
@@ -12,9 +13,11 @@ from appliance.config.check import check
 from appliance.config.load import Fault, load
 from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
-from appliance.doctor import refusal
+from appliance.config.schema import Configuration
+from appliance.doctor import CHECKS, Finding, refusal
 from appliance.errors import ApplianceError, CredentialsRejected, QuotaExhausted, SetupRejected
 from appliance.providers.realtime.link_faults import unreachable
+from tests.fakes.openai_realtime import FakeOpenAi
 
 OPENAI = "sk-proj-0123456789abcdefghijABCDEFGHIJ"
 GOOGLE = "AIza0123456789abcdefghijABCDEFGHIJ01234"
@@ -150,6 +153,30 @@ def test_check_prints_the_faults_and_exits_with_2(
 
 
 # --- doctor ---
+
+
+async def findings(cloud: FakeOpenAi, model: str = "") -> list[Finding]:
+    """What `doctor` says of the provider."""
+    section = {"base_url": cloud.base_url, "api_key": cloud.key, "model": model}
+    configuration = Configuration.model_validate(
+        {"conversation": {"providers": ["openai"]}, "providers": {"openai": section}}
+    )
+    [check] = [check for check in CHECKS if check.__name__ == "_provider"]
+    async with asyncio.timeout(20):
+        return await asyncio.to_thread(lambda: list(check(configuration)))
+
+
+async def test_doctor_dials_the_provider_and_says_what_refused() -> None:
+    async with FakeOpenAi() as cloud:
+        [fine] = await findings(cloud)
+        assert fine.state == "ok"
+        [unknown] = await findings(cloud, model="gpt-9")
+        assert unknown.message.startswith("model or settings: ")
+        cloud.reject_credentials(standing=True)
+        [refused] = await findings(cloud)
+        assert refused.state == "failed"
+        assert refused.message.startswith("credentials: ")
+        assert cloud.key not in refused.message
 
 
 def test_a_refusal_names_who_refused() -> None:
