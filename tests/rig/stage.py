@@ -80,6 +80,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.people: list[Person] = []
+        self._gone: list[Person] = []
         self._clock: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,7 +91,7 @@ class Stage:
         if self._clock is not None:
             self._clock.cancel()
             await asyncio.gather(self._clock, return_exceptions=True)
-        await asyncio.gather(*(person.lines.close("over") for person in self.people))
+        await asyncio.gather(*(person.lines.close("over") for person in [*self.people, *self._gone]))
 
     def enter(
         self,
@@ -125,12 +126,17 @@ class Stage:
         _tap(person)
         return person
 
+    def leave(self, person: Person) -> None:
+        """Nothing more is said or played there; what was stays to be looked at."""
+        self._gone.append(person)
+        self.people.remove(person)
+
     async def _tick(self) -> None:
         due = time.monotonic()
         while True:
             due += PERIOD
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            for person in self.people:
+            for person in tuple(self.people):
                 person.tick(due)
 
 
