@@ -154,9 +154,9 @@ class Dialogue:
 
     def abandon_answer(self, which: Phrase) -> None:
         """No answer comes: let the floor go, and say so unless something was said."""
-        sounding = self.strands.downlink.sounding is not None
+        sounding = self.strands.downlink.sounding
         self.floor.give_up()
-        if not sounding:
+        if sounding is None or not sounding.response:
             self.appliance_says(which)
 
     def check(self) -> None:
@@ -194,12 +194,12 @@ class Dialogue:
     def restore(self) -> None:
         """A new connection has what `set_up` gave: send what has changed since, and the unanswered turns."""
         self._restored = True
+        # A turn that opens in what follows sends itself.
+        entries = self.strands.uplink.resent()
         for correction in self._corrections:
             self.send(correction)
         self._corrections.clear()
         self._calls.restored()
-        self._give_up_lost()
-        entries = self.strands.uplink.unanswered()
         self.strands.record.said_again([entry.turn for entry in entries if entry.text])
         for entry in entries:
             if entry.text:
@@ -209,6 +209,7 @@ class Dialogue:
                 self.send(SendAudio(entry.turn, frame))
             if entry.committed:
                 self.send(CommitTurn(entry.turn))
+        self._give_up_lost()
 
     def lost(self) -> None:
         """The connection is gone. An answer that had begun, or acted, is not asked for again.
@@ -225,8 +226,9 @@ class Dialogue:
         resent = {entry.turn for entry in self.strands.uplink.unanswered()}
         if answers.owed is None or answers.owed in resent or self._calls.keeps(answers.owed):
             return
+        begun = any(entry.turn == answers.owed for entry in downlink.answers())
         answers.settle()
-        if downlink.sounding is None and not downlink.ready:
+        if not begun:
             self.appliance_says(Phrase.SAY_AGAIN)
         self.floor.settle()
 

@@ -37,6 +37,8 @@ class Uplink:
         self._journal: deque[UnansweredTurn] = deque()
         self._journal_ms = 0.0
         self._carried: deque[Frame] = deque()
+        self._silence: deque[Frame] = deque()
+        """What may be trimmed, or may be the pre-roll of a word to come."""
         self._silence_ms = 0.0
         self._dropped_ms = 0.0
         self._trimmed_ms = 0.0
@@ -82,12 +84,24 @@ class Uplink:
         return began
 
     def add(self, frame: Frame, *, speech: bool = True) -> None:
-        """Journal a frame of the open turn; silence beyond SILENCE_MS in a row is trimmed, and counted."""
+        """Journal a frame of the open turn; silence beyond SILENCE_MS in a row is trimmed, and counted.
+
+        The pre-roll of what is said after it is no silence.
+        """
         self._journal[-1].begun = True
         self._silence_ms = 0.0 if speech else self._silence_ms + frame.duration_ms
+        self._silence.append(frame)
         if self._silence_ms > SILENCE_MS:
-            self._trimmed_ms += frame.duration_ms
+            self._trim(self._pre_roll_ms)
             return
+        while self._silence:
+            self._journal_frame(self._silence.popleft())
+
+    def _trim(self, keep_ms: float) -> None:
+        while self._silence and sum(frame.duration_ms for frame in self._silence) > keep_ms:
+            self._trimmed_ms += self._silence.popleft().duration_ms
+
+    def _journal_frame(self, frame: Frame) -> None:
         self._journal[-1].frames.append(frame)
         self._journal_ms += frame.duration_ms
         while self._journal_ms > self._bound_ms:
@@ -99,10 +113,12 @@ class Uplink:
 
     def commit(self) -> None:
         """The person has finished the open turn."""
+        self._trim(0.0)
         self._journal[-1].committed = True
 
     def discard(self) -> bool:
         """The open turn was none; return whether there was any sound of it."""
+        self._trim(0.0)
         entry = self._journal.pop()
         self._remove(entry)
         return entry.begun
@@ -125,6 +141,12 @@ class Uplink:
         while self._journal:
             self._carried.extend(self._journal.popleft().frames)
         return typed
+
+    def resent(self) -> tuple[UnansweredTurn, ...]:
+        """Oldest first, to be sent again: with the newest silence, since the next word may follow it."""
+        while self._silence:
+            self._journal_frame(self._silence.popleft())
+        return self.unanswered()
 
     def unanswered(self) -> tuple[UnansweredTurn, ...]:
         """Oldest first."""

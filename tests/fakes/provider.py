@@ -135,6 +135,8 @@ class FakeProvider:
         self.tool_calls: list[str] = []
         self.tool_results: list[ToolResult] = []
         self.understanding_takes = 0.0
+        self.reacted: set[int] = set()
+        """The turns that it answered without a sound, or by a call that no answer needs to follow."""
         self.plans: dict[str, tuple[int, Say]] = {}
         self._script: deque[Say | Call | Nothing] = deque()
         self._connect_fates: deque[str | ApplianceError] = deque()
@@ -328,6 +330,7 @@ class FakeConnection:
         self._made: dict[str, ToolCall] = {}
         self._names = 0
         self._begun: set[str] = set()
+        self._deliveries = {declared.name: declared.delivery for declared in setup.tools}
         self._read_history(setup)
 
     @property
@@ -491,10 +494,13 @@ class FakeConnection:
         self._waiting[call_id] = self._provider.plans[call_id] = 0 if plan.unasked else turn, plan.then
         await asyncio.sleep(plan.think)
         self.make(ToolCall(call_id, plan.tool, plan.arguments, turn))
+        if self._deliveries.get(plan.tool, Delivery.IMMEDIATE) is not Delivery.IMMEDIATE:
+            self._provider.reacted.add(turn)
 
     async def _be_silent(self, name: str, turn: int, plan: Nothing) -> None:
         await asyncio.sleep(plan.think)
         if plan.status:
+            self._provider.reacted.add(turn)
             self._emit(ResponseStarted(name, turn))
             self._emit(ResponseFinished(name, turn, plan.status))
 

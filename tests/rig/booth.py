@@ -8,6 +8,7 @@ async with Booth() as booth:
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from appliance.audio.vad import Edge
 from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Conversation, Limits, Room, Vad
 from appliance.errors import ApplianceError
-from appliance.events import Event, EventBus
+from appliance.events import Event, EventBus, SpeechStarted, SpeechStopped
 from appliance.frames import Frame
 from appliance.interfaces import (
     Capabilities,
@@ -74,23 +75,36 @@ class Microphone:
         self.voiced = False
         self.frames = 0
         self.voiced_frames: list[int] = []
+        self.spoken_frames: list[int] = []
+        """The voiced ones that the detector took for speech, its 60 ms before the onset included."""
+        self._run: list[int] = []
         self._sink = sink
         self._run_ms = 0
         self._gap_ms = 0
         self._speech = False
 
+    @property
+    def number(self) -> int:
+        """The newest frame's."""
+        return 1 + self.frames % 30_000
+
     def tick(self, now: float) -> None:
         self.frames += 1
-        number = 1 + self.frames % 30_000
+        number = self.number
         edge: Edge | None = None
         if self.voiced:
             self.voiced_frames.append(number)
             self._run_ms += 20
             self._gap_ms = 0
+            self._run.append(number)
             if not self._speech and self._run_ms >= START_MS:
                 self._speech, edge = True, Edge.STARTED
+            if self._speech:
+                self.spoken_frames += self._run
+                self._run.clear()
         else:
             self._gap_ms += 20
+            self._run.clear()
             if not self._speech:
                 self._run_ms = 0
             elif self._gap_ms >= HANGOVER_MS:
@@ -145,7 +159,7 @@ class Clockwork:
         if function == "leave":
             await context.hang_up()
             return {}
-        await asyncio.sleep(self.seconds)
+        await asyncio.sleep(arguments.get("seconds", self.seconds))
         if arguments.get("fail"):
             raise ApplianceError("The clock stands still.")
         self.ended += 1
@@ -194,6 +208,8 @@ class Booth:
         self.shelf = Shelf()
         self.bus = EventBus()
         self.events: list[tuple[float, Event]] = []
+        self.frame_at: dict[int, int] = {}
+        """By id of a speech event: the number of the microphone's newest frame."""
         self.closed: list[tuple[str, str, str]] = []
         self._providers = providers or [self.provider]
         self._kind = kind
@@ -214,7 +230,7 @@ class Booth:
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(self._note_fault)
-        self.bus.listen(lambda event: self.events.append((self.loop.time(), event)))
+        self.bus.listen(self._note)
         around = Surroundings(
             self.bus,
             self._providers,
@@ -262,6 +278,11 @@ class Booth:
         return agent_from(
             "assistant", AgentSection(greeting=self._greeting, tools=("clock",)), {"clock": tool}
         )
+
+    def _note(self, event: Event) -> None:
+        self.events.append((self.loop.time(), event))
+        if isinstance(event, SpeechStarted | SpeechStopped):
+            self.frame_at[id(event)] = self.microphone.number
 
     def _note_fault(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.faults.append(f"{context['message']}: {context.get('exception')!r}")
@@ -330,6 +351,10 @@ class Booth:
     def words(self) -> list[str]:
         """What was said, of both sides, as the session's history has it."""
         return [item.text for item in self.session.history if isinstance(item, HistoryItem)]
+
+    def began(self, level: int) -> float:
+        """The second at which the sample value `level` was first played."""
+        return next((at for at, block in self.speaker.blocks if (block == level).sum() > 8), math.inf)
 
     def heard(self, level: int, since: float = 0.0) -> float:
         """Milliseconds played of what has the sample value `level`."""

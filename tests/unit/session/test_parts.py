@@ -102,6 +102,26 @@ class TestUplink:
         assert uplink.kept_ms == 1000 + 40
         assert uplink.counters()["journal_trimmed_ms"] == 200 * 20 - 1040
 
+    def test_of_a_long_silence_the_pre_roll_of_the_next_word_is_kept(self):
+        uplink = Uplink(100)
+        uplink.open(1)
+        for number in range(200):
+            uplink.add(frame(number), speech=number in (0, 199))
+        [entry] = uplink.unanswered()
+        assert numbers(entry.frames)[-6:] == [194, 195, 196, 197, 198, 199]
+        assert uplink.counters()["journal_trimmed_ms"] == 200 * 20 - 1040 - 100
+
+    def test_silence_that_was_held_back_is_sent_again_or_counted(self):
+        uplink = Uplink(100)
+        uplink.open(1)
+        for number in range(100):
+            uplink.add(frame(number), speech=number == 0)
+        assert numbers(uplink.resent()[0].frames)[-5:] == [95, 96, 97, 98, 99]
+        for number in range(100, 110):
+            uplink.add(frame(number), speech=False)
+        uplink.commit()
+        assert uplink.kept_ms + uplink.counters()["journal_trimmed_ms"] == 110 * 20
+
     def test_what_was_said_before_a_superseding_turn_is_its_beginning(self):
         uplink = Uplink(0)
         uplink.open(1)
