@@ -35,5 +35,5 @@ def begin(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("websockets", "asyncio", "hassil", "livekit"):
+    for chatty in ("websockets", "asyncio", "google_genai", "hassil", "livekit"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

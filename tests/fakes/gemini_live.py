@@ -155,6 +155,10 @@ class GeminiServer:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
 
     @property
+    def port(self) -> int:
+        return self._port
+
+    @property
     def certificate(self) -> Path:
         """What SSL_CERT_FILE must name before a client is built."""
         return loopback_certificate()[0]

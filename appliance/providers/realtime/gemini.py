@@ -172,11 +172,7 @@ class GeminiLive:
         if isinstance(fault, APIError | ConnectionClosed):
             code, reason = _close_of(fault)
             meant = faults.closed(code, reason, in_setup=True)
-            if (
-                handle
-                and code in faults.HANDLE_CODES
-                and isinstance(meant, SetupRejected | ProviderUnavailable)
-            ):
+            if handle and code in faults.HANDLE_CODES and type(meant) in _OF_A_HANDLE:
                 return _HandleRefused(str(code))
             return meant
         if isinstance(fault, InvalidStatus):
@@ -208,6 +204,10 @@ class GeminiLive:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise CredentialsRejected("gemini: the key has characters that no key has", hint=faults.KEY_HINT)
         return key
+
+
+_OF_A_HANDLE: Final = frozenset({SetupRejected, ProviderUnavailable})
+"""What may go with the handle: not a refused key, nor a limit."""
 
 
 class _HandleRefused(Exception):
