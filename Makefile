@@ -30,7 +30,7 @@ check: ## format, lint, types, layers and the fast tests
 	@$(BIN)/lint-imports --no-logo > .cache/layers.log || { cat .cache/layers.log; exit 1; }
 	@$(call PYTEST,2) -q -m "not system and not slow" $(wildcard tests/unit tests/contract) $(ARGS)
 
-bench: ## the figures of docs: one JSON object a line
+bench: ## the figures of docs/performance.md: one JSON object a line
 	@provisioning/setup.sh test >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
 

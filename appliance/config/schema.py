@@ -1,4 +1,4 @@
-"""The configuration's schema: one class a section, defaults included. docs/configuration in contract form: README.
+"""The configuration's schema: one class a section, defaults included. What each key means: docs/configuration.md.
 
 Unknown keys are faults (load.py adds "did you mean"). Secrets are `Secret`: they print as asterisks.
 """
