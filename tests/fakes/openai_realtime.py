@@ -19,12 +19,14 @@ import binascii
 import functools
 import json
 import socket
+import ssl
 import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -35,6 +37,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.fakes.certificate import loopback_certificate
 from tests.fakes.openai_schema import EVENTS, RATE, Refused
 
 FRAME_BYTES = RATE // 50 * 2
@@ -130,9 +133,10 @@ def sound_of(number: int, milliseconds: int) -> bytes:
 class FakeOpenAi:
     """All of it belongs to one loop. Without instructions it answers "Yes." in one second."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
         self.key = "sk-test"
         self.port = 0
+        self._tls = tls
         self.sessions: list[Session] = []
         self.answers: list[Answer] = []
         self.violations: list[str] = []
@@ -168,7 +172,12 @@ class FakeOpenAi:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
+
+    @property
+    def certificate(self) -> Path:
+        """Of a server with `tls`: what SSL_CERT_FILE must name."""
+        return loopback_certificate()[0]
 
     @property
     def session(self) -> "Session":
@@ -297,11 +306,16 @@ class FakeOpenAi:
             self._fates.append(kind)
 
     async def _listen(self) -> None:
+        context = None
+        if self._tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*loopback_certificate())
         self._server = await serve(
             self._converse,
             "127.0.0.1",
             self.port,
             process_request=self._admit,
+            ssl=context,
             ping_interval=None,
             close_timeout=0.2,
             max_size=APPEND_BOUND * 2,

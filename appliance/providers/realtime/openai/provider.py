@@ -98,11 +98,15 @@ class OpenAiRealtime:
 
     async def _prepared(self) -> "_Ready":
         """Built once, however many wait for it and give up meanwhile; anew when it failed."""
-        if self._ready is None or (self._ready.done() and self._ready.exception() is not None):
+        if self._ready is None or _failed(self._ready):
             key = self._settings.key()
             work = asyncio.to_thread(_build, key, self._settings.base_url)
             self._ready = asyncio.get_running_loop().create_task(work, name="openai import")
         return await asyncio.shield(self._ready)
+
+
+def _failed(task: "asyncio.Task[_Ready]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 async def _until(kind: str, socket: RealtimeSocket, conversation: Conversation) -> None:

@@ -116,6 +116,23 @@ async def test_tls_with_a_server_that_has_none_is_told(cloud: FakeOpenAi) -> Non
         await provider_of(cloud, base_url=f"https://127.0.0.1:{cloud.port}/v1").connect(Setup("s1"))
 
 
+async def test_a_server_with_a_trusted_certificate_is_talked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAi(tls=True) as cloud:
+        monkeypatch.setenv("SSL_CERT_FILE", str(cloud.certificate))
+        async with talking(provider_of(cloud)) as talker:
+            await talker.connection.send(SendText(1, "hello"))
+            assert (await talker.finished(1)).status == "completed"
+
+
+async def test_a_certificate_that_is_not_trusted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAi(tls=True) as cloud:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        with pytest.raises(ProviderUnavailable, match="certificate") as told:
+            await provider_of(cloud).connect(Setup("s1"))
+        assert "SSL_CERT_FILE" in told.value.hint
+        assert cloud.sessions == []
+
+
 @pytest.mark.parametrize("fate", [FakeOpenAi.hang_in_dial, FakeOpenAi.hang_in_setup])
 async def test_a_dial_that_hangs_can_be_given_up(
     cloud: FakeOpenAi, fate: Callable[[FakeOpenAi], None]
