@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import secrets
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -46,7 +47,8 @@ class OfflineConnection:
     """Implements interfaces.Connection. Belongs to the loop's thread."""
 
     def __init__(self, setup: Setup, brain: asyncio.Future[Brain], voice: EspeakVoice, work: Work) -> None:
-        self._session = setup.session
+        # A call's name is never that of an earlier connection's: a session would take it for the same call.
+        self._name = f"{setup.session}-{secrets.token_hex(2)}"
         self._brain = brain
         self._voice = voice
         self._work = work
@@ -161,7 +163,7 @@ class OfflineConnection:
         return understood
 
     async def _call(self, turn: int, call: Call) -> Say:
-        call_id = f"{self._session}-call-{next(self._numbers)}"
+        call_id = f"{self._name}-call-{next(self._numbers)}"
         waiting: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
         self._results[call_id] = waiting
         try:
@@ -194,7 +196,7 @@ class OfflineConnection:
             self._end(response, turn, status)
 
     def _begin(self, turn: int) -> str:
-        self._response = f"{self._session}-{next(self._numbers)}"
+        self._response = f"{self._name}-{next(self._numbers)}"
         self._outbox.add(ResponseStarted(self._response, turn))
         return self._response
 
