@@ -16,6 +16,7 @@ setup: ## Debian packages, .venv and the SIP library, so that .venv/bin/handset 
 	@provisioning/setup.sh run
 
 run: setup ## the appliance on this machine: microphone, sip:handset@127.0.0.1, http://127.0.0.1:8765 (CONFIG=file)
+	@echo 'In another terminal: .venv/bin/handset ask "what time is it"; .venv/bin/handset status; .venv/bin/handset doctor'
 	@exec $(BIN)/handset run $(if $(CONFIG),--config "$(CONFIG)")
 
 test: ## all tests, with the servers and phones they need (ARGS="-k name"; ARGS=-n0 one after the other)

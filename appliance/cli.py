@@ -46,6 +46,12 @@ class _Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"there is no {value!r}; {hint}")
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        version(argparse.Namespace())
+        parser.exit(DONE)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code is contract: 0 done, 1 failed, 2 wrong use, 3 not running, 4 refused."""
     parser = build()
@@ -89,6 +95,7 @@ def build() -> argparse.ArgumentParser:
         description="A voice-agent appliance: a kiosk that people talk to and a desk phone that people dial.",
         epilog="example: handset run",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="VERB", required=True, dest="verb", parser_class=_Parser)
     _daemon_verbs(verbs)
     _audio_verbs(verbs)
@@ -217,7 +224,7 @@ def _audio_verbs(verbs: Any) -> None:
 def _client_verbs(verbs: Any) -> None:
     _remote(_verb(verbs, "status", "appliance.commands.lines:status", "show the state", "handset status"))
     say = _verb(verbs, "say", "appliance.commands.lines:say", "say a text", 'handset say "dinner is ready"')
-    say.add_argument("text", metavar="TEXT")
+    say.add_argument("text", metavar="TEXT", type=_filled)
     _with_line(_remote(say))
     ask = _verb(
         verbs,
@@ -226,7 +233,7 @@ def _client_verbs(verbs: Any) -> None:
         "print the answer to a question",
         'handset ask "what time is it"',
     )
-    ask.add_argument("text", metavar="TEXT")
+    ask.add_argument("text", metavar="TEXT", type=_filled)
     ask.add_argument("--agent", metavar="NAME", default="", help="who answers")
     ask.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait (60)")
     _remote(ask)
@@ -257,7 +264,9 @@ def _call_verbs(verbs: Any) -> None:
         "call somebody",
         "handset call sip:100@pbx.example --wait",
     )
-    call.add_argument("to", metavar="URI", help="a SIP URI, an extension, a number or a contact")
+    call.add_argument(
+        "to", metavar="URI", type=_filled, help="a SIP URI, an extension, a number or a contact"
+    )
     call.add_argument("--agent", metavar="NAME", default="", help="who speaks")
     call.add_argument("--wait", action="store_true", help="print each state until the call has ended")
     _remote(call)
@@ -280,9 +289,11 @@ def _pair_verb(verbs: Any) -> None:
     )
     scopes = ("observe", "talk", "control", "admin")
     pair.add_argument("--scope", choices=scopes, default="control", help="what it allows (control)")
-    pair.add_argument("--name", metavar="N", type=_name, default="unnamed", help="whose it is")
+    pair.add_argument("--name", metavar="N", type=_filled, default="unnamed", help="whose it is")
     pair.add_argument("--list", action="store_true", help="list the tokens")
-    pair.add_argument("--revoke", metavar="TOKEN", type=_name, help="take back the token of that id or name")
+    pair.add_argument(
+        "--revoke", metavar="TOKEN", type=_filled, help="take back the token of that id or name"
+    )
     pair.add_argument("--directory", metavar="D", help="the state directory, in place of storage.directory")
     _with_config(pair, json=True)
 
@@ -291,7 +302,7 @@ def _with_line(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--line", default="room", metavar="LINE", help="which line (room)")
 
 
-def _name(text: str) -> str:
+def _filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text

@@ -25,6 +25,7 @@ from appliance.config.providers import settings_faults
 from appliance.config.schema import Configuration, ProviderSection
 from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
+from appliance.control.location import page_address
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
 from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing, UnknownName
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     loaded = read(args.config)
     if loaded.configuration is None:
         report(loaded)
+        print("nothing was started", file=sys.stderr)
         return faulty
     log.begin(loaded.configuration.log.level)
     try:
@@ -98,6 +100,7 @@ async def _serve(loaded: Loaded, config: str | None) -> int:
 
     try:
         await appliance.start()
+        logger.info("the kiosk page is at %s", page_address(appliance.configuration.control))
         loop.add_signal_handler(signal.SIGHUP, reload)
         notifier.ready()
         await ending.wait()

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,12 +62,15 @@ def doctor(args: argparse.Namespace) -> int:
     """Run all checks and print them; 2 for a faulty configuration, 1 if a check failed, else 0."""
     loaded = read(args.config)
     if loaded.configuration is None:
-        findings = [Finding("configuration", FAILED, str(fault), fault.hint) for fault in loaded.faults]
+        findings = [
+            Finding("configuration", FAILED, str(replace(fault, hint="")), fault.hint)
+            for fault in loaded.faults
+        ]
     else:
         findings = [finding for check in CHECKS for finding in _guarded(check, loaded.configuration)]
     if args.json:
         print(
-            json.dumps({"ok": not _failed(findings), "findings": [asdict(finding) for finding in findings]})
+            json.dumps({"ok": not _failed(findings), "findings": [_plain(finding) for finding in findings]})
         )
     else:
         for finding in findings:
@@ -77,6 +80,11 @@ def doctor(args: argparse.Namespace) -> int:
     if loaded.configuration is None:
         return 2
     return 1 if _failed(findings) else 0
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    """There is nothing to remedy where all is well."""
+    return asdict(replace(finding, remedy="") if finding.state == OK else finding)
 
 
 def _failed(findings: list[Finding]) -> bool:

@@ -11,6 +11,8 @@ from appliance.health import Part
 from appliance.interfaces import DeviceReport, SoundCard
 from appliance.session.line import Line
 
+_LOOK_SECONDS: Final = 3.0
+"""The first look at the sound system takes a second or two."""
 _USABLE: Final = frozenset({"present", "recovered"})
 logger = logging.getLogger(__name__)
 
@@ -33,15 +35,19 @@ class Room:
         self._part.failing("no device yet")
         self._devices: dict[str, tuple[str, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._looked: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to look for the devices; returns at once."""
         self._loop = asyncio.get_running_loop()
         self._line.playout.lag = lambda: self._card.output_delay_ms
         self._card.start(self._line.capture.feed, self._line.playout.pull, self._report)
+        self._looked = self._loop.call_later(_LOOK_SECONDS, self._tell_missing)
 
     async def stop(self) -> None:
         """Close the devices; at most 2 s."""
+        if self._looked is not None:
+            self._looked.cancel()
         await asyncio.to_thread(self._card.stop)
 
     def counters(self) -> Mapping[str, int]:
@@ -60,7 +66,7 @@ class Room:
         self._bus.publish(
             DeviceChanged(line=self._line.id, kind=report.kind, state=report.state, name=report.name)
         )
-        lost = [kind for kind in ("input", "output") if self._state(kind) not in _USABLE]
+        lost = self._missing()
         if lost:
             self._part.failing(f"no {' and no '.join(lost)} device")
         else:
@@ -73,6 +79,15 @@ class Room:
                     line=self._line.id, code="device_lost", message=f"{report.kind} {report.name}", hint=hint
                 )
             )
+
+    def _tell_missing(self) -> None:
+        if lost := self._missing():
+            named = {"input": "microphone", "output": "speaker"}
+            told = " and no ".join(named[kind] for kind in lost)
+            logger.info("no %s found; what is plugged in is taken at once (handset audio list)", told)
+
+    def _missing(self) -> list[str]:
+        return [kind for kind in ("input", "output") if self._state(kind) not in _USABLE]
 
     def _state(self, kind: str) -> str:
         return self._devices.get(kind, ("", "absent"))[1]

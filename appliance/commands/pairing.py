@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import socket
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from appliance.config.load import load
 from appliance.config.schema import Control
 from appliance.control.admission import is_loopback
 from appliance.control.auth import Token, Tokens
+from appliance.control.location import page_address
 from appliance.control.protocol import Scope
 
 
@@ -33,15 +33,6 @@ def pair(args: argparse.Namespace) -> int:
         return 0
     _show(secret, url, scope, configuration.control)
     return 0
-
-
-def page_address(control: Control) -> str:
-    """The kiosk page as another machine, or a browser here, reaches it."""
-    host = control.bind
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
-        host = _own_address()
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if control.tls_certificate else 'http'}://{shown}:{control.port}/"
 
 
 def _show(secret: str, url: str, scope: Scope, control: Control) -> None:
@@ -80,13 +71,3 @@ def _list(tokens: tuple[Token, ...], *, as_json: bool) -> int:
 
 def _day(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
-
-
-def _own_address() -> str:
-    """The address that other machines see; connecting a datagram socket sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostname()

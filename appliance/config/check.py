@@ -40,7 +40,7 @@ def report(loaded: Loaded) -> None:
     for fault in loaded.faults:
         print(fault, file=sys.stderr)
     if loaded.faults:
-        print(f"{len(loaded.faults)} fault(s); nothing was started", file=sys.stderr)
+        print(f"{len(loaded.faults)} fault(s)", file=sys.stderr)
 
 
 def show(args: argparse.Namespace) -> int:

@@ -62,7 +62,14 @@ def _from_file(path: Path) -> str:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
         raise ConfigurationInvalid(
-            f"{path} cannot be read: {error}", hint="make the file, or correct the path"
+            f"{path} cannot be read: there is no such file",
+            hint=f"make it, readable for its owner alone: install -m 600 /dev/stdin {path}",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationInvalid(f"{path} is not text", hint="it must be UTF-8") from error
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{path} cannot be read: {error.strerror}", hint="correct its rights, or the path"
         ) from error

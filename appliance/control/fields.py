@@ -28,12 +28,13 @@ class Field:
     check: Check
     required: bool = False
     default: Any = None
+    example: str = ""
 
 
 def name(value: Any) -> str:
     """An id, a name or an address: one line, not empty."""
     if not isinstance(value, str) or not value.strip():
-        raise BadField("must be a text that is not empty")
+        raise BadField("must be a text, and not empty")
     if len(value) > NAME_LENGTH:
         raise BadField(f"must have at most {NAME_LENGTH} characters")
     if _CONTROL.search(value) or not _is_unicode(value):
@@ -44,7 +45,7 @@ def name(value: Any) -> str:
 def text(value: Any) -> str:
     """Something to be said or typed."""
     if not isinstance(value, str) or not value.strip():
-        raise BadField("must be a text that is not empty")
+        raise BadField("must be a text, and not empty")
     if len(value) > TEXT_LENGTH:
         raise BadField(f"must have at most {TEXT_LENGTH} characters")
     if _CONTROL_IN_TEXT.search(value) or not _is_unicode(value):

@@ -108,7 +108,9 @@ _PRIORITY: Final = Field(fields.one_of("normal", "high"), default="normal")
 COMMANDS: Final[Mapping[str, Command]] = {
     "ping": Command(Scope.OBSERVE),
     "status": Command(Scope.OBSERVE),
-    "subscribe": Command(Scope.OBSERVE, {"topics": Field(fields.prefixes(TOPICS))}),
+    "subscribe": Command(
+        Scope.OBSERVE, {"topics": Field(fields.prefixes(TOPICS), example='["call.", "transcript"]')}
+    ),
     "session.open": Command(
         Scope.TALK,
         {
@@ -293,7 +295,12 @@ def _value(command: str, name: str, wanted: Field, body: Mapping[str, Any]) -> A
     try:
         return wanted.check(given)
     except BadField as error:
-        raise RequestInvalid(f"`{name}` of {command} {error}") from None
+        raise RequestInvalid(
+            f"the field `{name}` of the command {command} {error}",
+            hint=f"for example {wanted.example}"
+            if wanted.example
+            else "docs/control-api.md lists the fields",
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -63,8 +63,8 @@ def dialled(to: str, server: str) -> Uri:
         raise RequestInvalid("there is nothing to dial", hint="give an extension, a number, or sip:user@host")
     if not server:
         raise RequestInvalid(
-            "there is no SIP server to look that extension up at",
-            hint="dial sip:user@host, or set sip.server",
+            "no contact has that name, and there is no SIP server at which it could be an extension",
+            hint="add it to [contacts], set sip.server, or dial sip:user@host",
         )
     return parse(f"sip:{user.replace('#', '%23')}@{server}")
 

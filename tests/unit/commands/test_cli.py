@@ -59,6 +59,8 @@ def test_every_help_has_an_example_that_parses(path, capsys):
         (["status", "--jsn"], "--jsn"),
         (["pair", "--revoke", ""], "must not be empty"),
         (["pair", "--name", " "], "must not be empty"),
+        (["ask", ""], "must not be empty"),
+        (["call", ""], "must not be empty"),
     ],
 )
 def test_wrong_use_exits_with_2_and_says_what_is_wrong(words, told, capsys):
@@ -92,6 +94,12 @@ def test_a_client_verb_does_not_load_the_heavy_parts():
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_the_version_is_a_verb_and_an_option(capsys):
+    assert cli.main(["--version"]) == cli.main(["version"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
 
 
 def given(**options):

@@ -233,3 +233,10 @@ def test_a_relative_directory_in_a_variable_is_a_fault() -> None:
     assert [(fault.origin, fault.key) for fault in loaded.faults] == [
         ("HANDSET_STORAGE__DIRECTORY", "storage.directory")
     ]
+
+
+def test_a_secret_file_that_is_missing_is_told_in_words_with_the_way_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match="there is no such file") as caught:
+        reveal(SecretStr(f"file:{tmp_path}/sip"))
+    assert "Errno" not in caught.value.message
+    assert "install -m 600" in caught.value.hint

@@ -110,3 +110,21 @@ def test_the_commands_are_those_of_the_contract():
         behaviour.set mute volume ptt.press ptt.release call.dial call.answer call.reject call.hangup call.hold
         call.resume call.transfer call.dtmf call.record history.list history.get config.reload diagnose"""
     assert set(contract.split()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "hint"),
+    [
+        (
+            {"type": "subscribe", "topics": "call"},
+            "`topics` of the command subscribe",
+            '["call.", "transcript"]',
+        ),
+        ({"type": "text", "text": ""}, "`text` of the command text must be a text, and not empty", "docs/"),
+    ],
+)
+def test_a_wrong_field_is_told_with_a_hint(body, told, hint):
+    refused = protocol.parse(json.dumps({"id": "1", **body}))
+    assert isinstance(refused, Refusal)
+    assert told in refused.error.message
+    assert hint in refused.error.hint
