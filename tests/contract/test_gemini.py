@@ -181,6 +181,17 @@ class TestSetUp:
             await other.finished(1)
             assert not [event for event in one.all(ResponseText) if "second" in event.text]
 
+    async def test_a_dial_that_gave_up_while_the_sdk_was_loading_leaves_it_to_the_next(
+        self, server: GeminiServer, provider: GeminiLive
+    ) -> None:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await provider.connect(Setup("s1"))
+        async with talking(provider) as talk:
+            await talk.types(1)
+            assert (await talk.finished(1)).status == "completed"
+
     async def test_stray_variables_of_another_service_turn_nothing_over(
         self, server: GeminiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -101,7 +101,7 @@ class GeminiLive:
         )
         self._host = urlsplit(self._settings.base_url).netloc or HOST
         self._client: Client | None = None
-        self._building = asyncio.Lock()
+        self._building: asyncio.Task[Client] | None = None
         self._refused_handles: deque[str] = deque(maxlen=REFUSED_HANDLES)
 
     async def warm(self) -> None:
@@ -186,11 +186,19 @@ class GeminiLive:
         return unreachable(self.name, self._host, fault)
 
     async def _ready_client(self) -> "Client":
-        async with self._building:
-            if self._client is None:
-                key = self._key()
-                self._client = await asyncio.to_thread(_client, key, self._settings.base_url)
-            return self._client
+        """A dial that gives up leaves the building to the next: on a small device it outlasts several."""
+        if self._client is None:
+            if self._building is None:
+                building = asyncio.to_thread(_client, self._key(), self._settings.base_url)
+                self._building = asyncio.get_running_loop().create_task(building, name="gemini client")
+                self._building.add_done_callback(lambda done: done.cancelled() or done.exception())
+            building_now = self._building
+            try:
+                self._client = await asyncio.shield(building_now)
+            finally:
+                if building_now.done():
+                    self._building = None
+        return self._client
 
     def _key(self) -> str:
         """The API key. Raise CredentialsRejected where there is none, or it cannot be one; it is never shown."""
