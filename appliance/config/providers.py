@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from appliance import plugins
 from appliance.config.load import DEFAULT, Fault, Loaded, is_secret
-from appliance.config.schema import Configuration, ProviderSection
+from appliance.config.schema import PLANNED_PROVIDERS, Configuration, ProviderSection
 from appliance.config.secrets import is_reference, reveal
 from appliance.errors import ApplianceError, ConfigurationInvalid
 
@@ -63,15 +63,16 @@ def provider_faults(configuration: Configuration, environ: Mapping[str, str] = o
     """All of them; `origin` is the environment variable that is meant, or the default."""
     installed = [entry.name for entry in entry_points(group=GROUP)]
     for name in configuration.providers:
-        if name not in installed:
+        if name not in installed and name not in PLANNED_PROVIDERS:
             near = difflib.get_close_matches(name, installed, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(installed))}"
             yield Fault(DEFAULT, f"providers.{name}", "no provider of that name is installed", hint)
     for name in dict.fromkeys((*configuration.conversation.providers, *configuration.providers)):
-        if name not in installed:
-            continue
         section = configuration.providers.get(name, ProviderSection())
-        yield from settings_faults(name, section)
+        if name in installed:
+            yield from settings_faults(name, section)
+        elif name in PLANNED_PROVIDERS and (address := _address_fault(section.base_url)):
+            yield Fault(DEFAULT, f"providers.{name}.base_url", *address)
         if name in configuration.conversation.providers and name in KEYS:
             yield from _key_faults(name, section, KEYS[name], environ)
 

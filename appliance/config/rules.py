@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
-from appliance.config.schema import Configuration
+from appliance.config.schema import PLANNED_PROVIDERS, Configuration
 from appliance.config.secrets import reveal
 from appliance.errors import ConfigurationInvalid
 
@@ -58,11 +58,7 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
 def _names(configuration: Configuration) -> Iterator[_Finding]:
     conversation = configuration.conversation
     yield from _unknown("conversation.agent", [conversation.agent], configuration.agents)
-    yield from _unknown(
-        "conversation.providers",
-        conversation.providers,
-        _installed("appliance.providers"),
-    )
+    yield from _providers(conversation.providers)
     yield from _unknown(
         "room.sound_card",
         [configuration.room.sound_card],
@@ -79,6 +75,16 @@ def _names(configuration: Configuration) -> Iterator[_Finding]:
             "no wake word detector is installed",
             "use open or push-to-talk",
         )
+
+
+def _providers(names: Iterable[str]) -> Iterator[_Finding]:
+    """One whose table is accepted already cannot answer yet."""
+    installed = _installed("appliance.providers")
+    planned = [name for name in names if name in PLANNED_PROVIDERS and name not in installed]
+    for name in planned:
+        hint = f"there are: {', '.join(sorted(installed))}"
+        yield "conversation.providers", f"{name!r} is not part of this version", hint
+    yield from _unknown("conversation.providers", [name for name in names if name not in planned], installed)
 
 
 def _directories(configuration: Configuration) -> Iterator[_Finding]:

@@ -13,7 +13,7 @@ from appliance.config.check import check
 from appliance.config.load import Fault, load
 from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
-from appliance.config.schema import Configuration
+from appliance.config.schema import PLANNED_PROVIDERS, Configuration
 from appliance.doctor import CHECKS, Finding, refusal
 from appliance.errors import ApplianceError, CredentialsRejected, QuotaExhausted, SetupRejected
 from appliance.providers.realtime.link_faults import unreachable
@@ -126,6 +126,43 @@ def test_a_section_of_an_unknown_provider_is_told_with_the_nearest(tmp_path: Pat
     found = faults(tmp_path, LADDER.format('["opnai"]') + "[providers.gemni]\n")
     assert found["conversation.providers"].hint == "did you mean 'openai'?"
     assert found["providers.gemni"].hint == "did you mean 'gemini'?"
+
+
+CONTRACT = """
+[providers.openai]
+model = "gpt-realtime-2.1"
+[providers.gemini]
+voice = "Puck"
+[providers.chain]
+stt = "deepgram"
+llm = "openai"
+tts = "cartesia"
+[providers.deepgram]
+model = "nova-3"
+api_key = "env:NOBODY_SET_THIS"
+[providers.cartesia]
+voice = "a-voice"
+[providers.elevenlabs]
+base_url = "https://127.0.0.1:8443"
+[providers.offline]
+"""
+
+
+def test_every_table_that_is_promised_may_stand_there(tmp_path: Path) -> None:
+    assert faults(tmp_path, CONTRACT) == {}
+
+
+@pytest.mark.parametrize("name", PLANNED_PROVIDERS)
+def test_a_provider_that_is_not_built_yet_cannot_be_asked_to_answer(tmp_path: Path, name: str) -> None:
+    [fault] = faults(tmp_path, LADDER.format(f'["{name}", "offline"]')).values()
+    assert fault.key == "conversation.providers"
+    assert fault.message == f"'{name}' is not part of this version"
+    assert "offline" in fault.hint
+
+
+def test_the_address_of_a_provider_that_is_not_built_yet_is_looked_at(tmp_path: Path) -> None:
+    [fault] = faults(tmp_path, '[providers.deepgram]\nbase_url = "api.deepgram.com"\n').values()
+    assert fault.key == "providers.deepgram.base_url"
 
 
 @pytest.mark.parametrize(
