@@ -163,4 +163,5 @@ _ANSWERS: Final[Mapping[str, Callable[[Slots], str]]] = {
     "greeting": lambda _: "Hello. How can I help?",
     "thanks": lambda _: "You're welcome.",
     "who": lambda _: "I am Handset. I am working offline.",
+    "nobody": lambda slots: f"I don't know anybody called {slots['anybody']}.",
 }

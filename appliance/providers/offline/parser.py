@@ -43,11 +43,14 @@ class Parser:
         """What `text` asks for; with `reply_to`, first as the reply to such a question."""
         if len(text) > LONGEST_TEXT or not text.strip():
             return None
+        last: Understood | None = None
         for expected in dict.fromkeys((reply_to, "")):
             for words in self._readings(text):
-                if found := self._match(expected, words):
+                found = self._match(expected, words)
+                if found is not None and not found.intent.last:
                     return found
-        return None
+                last = last or found
+        return last
 
     def _readings(self, text: str) -> Iterable[Sequence[str]]:
         words = words_of(text)

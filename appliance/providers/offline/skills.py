@@ -24,7 +24,7 @@ class Intent:
     `answer` is said after it.
     `missing` is an argument that `question` asks for, and an intent with `reply_to` is understood only as
     the reply to such a
-    question.
+    question. One that is `last` is understood only where nothing else is.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Intent:
     question: str = ""
     reply_to: str = ""
     help: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ def wanted(parser: Parser, text: str) -> tuple[str, dict[str, object]]:
         ("mute", "mute", {"on": True}),
         ("call alice", "call_contact", {"to": "Alice"}),
         ("call the kitchen", "call_contact", {"to": "kitchen"}),
+        ("call the kitchne", "call_contact", {"to": "kitchen"}),
+        ("call the bathroom", "call_unknown", {}),
         ("call kitchen", "call_contact", {"to": "kitchen"}),
         ("call front desk", "call_contact", {"to": "the front desk"}),
         ("transfer me to the kitchen", "transfer_contact", {"to": "kitchen"}),
