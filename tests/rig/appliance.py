@@ -99,6 +99,7 @@ class Handset(Peer):
             }
         for name, values in sections.items():
             self.sections[name] = {**self.sections.get(name, {}), **values}
+            self.secrets |= {str(values[key]) for key in ("api_key",) if values.get(key)}
         self._sound = sound
         self._environ = dict(environ or {})
         self._prefix = prefix
@@ -317,6 +318,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def _said(client: ControlClient) -> set[str]:
-    """What was said by anybody, as far as it is long enough to be known again."""
+    """What was said by anybody, and what tools were given, as far as it is long enough to be known again."""
     texts = {str(event.get("text", "")) for event in client.of("transcript") if event.get("final")}
+    texts |= {str(value) for event in client.of("tool.call") for value in event["arguments"].values()}
     return {text for text in texts if len(text) >= SHORTEST_SECRET}

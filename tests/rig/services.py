@@ -1,7 +1,9 @@
-"""The fakes of the realtime services behind one face: what a grid of dropped links asks of each."""
+"""The fakes of the realtime services behind one face: what tests of dropped links and of a whole daemon ask of each."""
 
+import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 from unittest import mock
@@ -21,22 +23,31 @@ PIECE_SECONDS = 0.1
 
 
 class Service(ABC):
-    """One service, one wire to it, and a provider that uses the wire."""
+    """One service, one wire to it, and a provider that uses the wire: of this process, or of a daemon that is told so.
+
+    `section` is the `[providers.NAME]` table that leads through the wire, `environ` what its process needs besides.
+    """
 
     name: str
     rate: int
     """Of what the service receives."""
     answer_rate: int
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_daemon: bool = False) -> None:
         self._stack = AsyncExitStack()
+        self._in_daemon = in_daemon
         self.wire: Wire
         self.provider: Provider
+        self.section: dict[str, str] = {}
+        self.environ: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         await self._begin()
-        await self.provider.warm()
-        self._stack.push_async_callback(self.provider.close)
+        if not self._in_daemon:
+            with mock.patch.dict(os.environ, self.environ):
+                self.provider = plugins.load("appliance.providers", self.name)(self.section)
+                await self.provider.warm()
+            self._stack.push_async_callback(self.provider.close)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,8 +59,19 @@ class Service(ABC):
         self.wire = await self._stack.enter_async_context(Wire("127.0.0.1", parts.port or 0))
         return parts._replace(netloc=f"127.0.0.1:{self.wire.port}").geturl()
 
-    def _make(self, **settings: Any) -> None:
-        self.provider = plugins.load("appliance.providers", self.name)(settings)
+    @property
+    def daemon(self) -> dict[str, Any]:
+        """For a Handset: this service alone answers."""
+        return {
+            "conversation": {"providers": [self.name]},
+            f"providers.{self.name}": self.section,
+            "environ": self.environ,
+        }
+
+    @property
+    def said(self) -> int:
+        """How many answers have been given."""
+        return len(self.answers())
 
     def heard_ms(self, played: Samples, rate: int) -> list[float]:
         """How much of each answer is found in what a speaker played."""
@@ -63,12 +85,24 @@ class Service(ABC):
         """The answer to the next turn."""
 
     @abstractmethod
+    def will_hear(self, text: str) -> None:
+        """What the next spoken turn is written down as."""
+
+    @abstractmethod
+    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+        """The answer to the next turn is a call; its result is answered with `says`, in a second."""
+
+    @abstractmethod
     def received(self) -> Samples:
         """What the newest session has received of its last turn, at `rate`."""
 
     @abstractmethod
     def answers(self) -> list[Samples]:
         """The sound of each answer that was given, over all sessions, at `answer_rate`."""
+
+    @abstractmethod
+    def results(self) -> list[str]:
+        """What it was told of each call, as JSON, over all sessions."""
 
     @property
     @abstractmethod
@@ -80,24 +114,35 @@ class OpenAiService(Service):
     rate = answer_rate = 24_000
 
     async def _begin(self) -> None:
-        self._server = await self._stack.enter_async_context(openai_realtime.FakeOpenAi())
-        self._make(api_key=self._server.key, base_url=await self._lay(self._server.base_url))
+        self.server = await self._stack.enter_async_context(openai_realtime.FakeOpenAi())
+        self.section = {"api_key": self.server.key, "base_url": await self._lay(self.server.base_url)}
 
     def will_say(self, text: str, seconds: float) -> None:
-        self._server.will_say(text, seconds)
+        self.server.will_say(text, seconds)
+
+    def will_hear(self, text: str) -> None:
+        self.server.will_hear(text)
+
+    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+        self.server.will_call(tool, arguments)
+        self.will_say(says, 1.0)
 
     def received(self) -> Samples:
-        spoken = [
-            item.samples for session in self._server.sessions[-1:] for item in session.items if item.pcm
-        ]
+        spoken = [item.samples for session in self.server.sessions[-1:] for item in session.items if item.pcm]
         return spoken[-1] if spoken else np.zeros(0, np.int16)
 
     def answers(self) -> list[Samples]:
-        return [np.frombuffer(answer.pcm, "<i2") for answer in self._server.answers if answer.pcm]
+        return [np.frombuffer(answer.pcm, "<i2") for answer in self.server.answers if answer.pcm]
+
+    def results(self) -> list[str]:
+        told = (
+            event["item"] for each in self.server.sessions for event in each.sent("conversation.item.create")
+        )
+        return [item["output"] for item in told if item["type"] == "function_call_output"]
 
     @property
     def violations(self) -> list[str]:
-        return self._server.violations
+        return self.server.violations
 
 
 class GeminiService(Service):
@@ -106,27 +151,37 @@ class GeminiService(Service):
     answer_rate = gemini_live.RATE
 
     async def _begin(self) -> None:
-        self._server = await self._stack.enter_async_context(gemini_live.GeminiServer())
+        self.server = await self._stack.enter_async_context(gemini_live.GeminiServer())
         self._said: list[float] = []
-        self._make(api_key=gemini_live.KEY, base_url=await self._lay(self._server.url))
-        with mock.patch.dict(os.environ, {"SSL_CERT_FILE": str(self._server.certificate)}):
-            await self.provider.warm()
+        self.section = {"api_key": gemini_live.KEY, "base_url": await self._lay(self.server.url)}
+        self.environ = {"SSL_CERT_FILE": str(self.server.certificate)}
 
     def will_say(self, text: str, seconds: float) -> None:
-        self._server.will_say(text, seconds)
+        self.server.will_say(text, seconds)
         self._said.append(seconds)
 
+    def will_hear(self, text: str) -> None:
+        self.server.will_hear(text)
+
+    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+        self.server.will_call(tool, arguments)
+        self.will_say(says, 1.0)
+
     def received(self) -> Samples:
-        spoken = [one.samples for session in self._server.sessions[-1:] for one in session.activities]
+        spoken = [one.samples for session in self.server.sessions[-1:] for one in session.activities]
         return spoken[-1] if spoken else np.zeros(0, np.int16)
 
     def answers(self) -> list[Samples]:
-        seconds = [*self._said, *[1.0] * self._server.answers][: self._server.answers]
+        seconds = [*self._said, *[1.0] * self.server.answers][: self.server.answers]
         return [gemini_live.answer_sound(n, each) for n, each in enumerate(seconds, 1)]
+
+    def results(self) -> list[str]:
+        told = (message.get("toolResponse", {}) for each in self.server.sessions for message in each.received)
+        return [json.dumps(one["response"]) for each in told for one in each.get("functionResponses", [])]
 
     @property
     def violations(self) -> list[str]:
-        return self._server.violations
+        return self.server.violations
 
 
 class GptLiveService(Service):
@@ -134,22 +189,31 @@ class GptLiveService(Service):
     rate = answer_rate = gpt_live.RATE
 
     async def _begin(self) -> None:
-        self._server = await self._stack.enter_async_context(gpt_live.GptLiveServer())
-        self._make(api_key=gpt_live.KEY, base_url=await self._lay(self._server.base_url))
+        self.server = await self._stack.enter_async_context(gpt_live.GptLiveServer())
+        self.section = {"api_key": gpt_live.KEY, "base_url": await self._lay(self.server.base_url)}
 
     def will_say(self, text: str, seconds: float) -> None:
-        self._server.will_say(text, seconds)
+        self.server.will_say(text, seconds)
+
+    def will_hear(self, text: str) -> None:
+        self.server.will_hear(text)
+
+    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+        self.server.will_call(tool, arguments, says)
 
     def received(self) -> Samples:
-        return self._server.sessions[-1].samples() if self._server.sessions else np.zeros(0, np.int16)
+        return self.server.sessions[-1].samples() if self.server.sessions else np.zeros(0, np.int16)
 
     def answers(self) -> list[Samples]:
-        given = [answer for session in self._server.sessions for answer in session.answers]
+        given = [answer for session in self.server.sessions for answer in session.answers]
         return [gpt_live.answer_sound(number, seconds) for number, seconds in given]
+
+    def results(self) -> list[str]:
+        return [str(item["output"]) for session in self.server.sessions for item in session.results]
 
     @property
     def violations(self) -> list[str]:
-        return self._server.violations
+        return self.server.violations
 
 
 SERVICES: dict[str, type[Service]] = {

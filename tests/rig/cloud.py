@@ -1,0 +1,56 @@
+"""A whole appliance whose conversations are held by a realtime service: the daemon, the wire, and the service's fake.
+
+    async with cloud("openai", sip={}) as (service, handset), handset.client_of_own() as client:
+        service.will_hear("what time is it")
+        service.will_say("It is noon.", 1.5)
+
+When the `with` ends without a fault, the service must have had nothing to refuse, and the appliance ends as
+`Handset` wants it: what was said, typed, and given to tools stands nowhere in its log.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from tests.rig.appliance import Handset
+from tests.rig.control_client import ControlClient, Event
+from tests.rig.services import SERVICES, Service
+
+SLACK_MS = 250
+"""Of an answer, what recognition by pieces may miss at its two ends."""
+
+
+@contextlib.asynccontextmanager
+async def cloud(
+    name: str,
+    *,
+    ladder: tuple[str, ...] = (),
+    settings: Mapping[str, Any] | None = None,
+    **sections: Any,
+) -> AsyncIterator[tuple[Service, Handset]]:
+    """`ladder` are the providers after `name`; `settings` complete its table; `sections` are Handset's."""
+    async with SERVICES[name](in_daemon=True) as service:
+        own = service.daemon
+        conversation = {"providers": [name, *ladder], **sections.pop("conversation", {})}
+        own[f"providers.{name}"] |= settings or {}
+        own["environ"] |= sections.pop("environ", {})
+        async with Handset(**{**own, **sections, "conversation": conversation}) as handset:
+            yield service, handset
+        assert service.violations == []
+
+
+def heard_whole(service: Service, number: int, seconds: float, played: Any, rate: int) -> bool:
+    """Answer `number`, the first being 0, was heard from beginning to end."""
+    heard = service.heard_ms(played, rate)
+    return len(heard) > number and heard[number] >= seconds * 1000 - SLACK_MS
+
+
+async def latency(client: ControlClient, session: str, *, since: int = 0, seconds: float = 30.0) -> Event:
+    """The next `latency` event of the session, with all its marks in their order."""
+    event = await client.event("latency", seconds, since=since, session=session)
+    ends, text, audio, sound = (
+        event.get(name, -1) for name in ("end_of_speech", "first_text", "first_audio", "first_sound")
+    )
+    assert text >= 0, event
+    assert 0 < ends <= audio <= sound, event
+    return event
