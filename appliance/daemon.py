@@ -56,6 +56,8 @@ _AUDIO_SILENT_SECONDS: Final = 20.0
 _RECALL_SECONDS: Final = 2.0
 """How long the start waits for what the last run left; on a slow card it comes later."""
 _STORE_SECONDS: Final = 30.0
+_SPARE_SECONDS: Final = 5.0
+"""Between loading one provider and the next: the first is dialled meanwhile, and has the processor."""
 _RELOADABLE: Final = frozenset({"log", "agents", "contacts"})
 logger = logging.getLogger(__name__)
 
@@ -375,13 +377,21 @@ class Appliance:
         self.health.count("store", self.store.counters)
 
     async def _warm(self) -> None:
-        """Load what the first turn needs, so that it is not slow. What fails here is told when it is used."""
-        for provider in self.providers[:1]:
-            try:
-                await provider.warm()
-            except ApplianceError as error:
-                self.bus.publish(Warned(code=error.code, message=error.message, hint=error.hint))
-                logger.warning("provider %s is not ready: %s", provider.name, error.message)
+        """Load what the first turn needs, so that it is not slow; and in quiet moments what the lower rungs need."""
+        for rung, provider in enumerate(self.providers):
+            if rung:
+                await asyncio.sleep(_SPARE_SECONDS)
+            while rung and self.busy():  # noqa: ASYNC110 # no event tells that all lines are quiet
+                await asyncio.sleep(1.0)
+            await self._load(provider)
+
+    async def _load(self, provider: Provider) -> None:
+        """What fails here is told again when it is used."""
+        try:
+            await provider.warm()
+        except ApplianceError as error:
+            self.bus.publish(Warned(code=error.code, message=error.message, hint=error.hint))
+            logger.warning("provider %s is not ready: %s", provider.name, error.message)
 
     def _session_over(self, line: Line, session: Session, reason: str) -> None:
         """A session ended by itself: end the call or the client's line that it was held on."""

@@ -83,6 +83,11 @@ class Ladder:
         self._flaps = 0
         return self._choose(now)
 
+    def loaded(self, now: float) -> None:
+        """The library of the present rung had to be loaded first: until now nothing was out of reach."""
+        self._down_since = now
+        self._backoff = Backoff(self._chance, now)
+
     def failed(self, fault: ApplianceError, now: float, *, waited_for: bool) -> float:
         """The dial failed."""
         self._standings.failed(self._name, fault, now)

@@ -6,9 +6,9 @@ Every connection has a generation. Its reader and its writer die with it, so not
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected
 from appliance.interfaces import (
@@ -27,6 +27,9 @@ from appliance.session.sender import Sender
 
 LOCAL_DIAL_SECONDS: Final = 30.0
 PROBE_SECONDS: Final = 5.0
+WARM_SECONDS: Final = 60.0
+"""What loading a provider's library may take; a small device needs a fifth of that for the largest."""
+NOTICEABLE_SECONDS: Final = 0.05
 QUIET_SECONDS: Final = 1.0
 """A moment to look for a better rung is quiet for so long."""
 HOPELESS_SECONDS: Final = 20.0
@@ -38,6 +41,7 @@ REASON_SECONDS: Final = 0.05
 RENEWAL: Final = "renewal"
 CLIMB: Final = "climb"
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class LinkListener(Protocol):
@@ -101,7 +105,7 @@ class Link:
         self._renewal = Renewal(0.0)
         self._task: asyncio.Task[None] | None = None
         self._probe: asyncio.Task[None] | None = None
-        self._late: set[asyncio.Task[Connection]] = set()
+        self._late: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._delay: asyncio.Timeout | None = None
         self._deadline: asyncio.Timeout | None = None
@@ -234,6 +238,8 @@ class Link:
 
     async def _dial(self, provider: Provider) -> Connection:
         """Dial the present rung. A handle that it does not take is forgotten, and it is dialled once more."""
+        if await self._warm(provider):
+            self._ladder.loaded(self._loop.time())
         self._dial_began = now = self._loop.time()
         waited_for = self._waited_for = self._listener.waited_for()
         patience = self._ladder.patience(now, waited_for=waited_for)
@@ -248,6 +254,17 @@ class Link:
             self._handles.pop(provider.name, None)
             return await self._connect(provider, replace(setup, handle=""), patience)
 
+    async def _warm(self, provider: Provider) -> bool:
+        """Have the library loaded, which no dial's deadline is for; return whether that took any time."""
+        began = self._loop.time()
+        loading = self._begin(provider.warm(), f"load {provider.name}")
+        await asyncio.wait({loading}, timeout=WARM_SECONDS)
+        if not loading.done():
+            loading.cancel()
+            raise ProviderUnavailable(f"{provider.name} did not load in time")
+        _outcome(loading, provider.name)
+        return self._loop.time() - began > NOTICEABLE_SECONDS
+
     def _setup_for(self, provider: Provider) -> Setup:
         return replace(self._listener.setup(), handle=self._handles.get(provider.name, ""))
 
@@ -256,9 +273,7 @@ class Link:
     ) -> Connection:
         """One deadline over all of it. A connection that comes later is closed, not used."""
         self._counters["probes" if probe else "dials"] += 1
-        dial = self._loop.create_task(provider.connect(setup), name=f"dial {provider.name}")
-        self._late.add(dial)
-        dial.add_done_callback(self._late.discard)
+        dial = self._begin(provider.connect(setup), f"dial {provider.name}")
         try:
             async with asyncio.timeout(patience) as deadline:
                 if not probe and not provider.capabilities.local:
@@ -275,7 +290,14 @@ class Link:
         if not dial.done():
             self._drop_dial(dial)
             raise ProviderUnavailable(f"{provider.name} did not answer in time")
-        return _dialled(dial, provider.name)
+        return _outcome(dial, provider.name)
+
+    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """As a task that does not outlive the link."""
+        task = self._loop.create_task(work, name=name)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        return task
 
     # --- serving ---
 
@@ -356,8 +378,9 @@ class Link:
         """Dial higher rungs, the best first; go over to the first that is there, if nobody has noticed."""
         for rung in rungs:
             provider = self._providers[rung]
-            setup = self._setup_for(provider)
             try:
+                await self._warm(provider)
+                setup = self._setup_for(provider)
                 connection = await self._connect(provider, setup, PROBE_SECONDS, probe=True)
             except ApplianceError as fault:
                 self._ladder.unreached(rung, fault, self._loop.time())
@@ -430,10 +453,10 @@ async def _close(connection: Connection) -> None:
         logger.warning("a provider's connection did not close", exc_info=True)
 
 
-def _dialled(dial: asyncio.Task[Connection], provider: str) -> Connection:
+def _outcome(task: asyncio.Task[T], provider: str) -> T:
     """What a finished dial came to; a bug of the provider's, or a stray cancellation, is one that failed."""
     try:
-        return dial.result()
+        return task.result()
     except ApplianceError:
         raise
     except asyncio.CancelledError as fault:

@@ -142,6 +142,9 @@ class FakeProvider:
         self._connect_fates: deque[str | ApplianceError] = deque()
         self._down: ApplianceError | None = None
         self.connect_seconds = 0.05
+        self._load_seconds = 0.0
+        self._loaded_at: float | None = 0.0
+        self._load_fault: Exception | None = None
         self.dialled_at: list[float] = []
         self.setups: list[Setup] = []
         """Of every dial."""
@@ -209,6 +212,13 @@ class FakeProvider:
     def lack_library(self) -> None:
         self._connect_fates.append("lack")
 
+    def load_for(self, seconds: float) -> None:
+        """Its library is not loaded, and takes so long from the first time that it is wanted."""
+        self._load_seconds, self._loaded_at = seconds, None
+
+    def fail_to_load(self, fault: Exception) -> None:
+        self._load_fault = fault
+
     def break_in_connect(self) -> None:
         """A bug of the provider's."""
         self._connect_fates.append("break")
@@ -255,6 +265,11 @@ class FakeProvider:
             self.connection.tell(ProviderTrouble(code, "Something was wrong."))
 
     @property
+    def loaded(self) -> bool:
+        """Somebody has wanted its library, `load_for` so long ago."""
+        return self._loaded_at is not None and self._loaded_at <= asyncio.get_running_loop().time()
+
+    @property
     def _alive(self) -> bool:
         return bool(self.connections) and not self.connection.closed
 
@@ -278,9 +293,15 @@ class FakeProvider:
     # --- interfaces.Provider ---
 
     async def warm(self) -> None:
-        return
+        now = asyncio.get_running_loop().time()
+        if self._loaded_at is None:
+            self._loaded_at = now + self._load_seconds
+        await asyncio.sleep(self._loaded_at - now)
+        if self._load_fault is not None:
+            raise self._load_fault
 
     async def connect(self, setup: Setup) -> "FakeConnection":
+        await self.warm()
         self.dials += 1
         self.dialled_at.append(asyncio.get_running_loop().time())
         self.setups.append(setup)

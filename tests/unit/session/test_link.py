@@ -206,6 +206,59 @@ class TestFaults:
             await booth.until(lambda: session.provider == "a", seconds=15.0)
 
 
+class TestLoading:
+    @virtual_time
+    async def test_a_library_that_takes_long_to_load_is_no_dial_that_failed(self):
+        far, near, _ = three()
+        far.load_for(12.0)
+        async with Booth(providers=[far, near], open_session=False) as booth:
+            booth.lines.open_session(booth.line)
+            await booth.speak(1.0)
+            await booth.until(lambda: booth.session.state == "active")
+            assert (booth.session.provider, far.dials, near.dials) == ("a", 1, 0)
+            await booth.idle()
+            assert whole(booth, far, 1)
+            assert told(booth) == [("a", "up", "")]
+
+    @virtual_time
+    async def test_after_loading_a_dial_has_all_its_time(self):
+        far, near, _ = three()
+        far.load_for(12.0)
+        far.connect_seconds = 2.0
+        async with Booth(providers=[far, near], open_session=False) as booth:
+            booth.lines.open_session(booth.line)
+            await booth.until(lambda: booth.session.state == "active")
+            assert (booth.session.provider, far.dials) == ("a", 1)
+
+    @virtual_time
+    async def test_a_better_rung_that_has_to_be_loaded_is_climbed_to(self):
+        far, near, _ = three()
+        async with Booth(providers=[far, near], open_session=False) as booth:
+            far.go_down()
+            booth.lines.open_session(booth.line)
+            await booth.until(lambda: booth.session.provider == "b")
+            far.come_up()
+            far.load_for(12.0)
+            await booth.until(lambda: booth.session.provider == "a")
+            assert booth.session.counters()["climbs"] == 1
+
+    @pytest.mark.parametrize("bug", [True, False])
+    def test_a_library_that_does_not_load_leaves_it_to_the_next_rung(self, bug: bool):
+        @virtual_time
+        async def story():
+            far, near, _ = three()
+            if bug:
+                far.fail_to_load(KeyError("a bug of the provider's"))
+            else:
+                far.load_for(1e9)
+            async with Booth(providers=[far, near], open_session=False) as booth:
+                booth.lines.open_session(booth.line)
+                await booth.until(lambda: booth.session.provider == "b", seconds=70.0)
+                assert far.dials == 0
+
+        story()
+
+
 class TestRedial:
     @pytest.mark.parametrize("cut_at", [0.3, 1.0, 2.0])
     @pytest.mark.parametrize("outage", [0.2, 1.37, 3.0])
