@@ -1,0 +1,15 @@
+"""The link is cut at every quarter second of a spoken turn and is away for 3.0 s: nothing of the turn is lost."""
+
+import pytest
+
+from appliance.interfaces import LineKind
+from tests.rig.grid import wrong_wherever_cut
+from tests.rig.services import SERVICES
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+
+@pytest.mark.parametrize("kind", [LineKind.PHONE, LineKind.ROOM], ids=str)
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_turn_arrives_whole_when_the_link_is_away_for_seconds(name: str, kind: LineKind):
+    assert await wrong_wherever_cut(name, kind, outage=3.0) == []
