@@ -320,6 +320,8 @@ class Setup:
     """For the choice of noise reduction: the room's microphone is far away, a telephone's is near."""
     by_key: bool = False
     """Push-to-talk: only CommitTurn ends a turn."""
+    rate: int = 0
+    """Of the line's playout, for a provider that can speak at any; 0: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,14 @@ _OPENAI: Final = KeyRule(
 _GOOGLE: Final = KeyRule(
     ("GOOGLE_API_KEY", "GEMINI_API_KEY"), "", {"sk-": "OpenAI", "ya29.": "a Google login"}
 )
-KEYS: Final[Mapping[str, KeyRule]] = {"openai": _OPENAI, "gpt_live": _OPENAI, "gemini": _GOOGLE}
+KEYS: Final[Mapping[str, KeyRule]] = {
+    "openai": _OPENAI,
+    "gpt_live": _OPENAI,
+    "gemini": _GOOGLE,
+    "deepgram": KeyRule(("DEEPGRAM_API_KEY",), "", {"sk-": "OpenAI", "AIza": "Google"}),
+    "cartesia": KeyRule(("CARTESIA_API_KEY",), "", {"sk-": "OpenAI", "AIza": "Google"}),
+    "elevenlabs": KeyRule(("ELEVENLABS_API_KEY",), "", {"sk-": "OpenAI", "AIza": "Google"}),
+}
 
 
 def check_providers(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> Loaded:
@@ -73,7 +80,7 @@ def provider_faults(configuration: Configuration, environ: Mapping[str, str] = o
             yield from settings_faults(name, section)
         elif name in PLANNED_PROVIDERS and (address := _address_fault(section.base_url)):
             yield Fault(DEFAULT, f"providers.{name}.base_url", *address)
-        if name in configuration.conversation.providers and name in KEYS:
+        if name in configuration.conversation.providers and name in installed and name in KEYS:
             yield from _key_faults(name, section, KEYS[name], environ)
 
 

@@ -226,6 +226,7 @@ class Session:
             history=(*self._before, *self._dialogue.set_up()),
             line_kind=self._line.kind,
             by_key=not self._line.by_voice,
+            rate=self._line.playout.rate,
         )
 
     def quiet(self) -> bool:

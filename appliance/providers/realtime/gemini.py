@@ -35,12 +35,12 @@ from appliance.interfaces import (
     Setup,
     ToolDeclaration,
 )
+from appliance.link_faults import unreachable
 from appliance.providers.realtime import gemini_faults as faults
 from appliance.providers.realtime import gemini_messages as wire
 from appliance.providers.realtime.fill import fill, silent_frame
 from appliance.providers.realtime.gemini_dialogue import Dialogue, Step
 from appliance.providers.realtime.gemini_setup import Settings, live_config, seed, server_turns, settings_from
-from appliance.providers.realtime.link_faults import unreachable
 
 if TYPE_CHECKING:
     from google.genai import Client

@@ -15,7 +15,7 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.providers.realtime.link_faults import LONGEST_RETRY_AFTER, retry_after
+from appliance.link_faults import LONGEST_RETRY_AFTER, retry_after
 
 REFUSING_CODES: Final = frozenset({1007, 1008})
 """Bad argument or handle; unknown model or policy."""

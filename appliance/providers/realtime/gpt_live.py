@@ -37,6 +37,7 @@ from appliance.interfaces import (
     Setup,
     ToolResult,
 )
+from appliance.link_faults import unreachable
 from appliance.providers.realtime.gpt_live_protocol import (
     RATE,
     LiveProtocol,
@@ -46,7 +47,6 @@ from appliance.providers.realtime.gpt_live_protocol import (
     refusal,
     start_message,
 )
-from appliance.providers.realtime.link_faults import unreachable
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

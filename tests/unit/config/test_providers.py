@@ -16,7 +16,7 @@ from appliance.config.rules import check_rules
 from appliance.config.schema import PLANNED_PROVIDERS, Configuration
 from appliance.doctor import CHECKS, Finding, refusal
 from appliance.errors import ApplianceError, CredentialsRejected, QuotaExhausted, SetupRejected
-from appliance.providers.realtime.link_faults import unreachable
+from appliance.link_faults import unreachable
 from tests.fakes.openai_realtime import FakeOpenAi
 
 OPENAI = "sk-proj-0123456789abcdefghijABCDEFGHIJ"

@@ -16,6 +16,7 @@ from websockets.exceptions import (
 from websockets.frames import Close
 from websockets.http11 import Response
 
+from appliance import link_faults
 from appliance.errors import (
     ApplianceError,
     CredentialsRejected,
@@ -24,7 +25,6 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.providers.realtime import link_faults
 
 
 def answer(status: int, code: str = "", **headers: str) -> InvalidStatus:

@@ -6,9 +6,9 @@ from typing import Final, Protocol
 
 from websockets.exceptions import ConnectionClosed
 
+from appliance import link_faults
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.interfaces import ProviderCommand, ProviderEvent, RenewalDue
-from appliance.providers.realtime import link_faults
 from appliance.providers.realtime.fill import fill
 from appliance.providers.realtime.openai.conversation import Conversation
 

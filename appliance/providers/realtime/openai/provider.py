@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from websockets.exceptions import ConnectionClosed
 
+from appliance import link_faults
 from appliance.errors import ApplianceError, DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
-from appliance.providers.realtime import link_faults
 from appliance.providers.realtime.openai import refusals, wire
 from appliance.providers.realtime.openai.connection import OpenAiConnection, RealtimeSocket
 from appliance.providers.realtime.openai.conversation import Conversation

@@ -11,7 +11,7 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.providers.realtime.link_faults import QUOTA_CODES
+from appliance.link_faults import QUOTA_CODES
 
 _KEY_CODES: Final = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization"})
 _RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down"})

@@ -1,0 +1,38 @@
+"""Which keys of `[providers.NAME]` and of `[providers.chain]` concern a stage of the chain.
+
+`[providers.deepgram] model = "nova-3"` is of the one kind of stage that deepgram has. `[providers.openai]` has a
+realtime model too: there `llm_model`, `stt_model` and `tts_voice` are of the stages, and what stands without a kind and
+is not shared (`shared_keys`) is not. `llm_base_url` in `[providers.chain]` overrules all: a language model on the own
+network, beside the cloud's.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel
+
+from appliance.config.services import empty
+
+KINDS: Final = ("stt", "llm", "tts")
+
+
+class StageSettings(Protocol):
+    """What is looked at of a stage's class."""
+
+    settings_model: type[BaseModel]
+    shared_keys: frozenset[str]
+
+
+def stage_settings(
+    kind: str, stage: StageSettings, section: Mapping[str, Any], chain: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The keys for a stage's factory: of `section`, and over them those of `chain`, which concern a whole ladder.
+
+    Of `chain` only keys that the stage has are taken, since the next rung may be another service.
+    """
+    prefix = f"{kind}_"
+    own = {key: value for key, value in section.items() if key in stage.shared_keys}
+    own |= {key.removeprefix(prefix): value for key, value in section.items() if key.startswith(prefix)}
+    over = {key.removeprefix(prefix): value for key, value in chain.items() if key.startswith(prefix)}
+    own |= {key: value for key, value in over.items() if key in stage.settings_model.model_fields}
+    return {key: value for key, value in own.items() if not empty(value)}
