@@ -249,7 +249,7 @@ class PyAudioCard:
         self._enumerated, self._enumerated_world = time.monotonic(), world
         self._enumerations += 1
         try:
-            self._enumeration = Enumeration()
+            self._enumeration = Enumeration({side.wanted for side in self._sides})
         except OSError as error:
             logger.warning("PortAudio cannot be initialised: %s", error)
 

@@ -7,12 +7,13 @@ stream of the process first: that is why one `Enumeration` serves both direction
 import ctypes
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from appliance.errors import DeviceUnavailable, DriverMissing
+from drivers.audio_pyaudio.spares import leave_out
 from drivers.pulse_watch import Kind
 
 # `plughw` converts where a card knows neither our rate nor mono; a JACK server is never to be started.
@@ -62,10 +63,15 @@ class Listed:
 
 
 class Enumeration:
-    """One initialisation of PortAudio: what it saw, and the streams opened on it. Takes 0.1 to 0.5 s to make."""
+    """One initialisation of PortAudio: what it saw, and the streams opened on it. Takes 0.1 to 0.5 s to make.
 
-    def __init__(self) -> None:
+    ALSA's spare plug-ins are looked at only where they are `asked` for by name, or all with None.
+    """
+
+    def __init__(self, asked: Collection[str] | None = None) -> None:
         _hush()
+        if asked is not None:
+            leave_out(asked)
         self.cards = sound_cards()
         self._library = pyaudio.PyAudio()
         self.devices = stable_names(
