@@ -268,6 +268,8 @@ class TextToSpeech(Stage, Protocol):
 
     parallel: int
     """Pieces that may be asked for at the same time."""
+    timed: bool
+    """It tells when each word sounds; else what was heard of a piece is reckoned by proportion."""
 
     def speak(self, piece: Piece) -> AsyncGenerator[Sound, None]:
         """Speak `piece` as fast as the service can; closing the generator cancels it at once, also while it dials.

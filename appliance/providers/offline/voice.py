@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.errors import DeviceUnavailable, DriverMissing
 from appliance.interfaces import Spoken
-from appliance.providers.offline.sentences import sentences
+from appliance.sentences import sentences
 
 RATE: Final = 22_050
 READ_SECONDS: Final = 5.0

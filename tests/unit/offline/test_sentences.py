@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.providers.offline.sentences import LONGEST, LONGEST_TEXT, sentences
+from appliance.sentences import LONGEST, LONGEST_TEXT, sentences
 
 
 @pytest.mark.parametrize(

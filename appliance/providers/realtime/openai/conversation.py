@@ -29,12 +29,12 @@ from appliance.interfaces import (
 from appliance.providers.realtime.fill import silent_frame
 from appliance.providers.realtime.openai import refusals, wire
 from appliance.providers.realtime.openai.answers import Answer, Answers
-from appliance.providers.realtime.openai.calls import Calls
 from appliance.providers.realtime.openai.mail import Mail
 from appliance.providers.realtime.openai.settings import Settings
 from appliance.providers.realtime.openai.setup import RATE, Recalled, message, outcome, server_turns, sounding
 from appliance.providers.realtime.openai.turns import SHORTEST_MS, Turns
 from appliance.providers.realtime.openai.wire import Malformed
+from appliance.tool_batches import ToolBatches
 
 SILENCE: Final = wire.append(silent_frame(RATE))
 _FILL_MS: Final = 20.0
@@ -74,7 +74,7 @@ class Conversation:
         self._server_turns = server_turns(settings, setup)
         self._turns = Turns(self.mail)
         self._answers = Answers(self.mail, RATE)
-        self._calls = Calls(self.mail, setup.tools, setup.history)
+        self._calls = ToolBatches(self.mail, setup.tools, setup.history)
         self._sounding = sounding(setup)
         self._owed: int | None = None
         """The turn that a response is to be asked for."""

@@ -2,14 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from appliance.interfaces import CalledTool, Delivery, HistoryItem, ToolCall, ToolDeclaration
-from appliance.providers.realtime.openai.mail import Mail
+from appliance.interfaces import CalledTool, Delivery, HistoryItem, ProviderEvent, ToolCall, ToolDeclaration
 
 _REMEMBERED: Final = 256
 _STRENGTH: Final = {Delivery.SILENT: 0, Delivery.WHEN_IDLE: 1, Delivery.IMMEDIATE: 2, Delivery.INTERRUPT: 3}
 _AWAITED: Final = frozenset({Delivery.IMMEDIATE, Delivery.INTERRUPT})
+
+
+class Teller(Protocol):
+    """Who is told of calls, and of what nobody needs to be told of."""
+
+    def tell(self, event: ProviderEvent) -> None: ...
+
+    def count(self, code: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -31,11 +38,11 @@ class Batch:
         )
 
 
-class Calls:
+class ToolBatches:
     """Of one connection, with those of the history that have no result yet."""
 
     def __init__(
-        self, mail: Mail, tools: Iterable[ToolDeclaration], history: Sequence[HistoryItem | CalledTool]
+        self, mail: Teller, tools: Iterable[ToolDeclaration], history: Sequence[HistoryItem | CalledTool]
     ) -> None:
         self._mail = mail
         self._declared = {tool.name: tool.delivery for tool in tools}
