@@ -6,8 +6,6 @@ In a skill file, an argument is `=constant`, the name of a reader below, or the 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import yaml
-
 Slots = Mapping[str, Any]
 
 
@@ -19,6 +17,8 @@ def arguments_of(wanted: Mapping[str, str], slots: Slots) -> dict[str, Any]:
 
 def _argument(source: str, slots: Slots) -> Any:
     if source.startswith("="):
+        import yaml  # here: an idle appliance does without it
+
         return yaml.safe_load(source[1:])
     return READERS[source](slots) if source in READERS else slots.get(source)
 

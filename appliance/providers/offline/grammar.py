@@ -9,23 +9,8 @@ from hassil.parse_expression import parse_sentence
 
 from appliance.providers.offline.automaton import Automaton, Draft
 from appliance.providers.offline.skills import Intent, Skills
+from appliance.providers.offline.spelling import TEENS, TENS, UNITS
 
-UNITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-TEENS: Final = (
-    *(
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ),
-)
-TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 ZERO_DIGIT: Final = f"({'|'.join(UNITS)})"
 OH_DIGIT: Final = f"({'|'.join(UNITS[1:])}|oh)"
 MOST_DIGITS: Final = 12

@@ -11,10 +11,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -71,14 +67,17 @@ class Skills:
 @cache
 def load_skills() -> Skills:
     """Read the skill files that are shipped beside this module."""
+    import yaml  # here: an idle appliance does without it
+
+    # The C loader takes a tenth of the time; it is as safe as the other.
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     intents: dict[str, Intent] = {}
     lists: dict[str, Mapping[str, Any]] = {}
     rules: dict[str, str] = {}
     around = dict.fromkeys(("lead", "tail", "typed_lead", "typed_tail"), "")
     folder = resources.files(__package__) / "skills"
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
-        # The C loader takes a tenth of the time; it is as safe as the other.
-        document = yaml.load(entry.read_text("utf-8"), Loader=_LOADER)  # noqa: S506
+        document = yaml.load(entry.read_text("utf-8"), Loader=loader)  # noqa: S506
         lists |= document.get("lists", {})
         rules |= document.get("rules", {})
         around |= {key: document[key] for key in around if key in document}

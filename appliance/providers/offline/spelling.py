@@ -9,8 +9,22 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from appliance.providers.offline.grammar import TEENS, TENS, UNITS
-
+UNITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEENS: Final = (
+    *(
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ),
+)
+TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SMALL: Final = {word: value for value, word in enumerate((*UNITS, *TEENS))}
 _TENS: Final = {word: value * 10 for value, word in enumerate(TENS, start=2)}
 _SCALES: Final = {"thousand": 1_000, "million": 1_000_000}
