@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from appliance.agents.agent import Agent
@@ -105,6 +105,7 @@ class Dialogue:
         self._restored = True
         """Its connection is there."""
         self._corrections: list[CancelResponse] = []
+        self._given_up = 0
 
     # --- commands ---
 
@@ -211,15 +212,28 @@ class Dialogue:
                 self.send(CommitTurn(entry.turn))
         self._give_up_lost()
 
-    def lost(self) -> None:
-        """The connection is gone. An answer that had begun, or acted, is not asked for again.
+    def lost(self, *, broken: bool) -> None:
+        """The connection is gone; `broken`: not on purpose. An answer that had begun, or acted, is not asked for again.
 
         It is still to come where it waits for a tool: the next connection is given the result.
         """
         self._replies.lost()
         self._calls.lost()
+        if broken and (turns := self.strands.uplink.lost()):
+            self._give_up(turns)
         self._give_up_lost()
         self.floor.settle()
+
+    def _give_up(self, turns: Collection[int]) -> None:
+        """They ended each connection that was to answer them: they are history, unanswered."""
+        self._given_up += len(turns)
+        self._warn(
+            "turn_given_up", "each connection that was to answer broke off: what was said is not sent again"
+        )
+        self.abandon_answer(Phrase.NO_ANSWER)
+        for turn in turns:
+            self.strands.uplink.answered(turn)
+            self.strands.record.answered(turn)
 
     def _give_up_lost(self) -> None:
         answers, downlink = self.strands.answers, self.strands.downlink
@@ -266,6 +280,7 @@ class Dialogue:
             **self.strands.downlink.counters(),
             **self.runner.counters(),
             **self._announcer.waiting.counters(),
+            "turns_given_up": self._given_up,
             **self._replies.counters(),
         }
 

@@ -255,7 +255,7 @@ class Session:
             self._news.fell(self.provider, fault, self._loop.time())
         elif reason != CLIMB:
             self._news.renewing(self.provider, reason)
-        self._dialogue.lost()
+        self._dialogue.lost(broken=fault is not None)
 
     def dial_failed(self, provider: str, fault: ApplianceError, *, probe: bool) -> None:
         if self.open:

@@ -11,6 +11,8 @@ JOURNAL_MS: Final = 60_000.0
 SILENCE_MS: Final = 1_000.0
 LATE_ONSET_MS: Final = 1_000.0
 """A detector may need so long to say that speech began; the sound is kept until then."""
+SENT_AT_MOST: Final = 5
+"""A turn that ends every connection which is given it is not sent for ever."""
 
 
 @dataclass(slots=True)
@@ -23,6 +25,8 @@ class UnansweredTurn:
     committed: bool = False
     begun: bool = False
     """It has sound of its own, besides what was carried over from a turn before it."""
+    lost: int = 0
+    """Connections that broke off with it, finished and unanswered."""
 
 
 class Uplink:
@@ -141,6 +145,12 @@ class Uplink:
         while self._journal:
             self._carried.extend(self._journal.popleft().frames)
         return typed
+
+    def lost(self) -> tuple[int, ...]:
+        """The connection broke that had what is unanswered; return the turns that no further one is to be given."""
+        for entry in self._journal:
+            entry.lost += entry.committed
+        return tuple(entry.turn for entry in self._journal if entry.lost >= SENT_AT_MOST)
 
     def resent(self) -> tuple[UnansweredTurn, ...]:
         """Oldest first, to be sent again: with the newest silence, since the next word may follow it."""

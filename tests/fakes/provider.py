@@ -7,6 +7,7 @@
     provider.hang_in_connect()                      # the next dial never comes back
     provider.refuse_with(QuotaExhausted("empty"))   # the next dial fails with that
     provider.break_off(QuotaExhausted("empty"))     # the connection ends with that
+    provider.break_on_turns()                       # each connection ends that is given a turn
     provider.announce_end(10.0)                     # RenewalDue
     provider.give_handle("h1")                      # ResumptionHandle
     provider.speak("By the way.", seconds=1.0)      # it was not asked
@@ -142,6 +143,7 @@ class FakeProvider:
         self._connect_fates: deque[str | ApplianceError] = deque()
         self._down: ApplianceError | None = None
         self.connect_seconds = 0.05
+        self.breaks_on_turns = False
         self._load_seconds = 0.0
         self._loaded_at: float | None = 0.0
         self._load_fault: Exception | None = None
@@ -194,6 +196,10 @@ class FakeProvider:
     def break_off(self, fault: ApplianceError) -> None:
         """The connection ends, and says why."""
         self.connection.cut(fault)
+
+    def break_on_turns(self, breaks: bool = True) -> None:
+        """Each connection ends when it is to answer a turn."""
+        self.breaks_on_turns = breaks
 
     def announce_end(self, seconds: float) -> None:
         """The connection is to end; what ends it is up to the test."""
@@ -472,6 +478,9 @@ class FakeConnection:
         self._answer(command.turn)
 
     def _answer(self, turn: int) -> None:
+        if self._provider.breaks_on_turns:
+            self._begin(f"break {turn}", self._break())
+            return
         plan = self._provider.next_answer()
         self._names += 1
         name = f"r{self._names}"
@@ -482,6 +491,11 @@ class FakeConnection:
                 self._begin(name, self._call(f"c{len(self._provider.tool_calls)}", turn, plan))
             case Nothing():
                 self._begin(name, self._be_silent(name, turn, plan))
+
+    async def _break(self) -> None:
+        await asyncio.sleep(0.2)
+        self._work.clear()
+        self.cut(ProviderUnavailable("closed with 1011"))
 
     def _begin(self, name: str, work: Any) -> None:
         self._work[name] = asyncio.get_running_loop().create_task(work)

@@ -15,7 +15,7 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.events import Failed, ProviderChanged, SessionStateChanged
+from appliance.events import Failed, ProviderChanged, SessionStateChanged, Warned
 from appliance.interfaces import Capabilities, HistoryItem, LineKind, ResponseAudio, ResponseStarted
 from appliance.session.phrases import Phrase, phrase, phrase_for
 from tests.fakes.provider import FAST, FakeConnection, FakeProvider
@@ -28,6 +28,7 @@ NO_CREDIT = "The credit of a speech service is used up."
 TOO_BUSY = "A speech service is too busy just now."
 DOWN = "I have lost the connection and go on another way."
 OUTAGE = "I have no connection just now. I keep trying."
+NO_ANSWER = "Sorry, I did not get an answer. Please try again."
 NO_SERVICE = "Sorry, I cannot answer at the moment."
 SETTLED = 12.0
 LONG = "one two three four five six seven eight nine ten"
@@ -204,6 +205,49 @@ class TestFaults:
             assert (session.provider, far.dials) == ("b", dials)
             far.come_up()
             await booth.until(lambda: session.provider == "a", seconds=15.0)
+
+
+class TestTurnsThatBreakConnections:
+    @virtual_time
+    async def test_a_turn_that_ends_every_connection_is_given_up_aloud_and_the_next_is_answered(self):
+        async with Booth() as booth:
+            booth.provider.break_on_turns()
+            await booth.speak(0.8)
+            await booth.state("speaking", seconds=15.0)
+            await booth.idle()
+            await booth.until(lambda: booth.session.state == "active", seconds=15.0)
+            given = [one for one in booth.provider.connections if 1 in one.turns]
+            assert len(given) == 5
+            assert booth.voice.spoken == [NO_ANSWER]
+            assert [event.code for event in booth.of(Warned)] == ["turn_given_up", "no_answer"]
+            assert booth.session.counters()["turns_given_up"] == 1
+            assert booth.words() == ["turn 1", NO_ANSWER]
+            booth.provider.break_on_turns(breaks=False)
+            await booth.speak(0.8)
+            await booth.state("speaking", seconds=15.0)
+            await booth.idle()
+            assert booth.words() == ["turn 1", NO_ANSWER, "turn 2", "Yes."]
+
+    @virtual_time
+    async def test_the_same_holds_for_what_is_typed(self):
+        async with Booth() as booth:
+            booth.provider.break_on_turns()
+            booth.session.send_text("Crash.")
+            await booth.idle(15.0)
+            assert booth.voice.spoken == [NO_ANSWER]
+            assert booth.words() == ["Crash.", NO_ANSWER]
+
+    @virtual_time
+    async def test_another_rung_is_given_such_a_turn_before_it_is_given_up(self):
+        far, near, _ = three()
+        far.break_on_turns()
+        async with Booth(providers=[far, near]) as booth:
+            await booth.speak(0.8)
+            await booth.until(lambda: near.answers != [], seconds=10.0)
+            await booth.idle()
+            assert whole(booth, near, 1)
+            assert booth.voice.spoken == [DOWN]
+            assert booth.session.counters()["turns_given_up"] == 0
 
 
 class TestLoading:
