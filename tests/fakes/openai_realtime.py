@@ -44,6 +44,7 @@ FRAME_BYTES = RATE // 50 * 2
 SHORTEST_COMMIT_MS = 100
 SPEECH_RMS = 300.0
 ONSET_FRAMES = 3
+LONGEST_NAME = 32
 APPEND_BOUND = 15 * 1024 * 1024
 MODELS = frozenset({"gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5"})
 
@@ -647,6 +648,10 @@ class Session:
     async def _create_item(self, event: dict[str, Any]) -> None:
         body = event["item"]
         kind = body["type"]
+        if len(body.get("call_id", "")) > LONGEST_NAME:
+            raise Refused(
+                "string_above_max_length", "Invalid 'item.call_id': string too long.", "item.call_id"
+            )
         if kind == "function_call":
             self._open_calls.add(body.get("call_id", ""))
         if kind == "function_call_output":
@@ -657,7 +662,7 @@ class Session:
             self._open_calls.discard(body["call_id"])
             self._answered_calls.add(body["call_id"])
         name = body.get("id") or self._next_item()
-        if len(name) > 32 or name in self._by_id:
+        if len(name) > LONGEST_NAME or name in self._by_id:
             raise Refused("invalid_value", "The id is taken, or longer than 32 characters.", "item.id")
         before = event.get("previous_item_id")
         if before not in {None, "root", *(item.id for item in self.items)}:

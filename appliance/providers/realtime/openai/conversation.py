@@ -31,7 +31,15 @@ from appliance.providers.realtime.openai import refusals, wire
 from appliance.providers.realtime.openai.answers import Answer, Answers
 from appliance.providers.realtime.openai.mail import Mail
 from appliance.providers.realtime.openai.settings import Settings
-from appliance.providers.realtime.openai.setup import RATE, Recalled, message, outcome, server_turns, sounding
+from appliance.providers.realtime.openai.setup import (
+    RATE,
+    Recalled,
+    call_names,
+    message,
+    outcome,
+    server_turns,
+    sounding,
+)
 from appliance.providers.realtime.openai.turns import SHORTEST_MS, Turns
 from appliance.providers.realtime.openai.wire import Malformed
 from appliance.tool_batches import ToolBatches
@@ -75,6 +83,7 @@ class Conversation:
         self._turns = Turns(self.mail)
         self._answers = Answers(self.mail, RATE)
         self._calls = ToolBatches(self.mail, setup.tools, setup.history)
+        self._call_names = call_names(setup)
         self._sounding = sounding(setup)
         self._owed: int | None = None
         """The turn that a response is to be asked for."""
@@ -253,7 +262,7 @@ class Conversation:
             self._stop(active)
 
     def _settle_call(self, call_id: str, told: Mapping[str, Any]) -> None:
-        item = outcome(call_id, json.dumps(told, default=str))
+        item = outcome(self._call_names.get(call_id, call_id), json.dumps(told, default=str))
         self.mail.send(wire.event("conversation.item.create", self._name(), item=item))
 
     # --- asking for responses ---

@@ -1,5 +1,6 @@
 """What a connection begins with: the session's configuration, and the conversation so far. Pure."""
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ RATE: Final = 24_000
 """The only rate of the service's linear PCM."""
 _PCM: Final = {"type": "audio/pcm", "rate": RATE}
 SETUP_EVENT: Final = "setup"
+LONGEST_NAME: Final = 32
+"""Of an item or a call: the service refuses a longer one (string_above_max_length)."""
 FIRST_PLACE: Final = "root"
 """What the service calls the place before the first item."""
 
@@ -83,6 +86,17 @@ def outcome(call_id: str, text: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": text}
 
 
+def call_names(setup: Setup) -> Mapping[str, str]:
+    """What the service calls the calls of the history; another provider's may have longer names than it takes."""
+    return {entry.call_id: _call_name(entry) for entry in setup.history if isinstance(entry, CalledTool)}
+
+
+def _call_name(entry: CalledTool) -> str:
+    if len(entry.call_id) <= LONGEST_NAME:
+        return entry.call_id
+    return hashlib.sha256(entry.call_id.encode("utf-8", "replace")).hexdigest()[:LONGEST_NAME]
+
+
 def _past(setup: Setup) -> Iterator[Mapping[str, Any]]:
     for _, items in _numbered(setup):
         yield from items
@@ -102,12 +116,12 @@ def _items(entry: HistoryItem | CalledTool) -> Iterator[dict[str, Any]]:
         return
     yield {
         "type": "function_call",
-        "call_id": entry.call_id,
+        "call_id": _call_name(entry),
         "name": entry.tool,
         "arguments": entry.arguments,
     }
     if entry.outcome is not None:
-        yield outcome(entry.call_id, entry.outcome)
+        yield outcome(_call_name(entry), entry.outcome)
 
 
 def _input(settings: Settings, setup: Setup) -> dict[str, Any]:

@@ -398,6 +398,23 @@ async def test_what_sounded_over_a_drop_is_cut_to_what_was_heard(cloud: FakeOpen
         for _ in range(2):
             await talker.connection.send(CancelResponse("2:r9", heard, 700))
         await talker.connection.send(SendText(1, "go on"))
+async def test_calls_of_a_provider_that_names_them_at_length_are_restored_too(cloud: FakeOpenAi) -> None:
+    done, waiting = (f"function-call-{number}" * 3 for number in (1234567890, 1234567891))
+    history = [
+        CalledTool(done, "get_time", "{}", '{"time": "9:00"}'),
+        CalledTool(waiting, "get_time", "{}", turn=6),
+    ]
+    async with talking(provider_of(cloud), history=history) as talker:
+        await talker.connection.send(ToolResult(waiting, {"time": "10:32"}))
+        await talker.finished(6)
+        bodies = [item.body for item in cloud.session.items][:4]
+        kinds = ["function_call", "function_call_output", "function_call", "function_call_output"]
+        assert [body["type"] for body in bodies] == kinds
+        names = [body["call_id"] for body in bodies]
+        assert names[0] == names[1] != names[2] == names[3]
+    assert cloud.violations == []
+
+
         await talker.finished(1)
         said = [item.said for item in cloud.session.items]
         assert said[:4] == (["a story", heard, "", ""] if heard else ["a story", "", "", "go on"])
