@@ -29,10 +29,11 @@ class Item:
 
 @dataclass(slots=True)
 class Answer:
-    """One response. `cancelled` when the person wants nothing more of it."""
+    """One response. `cancelled` when the person wants nothing more of it; `wire` is what the service calls it."""
 
     id: str
     turn: int
+    wire: str
     items: dict[str, Item] = field(default_factory=dict)
     gave: bool = False
     called: bool = False
@@ -40,6 +41,8 @@ class Answer:
     stopped: bool = False
     """The service was told to stop."""
     done: bool = False
+    retried: bool = False
+    """The service failed, and was asked once more."""
     heard: str = ""
     heard_ms: float = 0.0
 
@@ -59,7 +62,14 @@ class Answers:
         self._known: dict[str, Answer] = {}
 
     def begin(self, response: str, turn: int) -> Answer:
-        answer = Answer(response, turn)
+        return self._enter(response, Answer(response, turn, response))
+
+    def begin_again(self, response: str, answer: Answer) -> None:
+        """The service failed before it said anything, and calls its second try `response`."""
+        answer.wire, answer.done = response, False
+        self._enter(response, answer)
+
+    def _enter(self, response: str, answer: Answer) -> Answer:
         self._known[response] = answer
         while len(self._known) > _REMEMBERED:
             self._known.pop(next(iter(self._known)))

@@ -91,6 +91,8 @@ class Conversation:
         """Responses asked for that have not begun: event id and turn."""
         self._expected: int | None = None
         """The turn that the service answers by itself."""
+        self._again: Answer | None = None
+        """The answer that the service failed to make, and was asked for once more."""
         self._blocked = False
         """The service says that it is making a response which we know nothing of."""
         self._speaking = False
@@ -233,7 +235,7 @@ class Conversation:
         """Have the service stop making it."""
         if not answer.done and not answer.stopped:
             answer.stopped = True
-            self.mail.send(wire.event("response.cancel", self._name(), response_id=answer.id))
+            self.mail.send(wire.event("response.cancel", self._name(), response_id=answer.wire))
 
     def _cut(self, answer: Answer) -> None:
         """Cut the service's memory of a cancelled answer to what was heard."""
@@ -292,8 +294,12 @@ class Conversation:
 
     def _settle(self, turn: int, status: str) -> None:
         """An answer of which there is nothing."""
-        name = f"none-{self._name()}"
-        self.mail.tell(ResponseStarted(name, turn))
+        again = self._again if self._again is not None and self._again.turn == turn else None
+        name = f"none-{self._name()}" if again is None else again.id
+        if again is None:
+            self.mail.tell(ResponseStarted(name, turn))
+        else:
+            self._again = None
         self.mail.tell(ResponseFinished(name, turn, status))
 
     def _name(self) -> str:
@@ -367,6 +373,12 @@ class Conversation:
             return
         self._blocked = False
         turn = self._turn_of(response.get("metadata"))
+        again, self._again = self._again, None
+        if again is not None and again.turn == turn and not again.cancelled:
+            self._answers.begin_again(name, again)
+            return
+        if again is not None:
+            self.mail.tell(ResponseFinished(again.id, again.turn, "cancelled"))
         self._answers.begin(name, turn)
         self.mail.tell(ResponseStarted(name, turn))
 
@@ -448,14 +460,25 @@ class Conversation:
             self._answers.active = None
         if answer.cancelled:
             self._cut(answer)
-        self.mail.tell(ResponseFinished(answer.id, answer.turn, self._status(answer, response)))
+        status = self._status(answer, response)
+        untouched = not (answer.gave or answer.called or answer.cancelled)
+        if status == "failed" and untouched and self.fault is not None:
+            # Nothing came of it, and the next connection can answer: the turn is not told to be over.
+            return
+        if response.get("status") == "failed" and untouched and not answer.retried:
+            answer.retried = True
+            self._again = answer
+            self._owe(answer.turn)
+            return
+        self.mail.tell(ResponseFinished(answer.id, answer.turn, status))
 
     def _status(self, answer: Answer, response: Mapping[str, Any]) -> str:
-        status, details = response.get("status"), response.get("status_details")
+        status = response.get("status")
         if status == "failed":
-            code = refusals.of_response(details)
-            self.fault = self.fault or refusals.ending({"code": code})
-            self.mail.trouble("response_failed", f"the service could not answer: {code or 'unknown'}")
+            error = refusals.error_of(response.get("status_details"))
+            self.fault = self.fault or refusals.of_answer(error)
+            code = refusals.code_of(error)
+            self.mail.trouble("response_failed", f"the service could not answer: {code}")
             return "failed"
         if status == "cancelled" or answer.cancelled:
             return "cancelled"
@@ -485,12 +508,12 @@ class Conversation:
         self.fault = self.fault or refusals.ending(error)
         code, of = refusals.code_of(error), str(error.get("event_id"))
         known = code == "response_cancel_not_active"
-        if known or self._refused_request(of, code) or self._refused_commit(of, code):
+        if known or self._refused_request(of, code, error) or self._refused_commit(of, code):
             self.mail.count(code)
         else:
             self.mail.trouble(code, "the service refused something")
 
-    def _refused_request(self, of: str, code: str) -> bool:
+    def _refused_request(self, of: str, code: str, error: Mapping[str, Any]) -> bool:
         busy = code == "conversation_already_has_active_response"
         asked = next((one for one in self._asked if one[0] == of), None)
         if asked is None and busy and self._asked:
@@ -500,8 +523,10 @@ class Conversation:
         self._asked.remove(asked)
         turn = asked[1]
         if not busy:
+            self.fault = self.fault or refusals.of_answer(error)
             self.mail.trouble("response_refused", f"the service does not answer: {code}")
-            self._settle(turn, "failed")
+            if self.fault is None:
+                self._settle(turn, "failed")
         elif self._answers.active is None or self._answers.active.turn != turn:
             self._blocked = self._answers.active is None
             self._owe(turn)

@@ -1,5 +1,6 @@
 """What an `error` of the service means. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from appliance.link_faults import QUOTA_CODES
 _KEY_CODES: Final = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization"})
 _RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down"})
 _EXPIRED: Final = frozenset({"session_expired"})
+_WAIT: Final = re.compile(r"try again in (\d{1,6}(?:\.\d{1,9})?) ?(ms|s)\b", re.IGNORECASE)
 
 
 def code_of(error: Mapping[str, Any]) -> str:
@@ -46,7 +48,7 @@ def of_setup(error: Mapping[str, Any]) -> ApplianceError:
         return fatal
     code = code_of(error)
     if code in _RATE_CODES:
-        return RateLimited("openai asks to come again later")
+        return _limited(error)
     if error.get("type") == "server_error":
         return ProviderUnavailable(f"openai failed: {code}")
     quoted = error.get("message")
@@ -54,7 +56,18 @@ def of_setup(error: Mapping[str, Any]) -> ApplianceError:
     return SetupRejected(f"openai refused the session: {code}{': ' + told if told else ''}")
 
 
-def of_response(details: object) -> str:
-    """The code of a failed response; empty where it says none."""
+def of_answer(error: Mapping[str, Any]) -> ApplianceError | None:
+    """The error that keeps the service from answering here and now; None where it may answer when asked again."""
+    return _limited(error) if code_of(error) in _RATE_CODES else ending(error)
+
+
+def error_of(details: object) -> Mapping[str, Any]:
+    """The error of a failed response; empty where there is none."""
     error = details.get("error") if isinstance(details, dict) else None
-    return code_of(error) if isinstance(error, dict) else ""
+    return error if isinstance(error, dict) else {}
+
+
+def _limited(error: Mapping[str, Any]) -> RateLimited:
+    told = _WAIT.search(str(error.get("message")))
+    seconds = None if told is None else float(told[1]) * (0.001 if told[2].lower() == "ms" else 1.0)
+    return RateLimited("openai asks to come again later", retry_after=seconds)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.errors import ApplianceError, QuotaExhausted, RateLimited
 from appliance.frames import Frame
 from appliance.interfaces import (
     CalledTool,
@@ -22,6 +23,7 @@ from appliance.interfaces import (
     ProviderUsage,
     ResponseAudio,
     ResponseFinished,
+    ResponseStarted,
     ResponseText,
     SendAudio,
     SendText,
@@ -49,17 +51,17 @@ class Wire:
         """What these commands send."""
         for command in commands:
             self.talk.take(command)
-        return self._sent()
+        return self.sent()
 
     def read(self, kind: str, **fields: Any) -> list[ProviderEvent]:
         """What this event of the service tells."""
         self.talk.read(json.dumps({"type": kind, **fields}).encode())
-        return self._told()
+        return self.told()
 
     def reads(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
         """What this event of the service sends."""
         self.talk.read(json.dumps({"type": kind, **fields}).encode())
-        return self._sent()
+        return self.sent()
 
     def ask(self, turn: int = 1, response: str = "r1") -> None:
         """A turn is typed, and its answer begins."""
@@ -83,12 +85,12 @@ class Wire:
             "response.function_call_arguments.done", response_id=response, item_id=call_id, **fields
         )
 
-    def _sent(self) -> list[dict[str, Any]]:
+    def sent(self) -> list[dict[str, Any]]:
         sent = [json.loads(text) for text in self.talk.mail.outgoing]
         self.talk.mail.outgoing.clear()
         return sent
 
-    def _told(self) -> list[ProviderEvent]:
+    def told(self) -> list[ProviderEvent]:
         told = list(self.talk.mail.events)
         self.talk.mail.events.clear()
         return told
@@ -301,8 +303,6 @@ def test_a_late_cancel_is_no_trouble() -> None:
         ({"status": "completed"}, "silent"),
         ({"status": "cancelled"}, "cancelled"),
         ({"status": "incomplete", "status_details": {"reason": "content_filter"}}, "failed"),
-        ({"status": "failed", "status_details": {"error": {"code": "rate_limit_exceeded"}}}, "failed"),
-        ({"status": "failed", "status_details": "odd"}, "failed"),
         ({"status": 7, "usage": []}, "silent"),
         ({}, "silent"),
     ],
@@ -313,6 +313,81 @@ def test_an_answer_of_nothing_ends_with_a_status(response: dict[str, Any], statu
     told = there.read("response.done", response={"id": "r1", **response})
     assert told[-1] == ResponseFinished("r1", 1, status)
     assert there.done() == []
+
+
+@pytest.mark.parametrize("details", [None, "odd", {"error": {"code": "server_error"}}, {"error": 7}])
+def test_a_failed_answer_of_nothing_is_asked_for_once_more(details: Any) -> None:
+    there = Wire()
+    there.ask()
+    failed = {"id": "r1", "status": "failed", "status_details": details}
+    assert kinds(there.reads("response.done", response=failed)) == ["response.create"]
+    assert troubles(there.told()) == ["response_failed"]
+    assert there.read("response.created", response={"id": "r2"}) == []
+    assert [type(one) for one in there.audio(LOUD, "r2")] == [ResponseAudio]
+    assert there.take(CancelResponse("r1", "", 0))[0]["response_id"] == "r2"
+    assert there.done("r2", "cancelled") == [ResponseFinished("r1", 1, "cancelled")]
+
+
+def test_a_model_that_fails_twice_is_told() -> None:
+    there = Wire()
+    there.ask()
+    assert troubles(there.done(status="failed")) == ["response_failed"]
+    there.read("response.created", response={"id": "r2"})
+    assert there.done("r2", "failed")[-1] == ResponseFinished("r1", 1, "failed")
+    assert there.sent()[-1]["type"] == "response.create"
+
+
+def test_a_second_try_that_is_refused_is_told() -> None:
+    there = Wire()
+    there.ask()
+    again = there.reads("response.done", response={"id": "r1", "status": "failed"})[-1]
+    error = {"type": "invalid_request_error", "code": "odd", "event_id": again["event_id"]}
+    assert there.read("error", error=error)[-1] == ResponseFinished("r1", 1, "failed")
+
+
+def test_of_a_failed_answer_that_had_begun_nothing_is_asked_for_again() -> None:
+    there = Wire()
+    there.ask()
+    there.audio(LOUD)
+    assert there.done(status="failed")[-1] == ResponseFinished("r1", 1, "failed")
+    assert there.sent() == []
+
+
+def test_a_person_who_goes_on_is_answered_and_the_failed_answer_is_over() -> None:
+    there = Wire()
+    there.ask()
+    error = {"code": "conversation_already_has_active_response"}
+    again = there.reads("response.done", response={"id": "r1", "status": "failed"})[-1]
+    there.take(SendText(2, "and this"))
+    there.read("error", error={**error, "event_id": again["event_id"]})
+    create = there.reads("response.done", response={"id": "unknown"})[-1]
+    told = there.read("response.created", response={"id": "r2", "metadata": create["response"]["metadata"]})
+    assert told == [ResponseFinished("r1", 1, "cancelled"), ResponseStarted("r2", 2)]
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "retry_after"),
+    [
+        ({"code": "rate_limit_exceeded", "message": "Please try again in 8.2s."}, RateLimited, 8.2),
+        ({"code": "rate_limit_exceeded", "message": "Please try again in 250ms."}, RateLimited, 0.25),
+        ({"type": "rate_limit_error"}, RateLimited, None),
+        ({"code": "insufficient_quota"}, QuotaExhausted, None),
+    ],
+)
+def test_what_the_next_connection_can_answer_is_not_told_to_be_over(
+    error: dict[str, Any], becomes: type[ApplianceError], retry_after: float | None
+) -> None:
+    there = Wire()
+    there.ask()
+    failed = {"id": "r1", "status": "failed", "status_details": {"error": error}}
+    assert troubles(there.read("response.done", response=failed)) == ["response_failed"]
+    assert type(there.talk.fault) is becomes
+    assert getattr(there.talk.fault, "retry_after", None) == retry_after
+    refused = Wire()
+    create = refused.take(SendText(1, "hello"))[-1]
+    assert troubles(refused.read("error", error={**error, "event_id": create["event_id"]}))
+    assert type(refused.talk.fault) is becomes
+    assert refused.told() == []
 
 
 @pytest.mark.parametrize("usage", [{"input_tokens": -1}, {"output_tokens": 1e300}, {"input_tokens": "x"}])

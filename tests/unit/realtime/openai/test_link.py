@@ -21,6 +21,7 @@ from appliance.interfaces import (
     ProviderTrouble,
     RenewalDue,
     ResponseAudio,
+    ResponseFinished,
     SendText,
     Setup,
     ToolDeclaration,
@@ -233,7 +234,7 @@ async def test_an_account_that_runs_dry_within_an_answer_is_told(cloud: FakeOpen
     async with talking(provider_of(cloud)) as talker:
         await talker.connection.send(SendText(1, "hello"))
         assert isinstance(await talker.ended(), QuotaExhausted)
-        assert (await talker.finished(1)).status == "failed"
+        assert talker.of(ResponseFinished) == []
 
 
 async def test_closing_while_an_answer_comes_is_quick(cloud: FakeOpenAi) -> None:

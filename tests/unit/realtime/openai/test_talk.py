@@ -118,7 +118,18 @@ async def test_silence_from_the_model_is_told_as_such(cloud: FakeOpenAi) -> None
         assert (await talker.finished(1)).status == "silent"
 
 
-async def test_a_model_that_fails_is_told_and_asked_again(cloud: FakeOpenAi) -> None:
+async def test_a_model_that_fails_is_asked_once_more(cloud: FakeOpenAi) -> None:
+    cloud.will_fail()
+    async with talking(provider_of(cloud)) as talker:
+        await talker.connection.send(SendText(1, "hello"))
+        done = await talker.finished(1)
+        assert (done.status, talker.said(done.response)) == ("completed", "Yes.")
+        assert [one.turn for one in talker.of(ResponseStarted)] == [1]
+    assert cloud.violations == []
+
+
+async def test_a_model_that_fails_twice_is_told_and_asked_again(cloud: FakeOpenAi) -> None:
+    cloud.will_fail()
     cloud.will_fail()
     async with talking(provider_of(cloud)) as talker:
         await talker.connection.send(SendText(1, "hello"))
@@ -387,17 +398,6 @@ async def test_a_call_of_an_earlier_connection_gets_its_one_result(cloud: FakeOp
     assert cloud.violations == []
 
 
-@pytest.mark.parametrize("heard", ["Once upon", ""])
-async def test_what_sounded_over_a_drop_is_cut_to_what_was_heard(cloud: FakeOpenAi, heard: str) -> None:
-    history = [
-        HistoryItem("user", "a story"),
-        HistoryItem("assistant", "Once upon a time", response="2:r9"),
-        CalledTool("c1", "get_time", "{}", "{}"),
-    ]
-    async with talking(provider_of(cloud), history=history) as talker:
-        for _ in range(2):
-            await talker.connection.send(CancelResponse("2:r9", heard, 700))
-        await talker.connection.send(SendText(1, "go on"))
 async def test_calls_of_a_provider_that_names_them_at_length_are_restored_too(cloud: FakeOpenAi) -> None:
     done, waiting = (f"function-call-{number}" * 3 for number in (1234567890, 1234567891))
     history = [
@@ -415,6 +415,17 @@ async def test_calls_of_a_provider_that_names_them_at_length_are_restored_too(cl
     assert cloud.violations == []
 
 
+@pytest.mark.parametrize("heard", ["Once upon", ""])
+async def test_what_sounded_over_a_drop_is_cut_to_what_was_heard(cloud: FakeOpenAi, heard: str) -> None:
+    history = [
+        HistoryItem("user", "a story"),
+        HistoryItem("assistant", "Once upon a time", response="2:r9"),
+        CalledTool("c1", "get_time", "{}", "{}"),
+    ]
+    async with talking(provider_of(cloud), history=history) as talker:
+        for _ in range(2):
+            await talker.connection.send(CancelResponse("2:r9", heard, 700))
+        await talker.connection.send(SendText(1, "go on"))
         await talker.finished(1)
         said = [item.said for item in cloud.session.items]
         assert said[:4] == (["a story", heard, "", ""] if heard else ["a story", "", "", "go on"])
