@@ -3,40 +3,17 @@
 Each word of VOCABULARY is a tone of its own. What is cut off, sent twice or mixed with another turn reads wrongly.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-VOCABULARY: Final = tuple(
-    [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "call",
-        "stop",
-        "yes",
-        "no",
-        "red",
-        "green",
-        "blue",
-        "left",
-        "right",
-        "up",
-        "down",
-        "open",
-        "close",
-    ]
-)
+_WORDS: Final = """
+    zero one two three four five six seven eight nine ten call stop yes no red green blue left right up down open close
+"""
+VOCABULARY: Final = tuple(re.findall(r"\w+", _WORDS))
 LOUD: Final = 300.0
 WORD_SECONDS: Final = 0.1
 GAP_SECONDS: Final = 0.06
