@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from appliance import log, plugins
+from appliance import heap, log, plugins
 from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         print("nothing was started", file=sys.stderr)
         return faulty
     log.begin(loaded.configuration.log.level)
+    heap.bound()
     try:
         return asyncio.run(_serve(loaded, args.config))
     except ApplianceError as error:
