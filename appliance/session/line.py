@@ -18,6 +18,9 @@ from appliance.session.session import Session
 
 MARKS_SECONDS: Final = 0.01
 ECHO_TAIL_SECONDS: Final = 0.2
+BACKLOG_MS: Final = {LineKind.ROOM: 200.0, LineKind.PHONE: 200.0, LineKind.CLIENT: 2_500.0}
+"""Sound that may wait for its processing. A device's is cut, not to be late for good; a program's comes in bursts, up
+to four times as fast as it is spoken, and every word of it is still wanted."""
 REMEMBERED_MS: Final = 1_500.0
 """Sound that a line without a session keeps, to have the pre-roll of the speech that opens one."""
 
@@ -44,7 +47,9 @@ class Line:
         self.id = line_id
         self.kind = kind
         self.playout = playout
-        self.capture = CaptureWorker(line_id, path, self.hear, reference=reference)
+        self.capture = CaptureWorker(
+            line_id, path, self.hear, reference=reference, backlog_ms=BACKLOG_MS[kind]
+        )
         self.session: Session | None = None
         self.duplex = "half" if half_duplex else "full"
         self.by_voice = by_voice

@@ -5,10 +5,13 @@ import threading
 
 import pytest
 
-from appliance.config.schema import Room
+from appliance.audio.capture import Captured, CapturePath
+from appliance.audio.playout import Playout
+from appliance.config.schema import Room, Vad
 from appliance.errors import LineBusy, UnknownName
-from appliance.events import AudioLevel, MuteChanged, SpeechStarted, VolumeChanged, Warned
+from appliance.events import AudioLevel, EventBus, MuteChanged, SpeechStarted, VolumeChanged, Warned
 from appliance.interfaces import LineKind
+from appliance.session.line import Line
 from appliance.session.turn import Phase
 from tests.rig.booth import Booth, Microphone, Speaker
 from tests.rig.virtual_time import virtual_time
@@ -29,6 +32,50 @@ class Canceller:
 
     def close(self) -> None:
         return
+
+
+class Held:
+    """A detector that is not done with its first frame until it is let go."""
+
+    rate = RATE
+    frame_samples = 320
+
+    def __init__(self) -> None:
+        self.began, self.free = threading.Event(), threading.Event()
+
+    def is_speech(self, pcm: bytes) -> bool:
+        self.began.set()
+        return not self.free.wait(10)
+
+    def reset(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(("kind", "cut"), [(LineKind.CLIENT, False), (LineKind.PHONE, True)])
+async def test_a_programs_burst_is_heard_whole_where_a_devices_is_cut(kind: LineKind, cut: bool):
+    detector, heard = Held(), list[bytes]()
+    path = CapturePath(RATE, Vad(), detector)
+    line = Line("one", kind, path, Playout(RATE), EventBus(), lambda _: pytest.fail("no session is wanted"))
+    frames = [bytes([number, 0]) * 320 for number in range(1, 52)]
+    hear = line.hear
+
+    def listen(captured: Captured) -> None:
+        heard.append(captured.frame.pcm)
+        hear(captured)
+
+    setattr(line.capture, "_sink", listen)  # noqa: B010 - a tap on the wire, which changes nothing
+    line.start()
+    line.capture.feed(frames[0], 0.0)
+    await asyncio.to_thread(detector.began.wait, 10)
+    for frame in frames[1:]:
+        line.capture.feed(frame, 0.0)
+    detector.free.set()
+    async with asyncio.timeout(10):
+        while heard[-1:] != frames[-1:]:  # noqa: ASYNC110  a thread works, and wakes nobody
+            await asyncio.sleep(0.001)
+    assert (heard != frames) == cut
+    assert bool(line.capture.counters()["backlog_dropped_ms"]) == cut
+    await line.close()
 
 
 @virtual_time
