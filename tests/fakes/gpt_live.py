@@ -318,14 +318,16 @@ class GptLiveServer:
             session.answers.append((self._answers, 0.0))
             sound = answer_sound(self._answers, say.seconds)
             chunks = max(1, round(say.seconds * 1000 / CHUNK_MS))
-            words = deque(say.text.split())
+            words = say.text.split()
+            told = 0
             size = RATE * CHUNK_MS // 1000
             for chunk in range(chunks):
                 if session.talked_over.is_set():
                     return
-                if words:
-                    told = {"type": "session.output_transcript.delta", "delta": words.popleft() + " "}
-                    await _tell(connection, told | _span())
+                if told < len(words) and told * chunks <= chunk * len(words):
+                    word = {"type": "session.output_transcript.delta", "delta": words[told] + " "}
+                    await _tell(connection, word | _span())
+                    told += 1
                 pcm = sound[chunk * size : (chunk + 1) * size].tobytes()
                 delta = {"type": "session.output_audio.delta", "delta": base64.b64encode(pcm).decode()}
                 await _tell(connection, delta)

@@ -779,11 +779,13 @@ class Session:
         chunk = RATE * say.chunk_ms // 1000 * 2
         pieces = [answer.pcm[begin : begin + chunk] for begin in range(0, len(answer.pcm), chunk)]
         words = list(_spread(say.text, max(1, len(pieces) or 4)))
+        count = max(len(pieces), len(words))
+        told = {place * count // len(words): word for place, word in enumerate(words)}
         loop = asyncio.get_running_loop()
         due = loop.time()
-        for index in range(max(len(pieces), len(words))):
-            if index < len(words):
-                await self.send(f"response.{kind}.delta", **at, delta=words[index])
+        for index in range(count):
+            if index in told:
+                await self.send(f"response.{kind}.delta", **at, delta=told[index])
             if index < len(pieces):
                 answer.sent_ms += len(pieces[index]) / 2 * 1000 / RATE
                 self._sounded = True
