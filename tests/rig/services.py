@@ -104,6 +104,10 @@ class Service(ABC):
         """The sound of each answer that was given, over all sessions, at `answer_rate`."""
 
     @abstractmethod
+    def told(self) -> str:
+        """What the newest session was told of what was said before it."""
+
+    @abstractmethod
     def results(self) -> list[str]:
         """What it was told of each call, as JSON, over all sessions."""
 
@@ -136,6 +140,9 @@ class OpenAiService(Service):
 
     def answers(self) -> list[Samples]:
         return [np.frombuffer(answer.pcm, "<i2") for answer in self.server.answers if answer.pcm]
+
+    def told(self) -> str:
+        return "\n".join(item.said for item in self.server.session.items if not item.pcm)
 
     def results(self) -> list[str]:
         told = (
@@ -178,6 +185,9 @@ class GeminiService(Service):
         seconds = [*self._said, *[1.0] * self.server.answers][: self.server.answers]
         return [gemini_live.answer_sound(n, each) for n, each in enumerate(seconds, 1)]
 
+    def told(self) -> str:
+        return "\n".join(text for _, text in self.server.session.memory.history)
+
     def results(self) -> list[str]:
         told = (message.get("toolResponse", {}) for each in self.server.sessions for message in each.received)
         return [json.dumps(one["response"]) for each in told for one in each.get("functionResponses", [])]
@@ -210,6 +220,9 @@ class GptLiveService(Service):
     def answers(self) -> list[Samples]:
         given = [answer for session in self.server.sessions for answer in session.answers]
         return [gpt_live.answer_sound(number, seconds) for number, seconds in given]
+
+    def told(self) -> str:
+        return json.dumps(self.server.sessions[-1].config.get("input", ""))
 
     def results(self) -> list[str]:
         return [str(item["output"]) for session in self.server.sessions for item in session.results]
