@@ -1,0 +1,1 @@
+"""Speech to text for the chain: one file a service or engine. Group `appliance.stt`."""

@@ -1,0 +1,388 @@
+"""OpenAI's transcription sessions: what is sent, what comes, and which turn it is of. Pure.
+
+The service names each turn's audio (`item_id`) when it is committed, or with the first words that it understands of it
+before that. Transcripts of different items may come in any order.
+"""
+
+import base64
+import json
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from appliance.audio.resample import Resampler
+from appliance.errors import (
+    ApplianceError,
+    CredentialsRejected,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    SetupRejected,
+)
+from appliance.link_faults import QUOTA_CODES
+from appliance.providers.stt.live import Post
+from appliance.stages import Ended, Spent, Transcript
+
+HEARD_RATE: Final = 16_000
+RATE: Final = 24_000
+"""The only rate of the service's linear PCM."""
+SHORTEST_MS: Final = 100.0
+"""A shorter commit is an error to the service."""
+SETUP_EVENT: Final = "setup"
+MESSAGE_BOUND: Final = 1024 * 1024
+TEXT_BOUND: Final = 20_000
+KEYWORDS: Final = 100
+WITHOUT_TURNS: Final = frozenset({"gpt-live-transcribe", "gpt-realtime-whisper"})
+"""Models that refuse any turn detection."""
+WITH_KEYWORDS: Final = frozenset({"gpt-transcribe", "gpt-live-transcribe"})
+_REMEMBERED: Final = 64
+_LONGEST: Final = 24 * 3_600.0
+_KEY_CODES: Final = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization"})
+_RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down"})
+_OF_NO_CONCERN: Final = frozenset(
+    {
+        "conversation.created",
+        "conversation.item.added",
+        "conversation.item.created",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.segment",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "rate_limits.updated",
+        "session.created",
+        "session.updated",
+    }
+)
+
+
+def session_update(model: str, language: str, keywords: Sequence[str], *, server_turns: bool) -> str:
+    """The one event before the audio."""
+    transcription: dict[str, Any] = {"model": model}
+    if code := language.partition("-")[0].lower():
+        transcription["language"] = code
+    if keywords and model in WITH_KEYWORDS:
+        transcription["keywords"] = list(keywords[:KEYWORDS])
+    audio = {
+        "format": {"type": "audio/pcm", "rate": RATE},
+        "transcription": transcription,
+        "turn_detection": {"type": "server_vad"} if server_turns else None,
+    }
+    session = {"type": "transcription", "audio": {"input": audio}}
+    return json.dumps({"type": "session.update", "event_id": SETUP_EVENT, "session": session})
+
+
+def refusal(error: Mapping[str, Any]) -> ApplianceError:
+    """What an `error` during set-up means. Nothing but the configuration was sent: its code may be told."""
+    fatal = ending(error)
+    if fatal is not None:
+        return fatal
+    code = code_of(error)
+    if error.get("type") == "server_error":
+        return ProviderUnavailable(f"openai failed: {code}")
+    return SetupRejected(f"openai refused the transcription: {code}")
+
+
+def ending(error: Mapping[str, Any]) -> ApplianceError | None:
+    """The error that ends a connection; None for one that it survives."""
+    code = code_of(error)
+    if code == "session_expired":
+        return ProviderUnavailable("openai: the session has reached its longest time")
+    if code in QUOTA_CODES:
+        return QuotaExhausted("openai: the account has nothing left")
+    if code in _RATE_CODES:
+        return RateLimited("openai asks to come again later")
+    if code in _KEY_CODES or error.get("type") == "authentication_error":
+        return CredentialsRejected("openai refused the key", hint="look at the key: run handset check")
+    return None
+
+
+def code_of(error: Mapping[str, Any]) -> str:
+    """The stable name of an error: its code, or its type."""
+    for name in ("code", "type"):
+        value = error.get(name)
+        if isinstance(value, str) and value:
+            return value[:64]
+    return "unknown_error"
+
+
+@dataclass(slots=True)
+class _Turn:
+    """`texts`: what its items read so far. `ended`: the service ended it. `over`: nothing is told of it any more."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    heard_ms: float = 0.0
+    committed: str = ""
+    ended: bool = False
+    over: bool = False
+
+    def text(self) -> str:
+        return " ".join(filter(None, (text.strip() for text in self.texts.values())))[:TEXT_BOUND]
+
+
+class OpenAiTalk:
+    """Implements live.Talk."""
+
+    def __init__(self, *, server_turns: bool) -> None:
+        self.post = Post()
+        self.expires_at = 0.0
+        """Unix seconds; 0 where the service does not say it."""
+        self.refusal: ApplianceError | None = None
+        """Why the session cannot be had."""
+        self.seen = ""
+        """The type of the last event."""
+        self._server_turns = server_turns
+        self._resampler = Resampler(HEARD_RATE, RATE)
+        self._open: int | None = None
+        self._buffered_ms = 0.0
+        self._turns: OrderedDict[int, _Turn] = OrderedDict()
+        self._commits: deque[int] = deque()
+        """Turns that were committed, and that the service has not confirmed."""
+        self._cleared: deque[int] = deque()
+        """Turns whose audio was thrown away, likewise."""
+        self._turn_of: OrderedDict[str, int | None] = OrderedDict()
+        self._handlers: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+            "conversation.item.input_audio_transcription.completed": self._completed,
+            "conversation.item.input_audio_transcription.delta": self._delta,
+            "conversation.item.input_audio_transcription.failed": self._failed,
+            "error": self._error,
+            "input_audio_buffer.cleared": lambda _: self._was_cleared(),
+            "input_audio_buffer.committed": self._committed,
+        }
+
+    # --- the person ---
+
+    def hear(self, turn: int, pcm: bytes) -> None:
+        if self._open is not None and self._open != turn:
+            self.discard(self._open)
+        state = self._state(turn)
+        if state.over or state.ended or turn in self.post.awaited:
+            self.post.counts["late_audio"] += 1
+            return
+        if len(pcm) % 2:
+            self.post.counts["odd_audio"] += 1
+            pcm = pcm[:-1]
+        self._open = turn
+        milliseconds = len(pcm) / 2 / HEARD_RATE * 1000
+        self._buffered_ms += milliseconds
+        state.heard_ms += milliseconds
+        self._append(self._resampler.process(pcm))
+
+    def commit(self, turn: int) -> None:
+        state = self._state(turn)
+        if state.over or turn in self.post.awaited:
+            return
+        if self._open != turn or self._buffered_ms < SHORTEST_MS:
+            if self._open == turn:
+                self._clear(turn)
+            self._finish(turn)
+            return
+        self._append(self._resampler.flush())
+        self._open, self._buffered_ms = None, 0.0
+        self._commits.append(turn)
+        self.post.awaited.add(turn)
+        self._send("input_audio_buffer.commit", event_id=f"commit_{turn}")
+
+    def discard(self, turn: int) -> None:
+        state = self._state(turn)
+        state.over = True
+        self.post.awaited.discard(turn)
+        if self._open == turn:
+            self._clear(turn)
+
+    def quiet(self) -> bool:
+        return self._open is None and not self.post.awaited
+
+    # --- the service ---
+
+    def read(self, raw: str | bytes) -> None:
+        event = _decoded(raw)
+        kind = event.get("type") if event else None
+        if event is None or not isinstance(kind, str):
+            self.post.counts["malformed"] += 1
+            return
+        handler = self._handlers.get(kind)
+        if handler is not None:
+            handler(event)
+        elif kind in {"session.created", "session.updated"}:
+            self._session(event)
+        elif kind not in _OF_NO_CONCERN:
+            self.post.counts["unknown_events"] += 1
+        self.seen = kind
+
+    def expire(self, turn: int) -> None:
+        self.post.counts["overdue"] += 1
+        if self._state(turn).text():
+            self._finish(turn)
+        else:
+            # Where nobody said anything, the service says so: it has lost the turn, which is sent again.
+            self.post.fault = ProviderUnavailable("openai: no transcript came in time")
+
+    def keep_alive(self) -> None:
+        """Not needed: the socket's own pings are enough."""
+
+    # --- inside ---
+
+    def _state(self, turn: int) -> _Turn:
+        state = self._turns.setdefault(turn, _Turn())
+        self._turns.move_to_end(turn)
+        while len(self._turns) > _REMEMBERED:
+            self._turns.popitem(last=False)
+        return state
+
+    def _send(self, kind: str, **fields: Any) -> None:
+        self.post.outgoing.append(json.dumps({"type": kind, **fields}))
+
+    def _append(self, pcm: bytes) -> None:
+        if pcm:
+            # Without a JSON encoder: it goes out fifty times a second.
+            sound = base64.b64encode(pcm).decode("ascii")
+            self.post.outgoing.append(f'{{"type":"input_audio_buffer.append","audio":"{sound}"}}')
+
+    def _clear(self, turn: int) -> None:
+        self._resampler.flush()
+        self._open, self._buffered_ms = None, 0.0
+        self._cleared.append(turn)
+        self._send("input_audio_buffer.clear")
+
+    def _was_cleared(self) -> None:
+        if self._cleared:
+            self._cleared.popleft()
+
+    def _session(self, event: Mapping[str, Any]) -> None:
+        session = event.get("session")
+        expires = session.get("expires_at") if isinstance(session, dict) else None
+        if isinstance(expires, int | float) and not isinstance(expires, bool) and 0 < expires < 1e12:
+            self.expires_at = float(expires)
+
+    def _committed(self, event: Mapping[str, Any]) -> None:
+        item = event.get("item_id")
+        if not isinstance(item, str) or not item:
+            self.post.counts["malformed"] += 1
+            return
+        if self._commits:
+            turn = self._commits.popleft()
+        elif self._server_turns and self._open is not None:
+            turn = self._open
+            self._resampler.flush()
+            self._open, self._buffered_ms = None, 0.0
+            self._state(turn).ended = True
+            self.post.awaited.add(turn)
+        else:
+            self.post.counts["unexpected_items"] += 1
+            return
+        self._bind(item, turn)
+        self._state(turn).committed = item
+
+    def _delta(self, event: Mapping[str, Any]) -> None:
+        turn, item = self._whose(event)
+        piece = event.get("delta")
+        if turn is None or not isinstance(piece, str) or not piece:
+            return
+        state = self._state(turn)
+        if len(state.texts[item]) < TEXT_BOUND:
+            state.texts[item] += piece
+            self.post.tell(Transcript(turn, state.text(), final=False))
+
+    def _completed(self, event: Mapping[str, Any]) -> None:
+        turn, item = self._whose(event)
+        whole = event.get("transcript")
+        if turn is None:
+            return
+        state = self._state(turn)
+        if isinstance(whole, str):
+            state.texts[item] = whole[:TEXT_BOUND]
+        else:
+            self.post.counts["malformed"] += 1
+        if state.committed == item:
+            seconds = _seconds(event.get("usage"))
+            self.post.tell(Spent(state.heard_ms / 1000 if seconds is None else seconds))
+            self._finish(turn)
+
+    def _failed(self, event: Mapping[str, Any]) -> None:
+        """What the service may manage with the next dial ends the connection: the turn is sent again then."""
+        turn, item = self._whose(event)
+        error = event.get("error")
+        error = error if isinstance(error, dict) else {}
+        self.post.counts["failed_transcripts"] += 1
+        self.post.fault = ending(error)
+        if turn is None or self.post.fault is not None:
+            return
+        if error.get("type") == "server_error":
+            self.post.fault = ProviderUnavailable("openai failed to transcribe")
+        elif self._state(turn).committed == item:
+            self._finish(turn)
+
+    def _error(self, event: Mapping[str, Any]) -> None:
+        error = event.get("error")
+        error = error if isinstance(error, dict) else {}
+        cause = error.get("event_id")
+        self.post.counts["errors"] += 1
+        if cause in (None, SETUP_EVENT):
+            self.refusal = refusal(error)
+        if isinstance(cause, str) and cause.startswith("commit_"):
+            self._refused_commit(cause.removeprefix("commit_"))
+        self.post.fault = ending(error)
+
+    def _refused_commit(self, number: str) -> None:
+        """There was less in the buffer than the service takes, or it had ended the turn itself a moment before."""
+        turn = next((turn for turn in self._commits if str(turn) == number), None)
+        if turn is not None:
+            self._commits.remove(turn)
+            self._finish(turn)
+
+    def _whose(self, event: Mapping[str, Any]) -> tuple[int | None, str]:
+        """The turn that an event is of; None where nothing is told of it any more."""
+        item = event.get("item_id")
+        if not isinstance(item, str) or not item:
+            self.post.counts["malformed"] += 1
+            return None, ""
+        if item not in self._turn_of:
+            self._bind(item, self._nameless())
+        turn = self._turn_of[item]
+        if turn is None or self._state(turn).over:
+            self.post.counts["late_transcripts"] += 1
+            return None, item
+        return turn, item
+
+    def _nameless(self) -> int | None:
+        """The oldest turn whose audio has no name yet: that is what a name we have not seen is of."""
+        named = set(self._turn_of.values())
+        waiting = [*self._cleared, *self._commits, *([] if self._open is None else [self._open])]
+        return next((turn for turn in waiting if turn not in named), None)
+
+    def _bind(self, item: str, turn: int | None) -> None:
+        self._turn_of[item] = turn
+        self._turn_of.move_to_end(item)
+        while len(self._turn_of) > _REMEMBERED:
+            self._turn_of.popitem(last=False)
+        if turn is not None:
+            self._state(turn).texts.setdefault(item, "")
+
+    def _finish(self, turn: int) -> None:
+        state = self._state(turn)
+        self.post.awaited.discard(turn)
+        if state.over:
+            return
+        state.over = True
+        self.post.tell(Transcript(turn, state.text(), final=True))
+        if state.ended:
+            self.post.tell(Ended(turn))
+
+
+def _decoded(raw: str | bytes) -> dict[str, Any] | None:
+    if len(raw) > MESSAGE_BOUND:
+        return None
+    try:
+        event = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _seconds(usage: object) -> float | None:
+    """What the service says it charged; None where it counts otherwise, or talks nonsense."""
+    seconds = usage.get("seconds") if isinstance(usage, dict) and usage.get("type") == "duration" else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST:
+        return None
+    return float(seconds)
