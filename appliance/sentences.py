@@ -49,7 +49,8 @@ _SPOKEN: Final = (
     (re.compile(r"[\x00-\x08\x0b-\x1f\x7f]"), " "),
     (re.compile(r"([.!?…])[.!?…]+"), r"\1"),
 )
-_END: Final = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|\n\s*\n?|[。！？]")
+_END: Final = re.compile(r"[.!?…؟।॥።]+[\"'”’)\]]*(?=\s|$)|\n\s*\n?|[。！？]+[”’」』）]*")
+_NUMBERED: Final = re.compile(r"(?:^|\n)\s*\d{1,3}$")
 
 
 def speakable(text: str) -> str:
@@ -64,12 +65,22 @@ def sentences(text: str) -> Iterator[str]:
     """The sentences of `text`, ready for a voice; decimals and abbreviations do not end one."""
     text = speakable(text)
     start = 0
-    for found in _END.finditer(text):
-        if _abbreviated(text, found.start()):
-            continue
-        yield from _portions(text[start : found.end()])
-        start = found.end()
+    for end in sentence_ends(text):
+        yield from _portions(text[start:end])
+        start = end
     yield from _portions(text[start:])
+
+
+def sentence_ends(text: str, *, more: bool = False) -> Iterator[int]:
+    """Where the sentences of `text` end. With `more` to come, an end that the next character may undo is none yet."""
+    for found in _END.finditer(text):
+        dot = text[found.start()] == "."
+        if more and dot and not text[found.end() :].strip():
+            continue
+        if more and found.end() == len(text) and text[found.start()] not in "\n。！？":
+            continue
+        if not _abbreviated(text, found.start()) and not (dot and _NUMBERED.search(text[: found.start()])):
+            yield found.end()
 
 
 def _abbreviated(text: str, dot: int) -> bool:

@@ -20,7 +20,7 @@ from appliance.interfaces import ToolDeclaration
 class Stage(Protocol):
     """What all stages have. Class attributes are read before anything is built."""
 
-    name: ClassVar[str]
+    name: str
     """As in the configuration; its credentials and address come from `[providers.NAME]`."""
     settings_model: ClassVar[type[BaseModel]]
     """Its keys (extra ones are forbidden); `handset check` validates with it."""

@@ -1,0 +1,429 @@
+"""One conversation with a chain: what the session says goes to the stages, what they say goes to the session.
+
+SendAudio, CommitTurn ─► Ear ─► final transcript ─► Memory ─► Mind ─► Chunker ─► Mouth ─► Outbox ─► session
+ToolResult ──────────────────────────────────────────┘
+"""
+
+import asyncio
+import itertools
+import json
+import logging
+import secrets
+import traceback
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.interfaces import (
+    CancelResponse,
+    CommitTurn,
+    Delivery,
+    DiscardTurn,
+    ProviderCommand,
+    ProviderEvent,
+    ProviderTrouble,
+    ProviderUsage,
+    ResponseFinished,
+    ResponseStarted,
+    SendAudio,
+    SendText,
+    Setup,
+    ToolResult,
+    TurnEnded,
+    UserHeard,
+)
+from appliance.providers.chain.chunker import Chunker
+from appliance.providers.chain.draft import Draft
+from appliance.providers.chain.ear import Ear
+from appliance.providers.chain.memory import BROKEN, Memory
+from appliance.providers.chain.mind import Mind
+from appliance.providers.chain.mouth import Mouth, Utterance
+from appliance.providers.chain.outbox import Outbox
+from appliance.stages import (
+    AnswerCall,
+    AnswerCut,
+    AnswerPart,
+    AnswerText,
+    AnswerUsage,
+    EagerEnd,
+    Ended,
+    Prompt,
+    Said,
+    Spent,
+    Transcript,
+    TranscriptEvent,
+    TurnResumed,
+)
+from appliance.tool_batches import ToolBatches
+
+LONGEST_ANSWER: Final = 16_000
+"""Characters: about twenty minutes of speech. A model that does not end is cut off there."""
+MOST_STEPS: Final = 8
+"""Answers in a row that only call tools: then the model must speak."""
+REMEMBERED: Final = 64
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One response under way. `text` is what the model wrote, in memory since it was written."""
+
+    utterance: Utterance
+    turn: int
+    text: str = ""
+    called: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class ChainConnection:
+    """Implements interfaces.Connection. Belongs to the loop's thread."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        ear: Ear,
+        mind: Callable[[Callable[[str, str], None]], Mind],
+        mouth: Callable[[Outbox, Callable[[str, str], None]], Mouth],
+        *,
+        context_characters: int,
+        release: Callable[[Ear], None],
+    ) -> None:
+        """`release` is given the ear when the conversation is over here: another connection may go on with it."""
+        self._setup = setup
+        self._name = f"{setup.session}-{secrets.token_hex(2)}"
+        self._numbers = itertools.count(1)
+        self._outbox = Outbox()
+        self._counts: Counter[str] = Counter()
+        self._memory = Memory(context_characters)
+        self._memory.restore(setup.history)
+        self._batches = ToolBatches(self, setup.tools, setup.history)
+        self._ear = ear
+        self._mind = mind(self._trouble)
+        self._mouth = mouth(self._outbox, self._trouble)
+        self._release = release
+        self._answers: dict[str, _Answer] = {}
+        self._thinking: _Answer | None = None
+        self._owed: int | None = None
+        self._open: int | None = None
+        """The turn that is being said."""
+        self._ended: int | None = None
+        """The turn that the service ended last: what still comes of it is the pause after it."""
+        self._unread: set[int] = set()
+        """Turns that were committed and whose final transcript is not there."""
+        self._steps = 0
+        self._failures = 0
+        self._draft: Draft | None = None
+        self._closed = False
+        ear.told, ear.lost, ear.trouble = self._understood, self._end, self._trouble
+        self._mouth.finished = self._spoken
+
+    # --- the session's side ---
+
+    async def send(self, command: ProviderCommand) -> None:
+        if self._closed:
+            raise ProviderUnavailable("the chain's conversation is closed")
+        match command:
+            case SendAudio():
+                if command.turn != self._ended:
+                    self._open = command.turn
+                    self._ear.hear(command.turn, command.frame.pcm)
+            case CommitTurn():
+                self._commit(command.turn)
+            case DiscardTurn():
+                self._discard(command.turn)
+            case SendText():
+                self._typed(command.turn, command.text)
+            case CancelResponse():
+                self._cancel(command)
+            case ToolResult():
+                self._result(command)
+        self._ask()
+
+    async def __aiter__(self) -> AsyncIterator[ProviderEvent]:
+        async for event in self._outbox.events():
+            yield event
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._drop_draft()
+        self._outbox.close()
+        self._release(self._ear)
+        tasks = [answer.task for answer in self._answers.values() if answer.task is not None]
+        for task in tasks:
+            task.cancel()
+        await self._mouth.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=0.8)
+
+    def counters(self) -> Mapping[str, int]:
+        """What went wrong and was survived, by its code; what the ear holds."""
+        return {**self._counts, **self._ear.counters(), "forgotten_items": self._memory.forgotten}
+
+    # --- for ToolBatches ---
+
+    def tell(self, event: ProviderEvent) -> None:
+        self._outbox.tell(event)
+
+    def count(self, code: str) -> None:
+        self._counts[code] += 1
+
+    # --- turns ---
+
+    def _commit(self, turn: int) -> None:
+        if self._open == turn:
+            self._open = None
+            self._unread.add(turn)
+            self._ear.commit(turn)
+        elif turn not in self._unread and turn != self._ended:
+            self._settle(turn, "silent")
+
+    def _discard(self, turn: int) -> None:
+        if self._open == turn:
+            self._open = None
+            self._drop_draft()
+            self._ear.discard(turn)
+
+    def _typed(self, turn: int, text: str) -> None:
+        text = text.strip()
+        if not text:
+            self._settle(turn, "silent")
+            return
+        self._outbox.tell(UserHeard(turn, text, final=True))
+        self._said(turn, text)
+
+    def _understood(self, event: TranscriptEvent) -> None:
+        match event:
+            case Transcript():
+                self._outbox.tell(UserHeard(event.turn, event.text.strip(), event.final))
+                if event.final:
+                    self._read(event.turn, event.text.strip())
+            case EagerEnd():
+                self._prepare(event.turn, event.text.strip())
+            case TurnResumed():
+                self._drop_draft()
+            case Ended():
+                # Its final transcript came before: it is being answered.
+                self._ended = event.turn
+                if self._open == event.turn:
+                    self._open = None
+                self._outbox.tell(TurnEnded(event.turn))
+            case Spent():
+                self._outbox.tell(ProviderUsage(event.seconds, 0.0, "seconds"))
+        self._ask()
+
+    def _read(self, turn: int, text: str) -> None:
+        self._unread.discard(turn)
+        if text:
+            self._said(turn, text)
+        else:
+            self._settle(turn, "silent")
+
+    def _said(self, turn: int, text: str) -> None:
+        self._memory.user(text)
+        self._owed = turn if self._owed is None else max(self._owed, turn)
+        self._steps = 0
+
+    def _settle(self, turn: int, status: str) -> None:
+        """An answer of which there is nothing."""
+        name = self._next_name()
+        self._outbox.add(ResponseStarted(name, turn))
+        self._outbox.add(ResponseFinished(name, turn, status))
+
+    # --- answers ---
+
+    def _ask(self) -> None:
+        """Begin an answer where one is owed, none is being made, and nobody is about to say more."""
+        if self._thinking is not None or self._unread or self._open is not None or self._closed:
+            return
+        batches = self._batches.ready()
+        if self._owed is None and not batches:
+            return
+        turn = max([*([] if self._owed is None else [self._owed]), *(batch.turn for batch in batches)])
+        self._owed = None
+        self._batches.told()
+        self._steps += 1
+        answer = _Answer(self._mouth.begin(self._next_name(), turn), turn)
+        self._answers[answer.utterance.response] = answer
+        self._thinking = answer
+        work = self._make(answer, self._drafted(turn) or self._mind.answer(self._prompt()))
+        answer.task = asyncio.get_running_loop().create_task(work, name=f"chain answer {turn}")
+        answer.task.add_done_callback(lambda done: self._made(answer, done))
+
+    def _prompt(self, *more: Said) -> Prompt:
+        tools = self._setup.tools if self._steps <= MOST_STEPS else ()
+        return Prompt((*self._memory.items(), *more), self._setup.instructions, tools, self._setup.session)
+
+    async def _make(self, answer: _Answer, parts: AsyncGenerator[AnswerPart, None]) -> None:
+        chunker = Chunker()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[AnswerPart] | None = None
+        try:
+            while True:
+                waiting = waiting or asyncio.ensure_future(_next(parts))
+                due = chunker.due()
+                within = None if due is None else max(0.0, due - loop.time())
+                await asyncio.wait({waiting}, timeout=within)
+                if not waiting.done():
+                    self._speak(answer, chunker.overdue(loop.time()))
+                    continue
+                part, waiting = waiting, None
+                try:
+                    if not self._take(answer, part.result(), chunker, loop.time()):
+                        break
+                except _NoMore:
+                    break
+            self._speak(answer, chunker.finish())
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.wait({waiting}, timeout=1.0)
+            await parts.aclose()
+
+    def _take(self, answer: _Answer, part: AnswerPart, chunker: Chunker, now: float) -> bool:
+        """What the model gives next; False when that is enough."""
+        match part:
+            case AnswerText():
+                answer.text += part.text
+                self._memory.assistant(answer.utterance.response, part.text)
+                self._speak(answer, chunker.add(part.text, now))
+                if len(answer.text) > LONGEST_ANSWER:
+                    self._trouble("answer_too_long", "the language model did not end its answer")
+                    return False
+            case AnswerCall():
+                self._speak(answer, chunker.finish())
+                self._called(answer, part)
+            case AnswerUsage():
+                self._outbox.tell(ProviderUsage(part.input, part.output, "tokens"))
+            case AnswerCut():
+                self._trouble("answer_cut", f"the language model broke its answer off ({part.reason})")
+        return True
+
+    def _speak(self, answer: _Answer, pieces: list[str]) -> None:
+        for piece in pieces:
+            answer.utterance.say(piece)
+
+    def _called(self, answer: _Answer, call: AnswerCall) -> None:
+        # Small servers give each call the same id, or none: ours are unlike any other's.
+        call_id = f"{self._name}-c{next(self._numbers)}"
+        if self._batches.made(answer.utterance.response, answer.turn, call_id, call.tool, call.arguments):
+            answer.called = True
+            self._memory.called(AnswerCall(call_id, call.tool, call.arguments, call.opaque))
+
+    def _made(self, answer: _Answer, done: "asyncio.Task[None]") -> None:
+        """The model has ended, or failed; what it gave is still being spoken."""
+        if self._thinking is answer:
+            self._thinking = None
+        fault = None if done.cancelled() else done.exception()
+        if done.cancelled():
+            answer.utterance.end("cancelled")
+        elif fault is not None:
+            self._failed(answer, fault)
+        else:
+            self._failures = 0
+            answer.utterance.end("completed" if answer.called or answer.utterance.gave else "silent")
+        if not self._closed:
+            self._ask()
+
+    def _failed(self, answer: _Answer, fault: BaseException) -> None:
+        if not isinstance(fault, ApplianceError):
+            # Its kind and place only: its message may hold what was said.
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            logger.error("chain answer failed: %s at %s:%s", type(fault).__name__, place.name, place.lineno)
+            fault = ProviderUnavailable(f"the chain failed: {type(fault).__name__}")
+        self._failures += 1
+        if not fault.retryable or self._failures > 1:
+            # What no apology mends: the session's ladder has another rung, perhaps.
+            self._end(fault)
+            return
+        answer.utterance.end("failed")
+
+    def _spoken(self, utterance: Utterance) -> None:
+        """Its last sound is given out. It may still be cut: what is remembered of it stays reachable by its name."""
+        answer = self._answers.get(utterance.response)
+        if answer is not None and utterance.skipped and utterance.status != "cancelled":
+            self._memory.rewrite(utterance.response, " ".join(utterance.spoken))
+        while len(self._answers) > REMEMBERED:
+            self._answers.pop(next(iter(self._answers)))
+
+    # --- barge-in and tools ---
+
+    def _cancel(self, command: CancelResponse) -> None:
+        """Of a response of ours, or of an item of the history: only what was heard is true of it."""
+        self._memory.rewrite(command.response, command.heard)
+        answer = self._answers.get(command.response)
+        if answer is None:
+            self.count("late_cancels")
+            return
+        self._batches.mute(command.response)
+        self._break_off(answer)
+
+    def _break_off(self, answer: _Answer) -> None:
+        if answer.task is not None:
+            answer.task.cancel()
+        if answer in self._answers.values() and answer.utterance.status != "cancelled":
+            answer.utterance.cancel()
+        if self._thinking is answer:
+            self._thinking = None
+
+    def _result(self, command: ToolResult) -> None:
+        batch = self._batches.answered(command.call_id, command.delivery)
+        if batch is None:
+            return
+        told = {"error": command.error} if command.error else dict(command.result)
+        self._memory.settle(command.call_id, json.dumps(told, default=str) if told else BROKEN)
+        if command.delivery is Delivery.INTERRUPT and not batch.muted and self._thinking is not None:
+            self._break_off(self._thinking)
+
+    # --- an answer before its turn has ended ---
+
+    def _prepare(self, turn: int, text: str) -> None:
+        """The turn has probably ended: let the model begin. Nothing of it is told before the turn has."""
+        self._drop_draft()
+        if text and self._thinking is None and self._open == turn:
+            prompt = self._prompt(Said("user", text))
+            self._draft = Draft(turn, prompt.items, self._mind.answer(prompt))
+            self.count("drafts")
+
+    def _drafted(self, turn: int) -> AsyncGenerator[AnswerPart, None] | None:
+        draft = self._draft
+        if draft is None or not draft.serves(turn, self._memory.items()):
+            self._drop_draft()
+            return None
+        self._draft = None
+        self.count("drafts_used")
+        return draft.parts()
+
+    def _drop_draft(self) -> None:
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            draft.drop()
+
+    # --- ends ---
+
+    def _next_name(self) -> str:
+        return f"{self._name}-r{next(self._numbers)}"
+
+    def _trouble(self, code: str, message: str) -> None:
+        """Count it, and tell it the first, second, fourth, eighth... time."""
+        self._counts[code] += 1
+        times = self._counts[code]
+        if times & (times - 1) == 0:
+            self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+
+    def _end(self, fault: ApplianceError) -> None:
+        self._outbox.close(fault)
+
+
+class _NoMore(Exception):
+    """The parts are at their end: a future cannot hold StopAsyncIteration."""
+
+
+async def _next(parts: AsyncGenerator[AnswerPart]) -> AnswerPart:
+    try:
+        return await anext(parts)
+    except StopAsyncIteration:
+        raise _NoMore from None

@@ -1,0 +1,358 @@
+"""The hearing of one conversation: speech to text that survives its service.
+
+A turn's sound is kept until its final transcript is there. A connection that is lost is dialled again without end, and
+what it has not answered is sent again, from the turn's start. While somebody waits for too long, the next rung takes
+over; when there is none, `lost` says so, and the session's own ladder goes on.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.providers.chain.rungs import Rungs
+from appliance.stages import Hearing, SpeechToText, Transcript, TranscriptEvent, Transcription
+
+FRAME_MS: Final = 20
+JOURNAL_FRAMES: Final = 60_000 // FRAME_MS
+RESEND_FRAMES: Final = 5
+"""Sent at once when there is more to send than the newest frame: 100 ms."""
+RESEND_SPEED: Final = 4.0
+DIAL_SECONDS: Final = 10.0
+FALLBACK_SECONDS: Final = 3.0
+FINAL_SECONDS: Final = 8.0
+"""A stage that owes a final transcript for so long hangs, whatever its socket says."""
+TRIES: Final = 3
+"""Connections that may be lost over one turn before it is given up."""
+CLIMB_SECONDS: Final = 15.0
+FIRST_DELAY: Final = 0.25
+LONGEST_DELAY: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Turn:
+    """`sent` frames went over the present connection."""
+
+    turn: int
+    frames: deque[bytes] = field(default_factory=deque)
+    committed: bool = False
+    sent: int = 0
+    commit_sent: bool = False
+    losses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Climbed:
+    rung: int
+    connection: Transcription
+
+
+class Ear:
+    """Belongs to the loop's thread. `told` is called with the stages' events; `lost` once, when all is lost."""
+
+    def __init__(
+        self,
+        stages: Sequence[SpeechToText],
+        rungs: Rungs,
+        hearing: Hearing,
+        *,
+        trouble: Callable[[str, str], None],
+    ) -> None:
+        self.told: Callable[[TranscriptEvent], None] = _unheard
+        self.lost: Callable[[ApplianceError], None] = self._deafened
+        self._stages = stages
+        self._rungs = rungs
+        self.hearing = hearing
+        self.trouble = trouble
+        self._turns: deque[_Turn] = deque()
+        self._dropped: deque[int] = deque()
+        """Turns that the service heard of, and should forget."""
+        self._counts: Counter[str] = Counter()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_lost = False
+
+    # --- from the session ---
+
+    async def open(self) -> None:
+        """Connect to the first stage that can be reached. Raise the first one's fault when none can."""
+        first: ApplianceError | None = None
+        for rung in self._rungs.order(self._now()):
+            try:
+                connection = await self._dial(rung)
+            except ApplianceError as fault:
+                first = first or fault
+                continue
+            self._task = asyncio.get_running_loop().create_task(self._run(rung, connection), name="chain ear")
+            self._task.add_done_callback(self._ended)
+            return
+        raise first or ProviderUnavailable("the chain has no speech to text")
+
+    def hear(self, turn: int, pcm: bytes) -> None:
+        """20 ms of `turn`, at 16 kHz."""
+        entry = self._entry(turn)
+        entry.frames.append(pcm)
+        while sum(len(one.frames) for one in self._turns) > JOURNAL_FRAMES:
+            self._drop_oldest()
+        self._wake.set()
+
+    def commit(self, turn: int) -> None:
+        self._entry(turn).committed = True
+        self._wake.set()
+
+    def discard(self, turn: int) -> None:
+        entry = self._find(turn)
+        if entry is not None:
+            self._turns.remove(entry)
+            if entry.sent:
+                self._dropped.append(turn)
+                self._wake.set()
+
+    async def close(self) -> None:
+        """Idempotent; at most 2 s."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=1.9)
+
+    def rest(self) -> None:
+        """Its conversation is over: forget what was said, tell nobody, stay connected."""
+        self.told, self.lost, self.trouble = _unheard, self._deafened, _untold
+        for entry in tuple(self._turns):
+            self.discard(entry.turn)
+
+    @property
+    def deaf(self) -> bool:
+        """It hears nothing any more."""
+        return self._task is None or self._task.done() or self._is_lost
+
+    @property
+    def waiting(self) -> bool:
+        """Somebody has said something that is not understood yet."""
+        return bool(self._turns)
+
+    def counters(self) -> Mapping[str, int]:
+        return {**self._counts, "stt_journal_ms": sum(len(one.frames) for one in self._turns) * FRAME_MS}
+
+    # --- inside ---
+
+    def _entry(self, turn: int) -> _Turn:
+        entry = self._find(turn)
+        if entry is None:
+            entry = _Turn(turn)
+            self._turns.append(entry)
+        return entry
+
+    def _find(self, turn: int) -> _Turn | None:
+        return next((entry for entry in self._turns if entry.turn == turn), None)
+
+    def _drop_oldest(self) -> None:
+        entry = next(entry for entry in self._turns if entry.frames)
+        entry.frames.popleft()
+        entry.sent = max(0, entry.sent - 1)
+        self._counts["stt_dropped_ms"] += FRAME_MS
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _dial(self, rung: int, *, patient: bool = False) -> Transcription:
+        """With `patient` a fault that a retry may mend is not held against the stage."""
+        stage = self._stages[rung]
+        try:
+            await stage.warm()
+            async with asyncio.timeout(DIAL_SECONDS):
+                connection = await stage.connect(self.hearing)
+        except (ApplianceError, TimeoutError) as error:
+            fault = (
+                error
+                if isinstance(error, ApplianceError)
+                else ProviderUnavailable(f"{stage.name} did not answer in time")
+            )
+            if not patient or not fault.retryable:
+                self._rungs.failed(rung, fault, self._now())
+            raise fault from error
+        self._rungs.worked(rung)
+        return connection
+
+    async def _run(self, rung: int, connection: Transcription) -> None:
+        while True:
+            outcome = await self._serve(rung, connection)
+            if isinstance(outcome, _Climbed):
+                rung, connection = outcome.rung, outcome.connection
+                continue
+            fault = outcome
+            self._counts["stt_drops"] += 1
+            self.trouble("stt_lost", f"{self._stages[rung].name}: {fault.message}")
+            if not fault.retryable:
+                self._rungs.failed(rung, fault, self._now())
+            for entry in tuple(self._turns):
+                entry.losses += 1 if entry.sent or entry.commit_sent else 0
+                entry.sent, entry.commit_sent = 0, False
+                if entry.losses >= TRIES and entry.committed:
+                    self._give_up(entry)
+            self._dropped.clear()
+            rung, connection = await self._dial_again(rung)
+            self._counts["stt_redials"] += 1
+
+    def _give_up(self, entry: _Turn) -> None:
+        """Each connection was lost over it: that must not go on for ever."""
+        self._turns.remove(entry)
+        self._counts["stt_given_up"] += 1
+        self.trouble("turn_not_understood", "speech to text broke off over one turn again and again")
+        self.told(Transcript(entry.turn, "", final=True))
+
+    async def _dial_again(self, rung: int) -> tuple[int, Transcription]:
+        """Without end. The same rung while nobody waits or not for long; then the others too."""
+        down_since = self._now()
+        for attempt in itertools.count():
+            if attempt:
+                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1))
+                await self._sleep(delay)
+            now = self._now()
+            waited_for = bool(self._turns) and now - down_since >= FALLBACK_SECONDS
+            mine = [] if waited_for or self._rungs.cooling(rung, now) else [rung]
+            faults: list[ApplianceError] = []
+            for each in mine or self._rungs.order(now):
+                try:
+                    return each, await self._dial(each, patient=bool(mine))
+                except ApplianceError as fault:
+                    faults.append(fault)
+            hopeless = not any(fault.retryable for fault in faults)
+            if not mine and (hopeless or waited_for):
+                self._is_lost = True
+                self.lost(faults[0])
+                await asyncio.Event().wait()
+        raise AssertionError
+
+    async def _sleep(self, seconds: float) -> None:
+        """Shorter as soon as somebody begins to speak: nobody should wait for a delay that has grown in silence."""
+        if self._turns:
+            await asyncio.sleep(min(seconds, 1.0))
+            return
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _serve(self, rung: int, connection: Transcription) -> "ApplianceError | _Climbed":
+        """Until the connection is lost, and return why; or until a better one is there."""
+        loop = asyncio.get_running_loop()
+        jobs: set[asyncio.Task[ApplianceError | _Climbed]] = {
+            loop.create_task(self._read(connection)),
+            loop.create_task(self._write(connection)),
+        }
+        if rung:
+            jobs.add(loop.create_task(self._climb(rung)))
+        self._wake.set()
+        try:
+            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            return next(iter(done)).result()
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.wait(jobs, timeout=1.0)
+            await connection.close()
+
+    async def _climb(self, rung: int) -> "_Climbed":
+        """Look for a rung above this one, in quiet moments."""
+        while True:
+            await asyncio.sleep(CLIMB_SECONDS)
+            best = self._rungs.order(self._now())[0]
+            if self._turns or best >= rung:
+                continue
+            with contextlib.suppress(ApplianceError):
+                connection = await self._dial(best)
+                if not self._turns:
+                    return _Climbed(best, connection)
+                await connection.close()
+
+    async def _read(self, connection: Transcription) -> ApplianceError:
+        try:
+            async for event in connection:
+                self._take(event)
+        except ApplianceError as fault:
+            return fault
+        return ProviderUnavailable("the connection ended")
+
+    def _take(self, event: TranscriptEvent) -> None:
+        if isinstance(event, Transcript):
+            entry = self._find(event.turn)
+            if entry is None:
+                self._counts["stt_late"] += 1
+                return
+            if event.final:
+                self._turns.remove(entry)
+                self._wake.set()
+        self.told(event)
+
+    async def _write(self, connection: Transcription) -> ApplianceError:
+        free_at = 0.0
+        try:
+            while True:
+                self._wake.clear()
+                while self._dropped:
+                    await connection.discard(self._dropped.popleft())
+                entry = next((one for one in self._turns if not one.commit_sent), None)
+                if entry is None or not await self._send(connection, entry):
+                    if await self._idle():
+                        return ProviderUnavailable("no final transcript comes")
+                    continue
+                now = self._now()
+                behind = len(entry.frames) - entry.sent
+                free_at = (
+                    max(free_at, now - 1.0 / RESEND_SPEED) + RESEND_FRAMES * FRAME_MS / 1000 / RESEND_SPEED
+                )
+                if behind > RESEND_FRAMES and free_at > now:
+                    await asyncio.sleep(free_at - now)
+        except ApplianceError as fault:
+            return fault
+
+    async def _send(self, connection: Transcription, entry: _Turn) -> bool:
+        """The next that is to be sent of `entry`; whether there was anything."""
+        ready = len(entry.frames) - entry.sent
+        if ready:
+            size = min(ready, RESEND_FRAMES)
+            pcm = b"".join(itertools.islice(entry.frames, entry.sent, entry.sent + size))
+            entry.sent += size
+            await connection.hear(entry.turn, pcm)
+            return True
+        if entry.committed:
+            entry.commit_sent = True
+            await connection.commit(entry.turn)
+            return True
+        return False
+
+    async def _idle(self) -> bool:
+        """Wait for something to send; True when a final transcript is owed for too long."""
+        owed = next((one for one in self._turns if one.commit_sent), None)
+        if owed is None:
+            await self._wake.wait()
+            return False
+        try:
+            async with asyncio.timeout(FINAL_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return owed in self._turns
+        return False
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            # A bug of ours, or of a stage: the session dials anew.
+            self._is_lost = True
+            self.lost(ProviderUnavailable(f"speech to text: {type(fault).__name__}"))
+
+    def _deafened(self, _: ApplianceError) -> None:
+        """Nobody listens to what it tells: `deaf` says it."""
+
+
+def _unheard(_: TranscriptEvent) -> None:
+    """Nobody is there to be told."""
+
+
+def _untold(_: str, __: str) -> None:
+    """Nobody is there to be told."""

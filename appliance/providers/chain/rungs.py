@@ -1,0 +1,46 @@
+"""Which stage of a kind is asked first. Pure: the caller tells the time."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.errors import ApplianceError, RateLimited
+
+COOL_SECONDS: Final = 30.0
+"""A stage that failed is left alone for so long, while there is another."""
+REFUSED_SECONDS: Final = 600.0
+"""The same for a key that was refused, or an account with nothing left."""
+
+
+@dataclass(slots=True)
+class _Rung:
+    cool_until: float = 0.0
+    fault: ApplianceError | None = None
+
+
+class Rungs:
+    """Shared by all connections of a chain: what one has learned of a service, the others know."""
+
+    def __init__(self, count: int) -> None:
+        self._rungs = [_Rung() for _ in range(count)]
+
+    def order(self, now: float) -> list[int]:
+        """All of them, the one to ask first at the front: in the order of the configuration, the cooling ones last."""
+        return sorted(range(len(self._rungs)), key=lambda rung: (self._rungs[rung].cool_until > now, rung))
+
+    def cooling(self, rung: int, now: float) -> bool:
+        return self._rungs[rung].cool_until > now
+
+    def failed(self, rung: int, fault: ApplianceError, now: float) -> None:
+        seconds = COOL_SECONDS if fault.retryable else REFUSED_SECONDS
+        if isinstance(fault, RateLimited) and fault.retry_after is not None:
+            seconds = max(1.0, fault.retry_after)
+        self._rungs[rung] = _Rung(now + seconds, fault)
+
+    def worked(self, rung: int) -> None:
+        self._rungs[rung] = _Rung()
+
+    def hopeless(self, now: float) -> ApplianceError | None:
+        """Why none can be asked: the fault of the first, when all are cooling for a fault that no retry mends."""
+        if all(rung.cool_until > now and rung.fault and not rung.fault.retryable for rung in self._rungs):
+            return self._rungs[0].fault
+        return None
