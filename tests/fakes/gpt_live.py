@@ -82,6 +82,7 @@ class GptLiveServer:
         self._script: deque[Say] = deque()
         self._hearing: deque[str] = deque()
         self._fates: deque[str] = deque()
+        self._standing = ""
         self._refusing_until = 0.0
         self._open: set[ServerConnection] = set()
         self._server: Server | None = None
@@ -119,14 +120,19 @@ class GptLiveServer:
         given = arguments if isinstance(arguments, str) else json.dumps(arguments)
         self._script.append(Say(text, 1.0, (tool, given)))
 
-    def reject_credentials(self) -> None:
-        self._fates.append("reject")
+    def reject_credentials(self, *, standing: bool = False) -> None:
+        """The next dial, or every one, finds its key refused."""
+        self._fate("reject", standing=standing)
 
-    def exhaust_quota(self) -> None:
-        self._fates.append("quota")
+    def exhaust_quota(self, *, standing: bool = False) -> None:
+        self._fate("quota", standing=standing)
 
-    def limit(self) -> None:
-        self._fates.append("limit")
+    def limit(self, *, standing: bool = False) -> None:
+        self._fate("limit", standing=standing)
+
+    def accept(self) -> None:
+        """End what was `standing`."""
+        self._standing = ""
 
     def hang_in_setup(self) -> None:
         self._fates.append("hang")
@@ -151,6 +157,12 @@ class GptLiveServer:
 
     # --- the service ---
 
+    def _fate(self, kind: str, *, standing: bool) -> None:
+        if standing:
+            self._standing = kind
+        else:
+            self._fates.append(kind)
+
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if time.monotonic() < self._refusing_until:
             connection.transport.abort()
@@ -158,7 +170,7 @@ class GptLiveServer:
         if request.path != "/v1/live/sessions":
             self.violations.append(f"path {request.path}")
             return connection.respond(http.HTTPStatus.NOT_FOUND, "")
-        fate = self._fates.popleft() if self._fates and self._fates[0] != "hang" else ""
+        fate = self._fates.popleft() if self._fates and self._fates[0] != "hang" else self._standing
         if fate == "reject" or request.headers.get("Authorization") != f"Bearer {KEY}":
             return _refusal(connection, http.HTTPStatus.UNAUTHORIZED, "invalid_api_key")
         if fate == "quota":

@@ -104,6 +104,14 @@ class Service(ABC):
         """The sound of each answer that was given, over all sessions, at `answer_rate`."""
 
     @abstractmethod
+    def refuse(self, code: str) -> None:
+        """Every dial from now on, for what is known by `code`: credentials_rejected, quota_exhausted, rate_limited."""
+
+    @abstractmethod
+    def accept(self) -> None:
+        """End what `refuse` began."""
+
+    @abstractmethod
     def told(self) -> str:
         """What the newest session was told of what was said before it."""
 
@@ -140,6 +148,16 @@ class OpenAiService(Service):
 
     def answers(self) -> list[Samples]:
         return [np.frombuffer(answer.pcm, "<i2") for answer in self.server.answers if answer.pcm]
+
+    def refuse(self, code: str) -> None:
+        {
+            "credentials_rejected": self.server.reject_credentials,
+            "quota_exhausted": self.server.exhaust_quota,
+            "rate_limited": self.server.limit,
+        }[code](standing=True)
+
+    def accept(self) -> None:
+        self.server.accept()
 
     def told(self) -> str:
         return "\n".join(item.said for item in self.server.session.items if not item.pcm)
@@ -185,6 +203,16 @@ class GeminiService(Service):
         seconds = [*self._said, *[1.0] * self.server.answers][: self.server.answers]
         return [gemini_live.answer_sound(n, each) for n, each in enumerate(seconds, 1)]
 
+    def refuse(self, code: str) -> None:
+        {
+            "credentials_rejected": self.server.reject_credentials,
+            "quota_exhausted": self.server.exhaust_quota,
+            "rate_limited": self.server.limit,
+        }[code]()
+
+    def accept(self) -> None:
+        self.server.forgive()
+
     def told(self) -> str:
         return "\n".join(text for _, text in self.server.session.memory.history)
 
@@ -220,6 +248,16 @@ class GptLiveService(Service):
     def answers(self) -> list[Samples]:
         given = [answer for session in self.server.sessions for answer in session.answers]
         return [gpt_live.answer_sound(number, seconds) for number, seconds in given]
+
+    def refuse(self, code: str) -> None:
+        {
+            "credentials_rejected": self.server.reject_credentials,
+            "quota_exhausted": self.server.exhaust_quota,
+            "rate_limited": self.server.limit,
+        }[code](standing=True)
+
+    def accept(self) -> None:
+        self.server.accept()
 
     def told(self) -> str:
         return json.dumps(self.server.sessions[-1].config.get("input", ""))
