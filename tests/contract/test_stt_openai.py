@@ -1,4 +1,4 @@
-"""OpenAI's transcription as a stage of the chain: what all stages owe, and what is its own."""
+"""OpenAI's transcription of what is being said: what all stages owe, and what is its own."""
 
 import asyncio
 import time
