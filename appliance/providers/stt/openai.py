@@ -58,7 +58,7 @@ class Settings(ServiceSettings):
 class OpenAiTranscription:
     """Implements stages.SpeechToText. Group `appliance.stt`."""
 
-    name: ClassVar[str] = "openai"
+    name = "openai"
     settings_model: ClassVar[type[BaseModel]] = Settings
     shared_keys: ClassVar[frozenset[str]] = frozenset({"api_key", "base_url", "language"})
     local: ClassVar[bool] = False
