@@ -36,6 +36,7 @@ from appliance.interfaces import (
     ToolDeclaration,
 )
 from appliance.link_faults import unreachable
+from appliance.name_lookup import look_up
 from appliance.providers.realtime import gemini_faults as faults
 from appliance.providers.realtime import gemini_messages as wire
 from appliance.providers.realtime.fill import fill, silent_frame
@@ -110,8 +111,10 @@ class GeminiLive:
     async def connect(self, setup: Setup) -> Connection:
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                return await self._connect(setup, await self._ready_client())
-        except TimeoutError as fault:
+                client = await self._ready_client()
+                await look_up(urlsplit(self._settings.base_url).hostname or HOST)
+                return await self._connect(setup, client)
+        except OSError as fault:
             raise unreachable(self.name, self._host, fault) from fault
 
     async def close(self) -> None:

@@ -38,6 +38,7 @@ from appliance.interfaces import (
     ToolResult,
 )
 from appliance.link_faults import unreachable
+from appliance.name_lookup import look_up
 from appliance.providers.realtime.gpt_live_protocol import (
     RATE,
     LiveProtocol,
@@ -105,6 +106,7 @@ class GptLive:
         client = await self._ready()
         manager = client.live.connect(websocket_connection_options=cast("WebSocketConnectionOptions", SOCKET))
         try:
+            await look_up(client.base_url.host)
             socket_ = await manager.__aenter__()
         except Exception as fault:
             raise unreachable(NAME, client.base_url.host, fault) from fault

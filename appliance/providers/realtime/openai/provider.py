@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance import link_faults
 from appliance.errors import ApplianceError, DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
+from appliance.name_lookup import look_up
 from appliance.providers.realtime.openai import refusals, wire
 from appliance.providers.realtime.openai.connection import OpenAiConnection, RealtimeSocket
 from appliance.providers.realtime.openai.conversation import Conversation
@@ -66,6 +67,7 @@ class OpenAiRealtime:
         conversation = Conversation(self._settings, setup)
         try:
             async with asyncio.timeout(DIAL_SECONDS):
+                await look_up(self._settings.host_name)
                 socket = await ready.client.realtime.connect(
                     model=self._settings.model,
                     websocket_connection_options=ready.socket,  # type: ignore[arg-type]

@@ -56,6 +56,11 @@ class Settings(BaseModel):
         """For messages."""
         return urlsplit(self.base_url).netloc.rpartition("@")[2] or DEFAULT_HOST
 
+    @property
+    def host_name(self) -> str:
+        """Of the service, without a port."""
+        return urlsplit(self.base_url).hostname or DEFAULT_HOST
+
     def key(self, environ: Mapping[str, str] = os.environ) -> str:
         """The key itself. Raise CredentialsRejected where there is none, or one that cannot be one."""
         try:
