@@ -25,7 +25,9 @@ from appliance.errors import (
 )
 
 LONGEST_RETRY_AFTER: Final = 3_600.0
-QUOTA_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+QUOTA_CODES: Final = frozenset(
+    {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "billing_not_active"}
+)
 _KEY_HINT: Final = "look at the key of this provider: run handset check"
 
 
@@ -75,10 +77,10 @@ def _unreachable(where: str, fault: BaseException) -> tuple[str, str]:
 def refused(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ApplianceError:
     """Translate an HTTP status that is no upgrade."""
     code = _code(body)
-    if status in {401, 403}:
-        return CredentialsRejected(f"{provider} refused the key (HTTP {status})", hint=_KEY_HINT)
     if status == 402 or code in QUOTA_CODES:
         return QuotaExhausted(f"{provider}: the account has nothing left (HTTP {status})")
+    if status in {401, 403}:
+        return CredentialsRejected(f"{provider} refused the key (HTTP {status})", hint=_KEY_HINT)
     if status == 429:
         return RateLimited(f"{provider} asks to come again later", retry_after=retry_after(headers))
     if status in {400, 404, 410, 422}:
@@ -108,10 +110,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _code(body: bytes) -> str:
-    """The `error.code` (or `error.type`) of a JSON body; empty where there is none."""
+    """The stable word for a fault in a JSON body, where the known services put it; empty where there is none."""
     try:
-        error: Any = json.loads(body)["error"]
-        found = error.get("code") or error.get("type") or ""
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole: Any = json.loads(body)
+    except (ValueError, RecursionError):
         return ""
-    return found if isinstance(found, str) and len(found) <= 64 else ""
+    if not isinstance(whole, dict):
+        return ""
+    places = [
+        (whole.get("error"), "code", "type"),
+        (whole.get("detail"), "status", "code"),
+        (whole, "error_code"),
+    ]
+    for place, *names in places:
+        for name in names:
+            found = place.get(name) if isinstance(place, dict) else None
+            if isinstance(found, str) and 0 < len(found) <= 64:
+                return found
+    return ""

@@ -16,6 +16,21 @@ _PRIORITY: Final = {
     logging.CRITICAL: "<2>",
 }
 
+_CHATTY: Final = (
+    "asyncio",
+    "cartesia",
+    "google_genai",
+    "hassil",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "livekit",
+    "openai",
+    "websockets",
+)
+"""Below warnings they tell nothing that helps, and some of them what was said."""
+
 
 class _JournalFormatter(logging.Formatter):
     """systemd reads a `<N>` prefix as the priority and adds the time itself."""
@@ -35,5 +50,5 @@ def begin(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("websockets", "asyncio", "google_genai", "hassil", "livekit"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

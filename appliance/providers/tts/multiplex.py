@@ -1,0 +1,444 @@
+"""Several pieces spoken at once over one socket, each in a context of its own.
+
+A service is described by its Dialect, which is pure. A Link is one socket: one task reads it and never waits for those
+who listen, one writes, so that asking and cancelling wait for nothing. `Multiplex` keeps a link for the next piece,
+dials anew when it is gone, and bounds what is spoken at once.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from websockets.exceptions import ConnectionClosed
+
+from appliance import link_faults
+from appliance.errors import ApplianceError, ProviderUnavailable, RateLimited
+from appliance.providers.tts.utterance import Utterance
+from appliance.stages import Sound
+
+Message = Mapping[str, Any]
+
+DIAL_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 5.0
+"""So long a piece may be silent before it counts as broken off."""
+KEEP_SECONDS: Final = 120.0
+"""So long a link is kept while nobody speaks."""
+CLOSE_SECONDS: Final = 1.0
+DYING_SECONDS: Final = 10.0
+"""A cancelled context counts for so long as open at the service, unless it says otherwise."""
+OUTBOX_BOUND: Final = 1_000
+MESSAGE_BOUND: Final = 4 * 1024 * 1024
+_REMEMBERED: Final = 64
+
+SOCKET: Final[Mapping[str, Any]] = {
+    # A path that fell silent is noticed within the sum of the first two.
+    "ping_interval": 0.5,
+    "ping_timeout": 1.1,
+    "close_timeout": 0.2,
+    "open_timeout": DIAL_SECONDS,
+    # Beyond MESSAGE_BOUND a message is counted and not read; beyond this the connection ends.
+    "max_size": 16 * 1024 * 1024,
+    "max_queue": 256,
+    "compression": None,
+}
+
+
+class Socket(Protocol):
+    """What is used of a service's connection."""
+
+    async def send(self, message: Message) -> None: ...
+
+    async def recv(self) -> bytes: ...
+
+    async def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """How a service is spoken to. Pure."""
+
+    name: str
+    contexts: int
+    """Contexts that may be open at once on a socket."""
+    lingering: bool
+    """A cancelled context stays open until the service says that it has ended."""
+
+    def ask(self, context: str, utterance: Utterance) -> Sequence[Message]:
+        """The messages that have it spoken."""
+        ...
+
+    def cancel(self, context: str) -> Sequence[Message]: ...
+
+    def context(self, message: Message) -> str | None:
+        """The context that a message is of; None for the socket's."""
+        ...
+
+    def ends(self, message: Message) -> bool:
+        """The context of this message exists no more."""
+        ...
+
+    def read(self, context: str, message: Message, utterance: Utterance) -> Sequence[Message]:
+        """Tell the utterance what came of it; return what is to be sent in answer."""
+        ...
+
+    def fault(self, message: Message) -> ApplianceError | None:
+        """What a message of the socket itself means for all that is spoken over it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long what may take, in seconds."""
+
+    dial: float = DIAL_SECONDS
+    patience: float = PATIENCE_SECONDS
+    keep: float = KEEP_SECONDS
+
+
+class Link:
+    """One socket. `gone` is called once, when nothing can be spoken over it any more."""
+
+    def __init__(self, socket: Socket, dialect: Dialect, keep: float, gone: Callable[["Link"], None]) -> None:
+        self.kept = False
+        """It stood idle before: the service may have closed it unnoticed."""
+        self.counts: Counter[str] = Counter()
+        self._socket = socket
+        self._dialect = dialect
+        self._keep = keep
+        self._gone = gone
+        self._live: dict[str, Utterance] = {}
+        self._dying: dict[str, float] = {}
+        self._past: deque[str] = deque(maxlen=_REMEMBERED)
+        self._outbox: deque[Message] = deque()
+        self._posted = asyncio.Event()
+        self._over = False
+        self._retired = False
+        self._fault: ApplianceError = ProviderUnavailable(f"{dialect.name}: the connection is gone")
+        self._numbers = itertools.count(1)
+        self._loop = asyncio.get_running_loop()
+        self._idle: asyncio.TimerHandle | None = None
+        self._reader = self._loop.create_task(self._read(), name=f"{dialect.name} reader")
+        self._writer = self._loop.create_task(self._write(), name=f"{dialect.name} writer")
+        self._ending: asyncio.Task[None] | None = None
+        self._rest()
+
+    @property
+    def usable(self) -> bool:
+        """A piece can be spoken over it now."""
+        now = self._loop.time()
+        self._dying = {context: until for context, until in self._dying.items() if until > now}
+        return (
+            not self._over
+            and not self._retired
+            and len(self._live) + len(self._dying) < self._dialect.contexts
+        )
+
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    def begin(self, utterance: Utterance) -> str:
+        """Ask for it; return the name of its context."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        context = f"piece-{next(self._numbers)}"
+        if self._over:
+            utterance.lose(self._fault)
+            return context
+        self._live[context] = utterance
+        self._post(self._dialect.ask(context, utterance))
+        return context
+
+    def leave(self, context: str) -> None:
+        """Nobody listens to it any more. It is cancelled where it is not over."""
+        utterance = self._live.pop(context, None)
+        if utterance is None:
+            return
+        self._past.append(context)
+        self.counts.update(utterance.counts)
+        if not utterance.over and not self._over:
+            self._post(self._dialect.cancel(context))
+            if self._dialect.lingering:
+                self._dying[context] = self._loop.time() + DYING_SECONDS
+        self._rest()
+
+    def retire(self) -> None:
+        """Nothing new is spoken over it; it closes when what is spoken now has ended."""
+        if not self._retired:
+            self._retired = True
+            self._gone(self)
+            self._rest()
+
+    async def close(self, fault: ApplianceError | None = None) -> None:
+        """At most 2 s. Idempotent; all that is spoken over it fails with `fault`."""
+        self._end(fault or ProviderUnavailable(f"{self._dialect.name}: the connection was closed"))
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    # --- inside ---
+
+    async def _read(self) -> None:
+        """Until the socket ends. It waits for nothing else: unread messages hold up the answers to our pings."""
+        try:
+            while not self._over:
+                self._take(await self._socket.recv())
+        except ConnectionClosed as fault:
+            self._end(link_faults.closed(self._dialect.name, fault))
+        except OSError as fault:
+            self._end(ProviderUnavailable(f"{self._dialect.name}: {type(fault).__name__}"))
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._posted.wait()
+                self._posted.clear()
+                while self._outbox:
+                    await self._socket.send(self._outbox.popleft())
+        except ConnectionClosed:
+            return  # the reader learns it from the same socket, with the reason
+        except OSError as fault:
+            self._end(ProviderUnavailable(f"{self._dialect.name}: {type(fault).__name__}"))
+
+    def _post(self, messages: Sequence[Message]) -> None:
+        self._outbox.extend(messages)
+        self._posted.set()
+        if len(self._outbox) > OUTBOX_BOUND:
+            self._end(ProviderUnavailable(f"{self._dialect.name} does not read what is sent"))
+
+    def _take(self, raw: bytes) -> None:
+        message = self._decoded(raw)
+        if message is None:
+            return
+        context = self._dialect.context(message)
+        utterance = self._live.get(context) if context is not None else None
+        if context is not None and utterance is not None:
+            self._post(self._dialect.read(context, message, utterance))
+            if utterance.over:
+                self._ended(context)
+        elif context is not None and (context in self._past or context in self._dying):
+            self.counts["late"] += 1
+            if self._dialect.ends(message):
+                self._dying.pop(context, None)
+        elif fault := self._dialect.fault(message):
+            self._end(fault)
+        else:
+            self.counts["unknown"] += 1
+
+    def _decoded(self, raw: bytes) -> Message | None:
+        if len(raw) > MESSAGE_BOUND:
+            self.counts["message_too_big"] += 1
+            return None
+        try:
+            message = json.loads(raw)
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            self.counts["malformed"] += 1
+            return None
+        return message
+
+    def _ended(self, context: str) -> None:
+        utterance = self._live.pop(context)
+        self._past.append(context)
+        self.counts.update(utterance.counts)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Where nothing is spoken: wait for the next piece, but not for ever."""
+        if self._live or self._over:
+            return
+        self.kept = bool(self._past)
+        if self._retired:
+            self._end(None)
+            return
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = self._loop.call_later(self._keep, self._end, None)
+
+    def _end(self, fault: ApplianceError | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._fault = fault or self._fault
+        if self._idle is not None:
+            self._idle.cancel()
+        if not self._retired:
+            self._retired = True
+            self._gone(self)
+        live, self._live = self._live, {}
+        for utterance in live.values():
+            utterance.lose(self._fault)
+        self._ending = self._loop.create_task(self._hang_up(), name=f"{self._dialect.name} end")
+
+    async def _hang_up(self) -> None:
+        self._writer.cancel()
+        with contextlib.suppress(TimeoutError, OSError, ConnectionClosed):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close()
+        self._reader.cancel()
+        await asyncio.wait({self._reader, self._writer}, timeout=0.2)
+
+
+@dataclass(slots=True)
+class _Dial:
+    """A dial that several wait for."""
+
+    task: asyncio.Task[Link]
+    waiting: int = 0
+
+
+class Multiplex:
+    """The links of one stage, at most one for each key that is not full. `dial` returns a socket for a key."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        dial: Callable[[Any], Awaitable[Socket]],
+        unreachable: Callable[[BaseException], ApplianceError],
+        *,
+        parallel: int,
+        terms: Terms,
+    ) -> None:
+        self._dialect = dialect
+        self._dialled = dial
+        self._unreachable = unreachable
+        self._terms = terms
+        self._links: dict[Hashable, Link] = {}
+        self._all: set[Link] = set()
+        self._dials: dict[Hashable, _Dial] = {}
+        self._past: Counter[str] = Counter()
+        self._places = asyncio.Semaphore(parallel)
+
+    def counters(self) -> Mapping[str, int]:
+        """What came over the links that are, and could not be used."""
+        return sum((link.counts for link in self._all), self._past)
+
+    async def speak(self, utterance: Utterance, key: Hashable) -> AsyncGenerator[Sound, None]:
+        """Yield its sounds; closing cancels it. Raise its fault."""
+        changed = asyncio.Event()
+        utterance.changed = changed.set
+        await self._place()
+        utterance.ended = _once(self._places.release)
+        try:
+            while True:
+                link = await self._link(key)
+                async with contextlib.aclosing(self._spoken(utterance, link, changed)) as sounds:
+                    async for sound in sounds:
+                        yield sound
+                if not (utterance.lost and link.kept and not utterance.came):
+                    break
+                # The link was given up while it stood idle, and that was noticed only now: nothing was spoken yet.
+                utterance.ask_again()
+        finally:
+            utterance.ended()
+        if utterance.fault is not None:
+            raise utterance.fault
+
+    async def close(self) -> None:
+        """Idempotent; at most 2 s."""
+        for dial in self._dials.values():
+            dial.task.cancel()
+        await asyncio.gather(*(link.close() for link in self._all))
+
+    # --- inside ---
+
+    async def _spoken(
+        self, utterance: Utterance, link: Link, changed: asyncio.Event
+    ) -> AsyncGenerator[Sound, None]:
+        context = link.begin(utterance)
+        try:
+            while True:
+                while utterance.sounds:
+                    yield utterance.sounds.popleft()
+                if utterance.over:
+                    break
+                changed.clear()
+                await self._next(changed, link)
+        finally:
+            link.leave(context)
+
+    async def _place(self) -> None:
+        try:
+            async with asyncio.timeout(self._terms.patience * 2):
+                await self._places.acquire()
+        except TimeoutError:
+            raise RateLimited(f"{self._dialect.name}: too much is spoken at once") from None
+
+    async def _next(self, changed: asyncio.Event, link: Link) -> None:
+        try:
+            async with asyncio.timeout(self._terms.patience):
+                await changed.wait()
+        except TimeoutError:
+            # Whatever holds up this context may hold up the next ones.
+            link.retire()
+            raise ProviderUnavailable(f"{self._dialect.name} fell silent") from None
+
+    async def _link(self, key: Hashable) -> Link:
+        link = self._links.get(key)
+        if link is not None and link.usable:
+            return link
+        if link is not None:
+            link.retire()
+        dial = self._dials.get(key)
+        if dial is None:
+            task = asyncio.get_running_loop().create_task(self._dial(key), name=f"{self._dialect.name} dial")
+            task.add_done_callback(_known)
+            dial = self._dials[key] = _Dial(task)
+        dial.waiting += 1
+        try:
+            return await asyncio.shield(dial.task)
+        except asyncio.CancelledError:
+            if dial.task.cancelled() and not _cancelled():
+                raise ProviderUnavailable(f"{self._dialect.name} was closed") from None
+            raise
+        finally:
+            dial.waiting -= 1
+            if not dial.waiting or dial.task.done():
+                if self._dials.get(key) is dial:
+                    del self._dials[key]
+                dial.task.cancel()
+
+    async def _dial(self, key: Hashable) -> Link:
+        try:
+            async with asyncio.timeout(self._terms.dial):
+                socket = await self._dialled(key)
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:
+            raise self._unreachable(fault) from fault
+        link = Link(socket, self._dialect, self._terms.keep, lambda gone: self._forget(key, gone))
+        self._links[key] = link
+        self._all = {link, *(other for other in self._all if not other.over)}
+        return link
+
+    def _forget(self, key: Hashable, link: Link) -> None:
+        if self._links.get(key) is link:
+            del self._links[key]
+
+
+def _known(task: asyncio.Task[Link]) -> None:
+    """Whoever waited for it knows how it ended; perhaps nobody does any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _once(call: Callable[[], None]) -> Callable[[], None]:
+    done = False
+
+    def at_first() -> None:
+        nonlocal done
+        if not done:
+            done = True
+            call()
+
+    return at_first
