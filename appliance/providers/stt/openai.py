@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance.config.services import ServiceSettings, read
 from appliance.errors import DriverMissing
-from appliance.providers.stt.http_faults import translated
+from appliance.http_faults import translated
+from appliance.preparation import Preparation
 from appliance.providers.stt.live import DIAL_SECONDS, SOCKET, LiveTranscription
 from appliance.providers.stt.one_shot import OneShotTranscription, Understood, wav
 from appliance.providers.stt.openai_stream import StreamReading, whole
@@ -25,7 +26,6 @@ from appliance.providers.stt.openai_talk import (
     OpenAiTalk,
     session_update,
 )
-from appliance.providers.stt.preparation import Preparation
 from appliance.stages import Hearing, Transcription
 
 if TYPE_CHECKING:

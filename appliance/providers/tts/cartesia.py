@@ -1,6 +1,5 @@
 """Cartesia: one socket of the official SDK per process, and a context on it for each piece."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from pydantic import BaseModel
 from appliance import link_faults
 from appliance.config.services import read
 from appliance.errors import ApplianceError, DriverMissing
+from appliance.name_lookup import look_up
+from appliance.preparation import Preparation
 from appliance.providers.tts.cartesia_messages import NAME, CartesiaDialect, CartesiaSettings
-from appliance.providers.tts.loading import Loading
 from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex, Terms
 from appliance.providers.tts.plain import says_nothing
 from appliance.stages import Piece, Sound
@@ -26,15 +26,16 @@ _HOST: Final = "api.cartesia.ai"
 class CartesiaTts:
     """Implements stages.TextToSpeech. Group `appliance.tts`, section `[providers.cartesia]`."""
 
-    name: ClassVar[str] = NAME
+    name = NAME
     settings_model: ClassVar[type[BaseModel]] = CartesiaSettings
     shared_keys: ClassVar[frozenset[str]] = frozenset(CartesiaSettings.model_fields)
     local: ClassVar[bool] = False
+    timed = True
 
     def __init__(self, settings: Mapping[str, Any], *, terms: Terms | None = None) -> None:
         """Raise ConfigurationInvalid for keys that there are not, and values that cannot be."""
         self._settings: CartesiaSettings = read(CartesiaSettings, "providers.cartesia", settings)
-        self._loading: Loading[_Ready] = Loading("cartesia import", self._prepare)
+        self._ready = Preparation(self._build, "cartesia import")
         self._dialect = CartesiaDialect(self._settings)
         self.parallel = self._settings.parallel
         self._links = Multiplex(
@@ -42,12 +43,12 @@ class CartesiaTts:
         )
 
     async def warm(self) -> None:
-        await self._loading.done()
+        await self._ready.ready()
 
     async def speak(self, piece: Piece) -> AsyncGenerator[Sound, None]:
         if says_nothing(piece.text):
             return
-        await self._loading.done()
+        await self._ready.ready()
         sounds = self._links.speak(self._dialect.utterance(piece), NAME)
         try:
             async for sound in sounds:
@@ -61,12 +62,13 @@ class CartesiaTts:
 
     async def close(self) -> None:
         await self._links.close()
-        ready = self._loading.forget()
+        ready = await self._ready.taken_back()
         if ready is not None:
             await ready.client.close()
 
     async def _dial(self, _: str) -> "_Socket":
-        ready = await self._loading.done()
+        ready = await self._ready.ready()
+        await look_up(ready.client.base_url.host)
         # A new manager each time: an old one gives back its dead connection.
         manager = ready.client.tts.websocket_connect(
             websocket_connection_options=ready.socket  # type: ignore[arg-type]
@@ -76,9 +78,8 @@ class CartesiaTts:
     def _unreachable(self, fault: BaseException) -> ApplianceError:
         return link_faults.unreachable(NAME, self._settings.host(_HOST), fault)
 
-    async def _prepare(self) -> "_Ready":
-        key = self._settings.key(NAME, ("CARTESIA_API_KEY",))
-        return await asyncio.to_thread(_build, key, self._settings.base_url)
+    def _build(self) -> "_Ready":
+        return _build(self._settings.key(NAME, ("CARTESIA_API_KEY",)), self._settings.base_url)
 
 
 class _Socket:
