@@ -15,7 +15,7 @@ from appliance.config.services import ServiceSettings, read
 from appliance.errors import DriverMissing
 from appliance.http_faults import translated
 from appliance.preparation import Preparation
-from appliance.providers.stt.live import DIAL_SECONDS, SOCKET, LiveTranscription
+from appliance.providers.stt.live import DIAL_SECONDS, FINAL_SECONDS, SOCKET, LiveTranscription
 from appliance.providers.stt.one_shot import OneShotTranscription, Understood, wav
 from appliance.providers.stt.openai_stream import StreamReading, whole
 from appliance.providers.stt.openai_talk import (
@@ -51,7 +51,7 @@ class Settings(ServiceSettings):
     model: str = ""
     language: str = ""
     """Instead of the conversation's."""
-    deadline: Annotated[float, Field(ge=1, le=60)] = 10.0
+    deadline: Annotated[float, Field(ge=1, le=60)] = FINAL_SECONDS
     """Seconds from the end of a turn to its transcript."""
 
 
