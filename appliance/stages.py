@@ -21,7 +21,8 @@ class Stage(Protocol):
     """What all stages have. Class attributes are read before anything is built."""
 
     name: str
-    """As in the configuration; its credentials and address come from `[providers.NAME]`."""
+    """As in the configuration; its credentials and address come from `[providers.NAME]`, or, where the class has an
+    attribute `section`, from the table of that name: services with two stages of one kind share theirs."""
     settings_model: ClassVar[type[BaseModel]]
     """Its keys (extra ones are forbidden); `handset check` validates with it."""
     shared_keys: ClassVar[frozenset[str]]
