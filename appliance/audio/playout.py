@@ -48,9 +48,10 @@ class Heard:
 class Playout:
     """One per line. All methods but `pull` belong to the loop's thread; `pull` to the driver's.
 
-    `start_ms` is how much of an utterance is gathered before its first sample goes out, unless `finish` was called or
-    no more came for `cover.PATIENCE_MS`. It rises when an utterance runs dry and falls again slowly. After `flush`,
-    audio of the utterances that it dropped is refused. `at` of the marks is read from `clock`.
+    `start_ms` is how far ahead of its own pace an utterance is, by what has come or by the time it was held back, when
+    its first sample goes out, unless `finish` was called. It rises when one runs dry and falls again slowly
+    (`appliance.audio.cover`). After `flush`, audio of the utterances that it dropped is refused. `at` of the marks is
+    read from `clock`.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Playout:
         self._bound = samples_in(bound_ms, rate)
         self._fade = max(1, samples_in(fade_ms, rate))
         self._clock = clock
-        self._cover = JitterCover(rate, start_ms)
+        self._cover = JitterCover(start_ms)
         self._utterances: dict[str, Utterance] = {}
         self._queue = Queue()
         self._paused = False
@@ -273,30 +274,44 @@ class Playout:
                 continue
             wanted = len(out) - filled
             if not wanted:
+                if not entry.ended:
+                    entry.spare = min(entry.spare, entry.left())
                 return
-            part = entry.take(wanted, self._position + filled) if self._ready(entry, wanted) else EMPTY
+            held = self._held(entry, wanted)
+            part = entry.take(wanted - held, self._position + filled + held) if held < wanted else EMPTY
             if len(part):
+                filled += held
                 self._sound(entry, part, out, filled)
                 filled += len(part)
             elif entry.left() or not self._dry(entry, out, filled):
                 return
 
-    def _ready(self, entry: Utterance, wanted: int) -> bool:
-        """Whether `entry` sounds already or has gathered its cover."""
-        if entry.sounding or entry.ended:
-            return True
-        gathered_ms = entry.covered_ms - entry.taken * 1000 / self.rate
-        if self._cover.reached(gathered_ms, entry.waited):
-            return True
-        entry.waited += wanted if entry.left() else 0
-        return False
+    def _held(self, entry: Utterance, wanted: int) -> int:
+        """How many of the next `wanted` samples pass before `entry` sounds: all of them while it gathers its cover."""
+        if entry.sounding:
+            return 0
+        left = entry.left()
+        if left and entry.ran_dry and entry.dry:
+            self._cover.came_late(self._ms(entry.dry))
+            entry.dry = 0
+        if entry.ended or not left:
+            return 0
+        gathered_ms = entry.covered_ms - self._ms(entry.taken)
+        entry.lead_ms = max(entry.lead_ms, gathered_ms)
+        wait_ms = self._cover.wait_ms(entry.lead_ms, self._ms(left), self._ms(wanted))
+        entry.lead_ms += self._ms(wanted)
+        return min(wanted, round(wait_ms * self.rate / 1000))
+
+    def _ms(self, samples: float) -> float:
+        return samples * 1000 / self.rate
 
     def _sound(self, entry: Utterance, part: Samples, out: Samples, filled: int) -> None:
         if not entry.sounding:
             if entry.ran_dry:
                 self._envelope = 0
             entry.sounding, entry.ran_dry = True, False
-            entry.waited = entry.dry = 0
+            entry.lead_ms = 0.0
+            entry.dry = 0
             self._begin(entry)
         rising = min(len(part), self._fade - self._envelope)
         out[filled : filled + len(part)] = part
@@ -315,7 +330,7 @@ class Playout:
     def _end(self, entry: Utterance) -> None:
         self._begin(entry)
         self._marks.append(Mark(entry.name, "finished", self._clock()))
-        self._cover.settled()
+        self._cover.settled(self._ms(entry.spare))
         self._playing.order.popleft()
 
     def _dry(self, entry: Utterance, out: Samples, filled: int) -> bool:
@@ -323,7 +338,6 @@ class Playout:
         if entry.sounding:
             entry.sounding, entry.ran_dry = False, True
             self._underruns += 1
-            self._cover.ran_dry()
             self._settle(out, filled)
         entry.dry += len(out) - filled
         if len(self._playing.order) < 2 or entry.dry * 1000 / self.rate < OVERTAKEN_AFTER_MS:

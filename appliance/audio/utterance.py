@@ -3,6 +3,7 @@
 The two share no lock: every value has one writing thread.
 """
 
+import math
 from collections import deque
 from typing import Final
 
@@ -33,8 +34,9 @@ class Utterance:
         self.sounding = False
         self.began = False
         self.ran_dry = False
-        self.waited = 0  # samples pulled while it gathered its cover
+        self.lead_ms = 0.0  # of what it gathers before it sounds, see appliance.audio.cover
         self.dry = 0  # samples pulled while it had none and was not ended
+        self.spare = math.inf  # the fewest samples that were left after a pull while more was to come
         self.aside = False
         self.segments: tuple[tuple[int, int], ...] = ()
 
