@@ -9,9 +9,11 @@ import copy
 import http
 import itertools
 import json
+import random
 import socket
 import ssl
 import struct
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,8 +72,14 @@ class Activity:
     """What a client sent between the two ends of one activity, or what the server's detector took for one."""
 
     chunks: list[bytes] = field(default_factory=list)
+    came: list[float] = field(default_factory=list)
+    """The monotonic second at which each chunk came that was not pre-roll."""
     text: str = ""
     ended: bool = False
+
+    def take(self, pcm: bytes) -> None:
+        self.chunks.append(pcm)
+        self.came.append(time.monotonic())
 
     @property
     def samples(self) -> Samples:
@@ -106,11 +114,15 @@ def loud_ms(samples: Samples, rate: int = 16_000) -> float:
 
 
 class GeminiServer:
-    """`speed` times real time are answers sent; `think` seconds pass before each."""
+    """`speed` times real time are answers sent; `think` seconds pass before each.
+
+    Each piece of sound but the first is late by a chance of up to `jitter_ms`; none overtakes another.
+    """
 
     def __init__(self, *, think: float = 0.05, speed: float = 10.0, tls: bool = True) -> None:
         self.think = think
         self.speed = speed
+        self.jitter_ms = 0.0
         self.tls = tls
         self.hears = "what time is it"
         """What is understood of speech that no will_hear speaks for."""
@@ -120,6 +132,8 @@ class GeminiServer:
         self.violations: list[str] = []
         self.dials = 0
         self.answers = 0
+        self.sounded_at: list[float] = []
+        """The monotonic second at which the first sound of each answer was sent."""
         self.script: deque[Answer] = deque()
         self.transcripts: deque[str] = deque()
         self.handles: dict[str, Memory] = {}
@@ -483,7 +497,7 @@ class LiveSession:
         if self._manual:
             if self._open is None:
                 raise Refused("audio outside an activity")
-            self._open.chunks.append(pcm)
+            self._open.take(pcm)
         else:
             await self._detect(pcm, rate)
 
@@ -501,7 +515,7 @@ class LiveSession:
                 if self._handling != "NO_INTERRUPTION":
                     await self._interrupt()
             return
-        self._open.chunks.append(pcm)
+        self._open.take(pcm)
         detection = self.setup["realtimeInputConfig"]["automaticActivityDetection"]
         if self._quiet_ms >= detection.get("silenceDurationMs", 500):
             await self._speech_ended()
@@ -650,18 +664,25 @@ class LiveSession:
         pieces = deque(answer.text.split(" "))
         chunks = -(-len(sound) // step)
         spoken = ""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        chance = random.Random(number)
         for index in range(chunks):
-            due = -(-(index + 1) * len(answer.text.split(" ")) // chunks)
-            while pieces and len(answer.text.split(" ")) - len(pieces) < due:
+            words_by_now = -(-(index + 1) * len(answer.text.split(" ")) // chunks)
+            while pieces and len(answer.text.split(" ")) - len(pieces) < words_by_now:
                 word = pieces.popleft() + (" " if pieces else "")
                 spoken += word
                 await self.send(serverContent={"outputTranscription": {"text": word}})
             pcm = sound[index * step : (index + 1) * step].astype("<i2").tobytes()
             blob = {"mimeType": f"audio/pcm;rate={RATE}", "data": base64.b64encode(pcm).decode()}
             self._sounded = True
+            if not index:
+                self.server.sounded_at.append(time.monotonic())
             await self.send(serverContent={"modelTurn": {"role": "model", "parts": [{"inlineData": blob}]}})
             self.said[place] = number, self.said[place][1] + len(pcm) // 2
-            await asyncio.sleep(CHUNK_MS / 1000 / self.server.speed)
+            due += CHUNK_MS / 1000 / self.server.speed
+            late = chance.uniform(0.0, self.server.jitter_ms) / 1000
+            await asyncio.sleep(max(0.0, due + late - loop.time()))
         self.memory.history.append(("model", spoken))
 
     async def _new_handle(self) -> None:

@@ -18,6 +18,7 @@ import base64
 import binascii
 import functools
 import json
+import random
 import socket
 import ssl
 import struct
@@ -56,7 +57,10 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Say:
-    """An answer of `seconds` of sound, in deltas of `chunk_ms`, `speed` times real time."""
+    """An answer of `seconds` of sound, in deltas of `chunk_ms`, `speed` times real time.
+
+    Each delta but the first is late by a chance of up to `jitter_ms`; none overtakes another.
+    """
 
     text: str
     seconds: float = 1.0
@@ -64,6 +68,7 @@ class Say:
     speed: float = 4.0
     think: float = 0.02
     finish: bool = True
+    jitter_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ class Answer:
     plan: Plan
     pcm: bytes = b""
     sent_ms: float = 0.0
+    sounded_at: float = 0.0
+    """Monotonic second at which the first sound of it was sent."""
     status: str = "in_progress"
     truncated_ms: int | None = None
     deleted: bool = False
@@ -783,17 +790,20 @@ class Session:
         told = {place * count // len(words): word for place, word in enumerate(words)}
         loop = asyncio.get_running_loop()
         due = loop.time()
+        chance = random.Random(len(self._cloud.answers))
         for index in range(count):
             if index in told:
                 await self.send(f"response.{kind}.delta", **at, delta=told[index])
             if index < len(pieces):
+                answer.sounded_at = answer.sounded_at or time.monotonic()
                 answer.sent_ms += len(pieces[index]) / 2 * 1000 / RATE
                 self._sounded = True
                 await self.send(
                     "response.output_audio.delta", **at, delta=base64.b64encode(pieces[index]).decode()
                 )
             due += say.chunk_ms / 1000 / say.speed
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            late = chance.uniform(0.0, say.jitter_ms) / 1000
+            await asyncio.sleep(max(0.0, due + late - loop.time()))
         if not say.finish:
             return
         if spoken:

@@ -1,6 +1,7 @@
 """What of a spoken turn a provider received: each piece is looked for in what arrived."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +37,9 @@ def align(spoken: Samples, received: Samples, rate: int) -> Alignment:
     Lost is what is found nowhere, and what is skipped where the place of one piece and the next differ by less than
     their distance; repeated is what is found in two places, and what was put in between.
     """
-    size, step = round(PIECE_SECONDS * rate), round(STEP_SECONDS * rate)
     lost = repeated = 0.0
     shifts: list[float] = []
-    for begin in range(0, len(spoken) - size + 1, step):
-        piece = spoken[begin : begin + size]
-        if np.abs(piece.astype(np.int32)).mean() < FLOOR:
-            continue
+    for begin, piece in _pieces(spoken, rate):
         places = _places(received, piece)
         if not places:
             lost += STEP_SECONDS * 1000
@@ -55,6 +52,20 @@ def align(spoken: Samples, received: Samples, rate: int) -> Alignment:
         elif after - before > SLACK_MS:
             repeated += after - before
     return Alignment(lost, repeated, shifts[0] if shifts else 0.0)
+
+
+def missing_ms(spoken: Samples, received: Samples, rate: int) -> float:
+    """How much of `spoken` is found nowhere in `received`, in whatever order it came."""
+    return sum(STEP_SECONDS * 1000 for _, piece in _pieces(spoken, rate) if not _places(received, piece))
+
+
+def _pieces(spoken: Samples, rate: int) -> Iterator[tuple[int, Samples]]:
+    """Each piece that is no pause, and where it begins."""
+    size, step = round(PIECE_SECONDS * rate), round(STEP_SECONDS * rate)
+    for begin in range(0, len(spoken) - size + 1, step):
+        piece = spoken[begin : begin + size]
+        if np.abs(piece.astype(np.int32)).mean() >= FLOOR:
+            yield begin, piece
 
 
 def _places(received: Samples, piece: Samples) -> list[int]:

@@ -45,6 +45,8 @@ class Person:
     """What the line made of the microphone's sound, 16 kHz, while they talk: echo, noise and rate are dealt with."""
     saying: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
     played: list[Samples] = field(default_factory=list)
+    played_at: list[float] = field(default_factory=list)
+    """The monotonic second at which the speaker took each block of `played`."""
     began_at: float = 0.0
     """Monotonic second at which the first sample of what they say was, or will be, at the microphone."""
 
@@ -59,6 +61,7 @@ class Person:
         if len(block) and not self.began_at:
             self.began_at = due - PERIOD
         self.line.capture.feed(np.pad(block, (0, size - len(block))).astype("<i2").tobytes(), due)
+        self.played_at.append(time.monotonic())
         self.played.append(np.frombuffer(self.line.playout.pull(size), dtype="<i2"))
 
     def loud(self) -> bool:

@@ -56,6 +56,11 @@ class Wire:
         self._dead_until = asyncio.get_running_loop().time() + seconds
         self._reset_all()
 
+    @property
+    def back_at(self) -> float:
+        """The loop's second at which the newest cut is over."""
+        return self._dead_until
+
     def stall(self) -> None:
         """From now on nothing goes through, in either direction, also of what is dialled; nobody hangs up."""
         self._silent = True

@@ -1,0 +1,90 @@
+"""The appliance with a realtime provider as a process: what it takes idle and in a call, and how soon it hears."""
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+from tests.rig.appliance import Handset
+from tests.rig.room_person import RoomPerson
+from tests.rig.sound_server import SoundServer
+from tests.rig.telephone_sound import Talker, calling
+from tests.rig.timed_services import TIMED_SERVICES, TimedService
+
+Figure = dict[str, Any]
+IDLE_SECONDS = 3.0
+CALL_SECONDS = 40.0
+ANSWER_SECONDS = 2.5
+STARTS = 3
+QUESTIONS = ("what is twelve times seven", "what time is it over there", "tell me about the weather")
+SPEECH = "one two three four five six seven eight nine ten " * 8
+
+
+def figures() -> list[Figure]:
+    """All of it; about two minutes."""
+    return [each for name in TIMED_SERVICES for each in asyncio.run(_service(name))]
+
+
+async def _service(name: str) -> list[Figure]:
+    async with TIMED_SERVICES[name](in_daemon=True) as service:
+        return [*await _call(service), *await _start(service)]
+
+
+def _figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
+    return {"name": name, "value": round(value, 2), "unit": unit, "goal": goal}
+
+
+def _appliance(service: TimedService, **more: Any) -> Handset:
+    sections: dict[str, Any] = {**service.daemon, "agents.assistant": {"tools": []}, **more}
+    return Handset(**sections)
+
+
+async def _call(service: TimedService) -> list[Figure]:
+    """A dialogue on the telephone: a question, an answer, a breath."""
+    name = service.name
+    async with _appliance(service, sip={}) as handset:
+        await asyncio.sleep(IDLE_SECONDS)
+        idle = handset.footprint()
+        async with calling(handset.sip_port) as caller:
+            talker = Talker(caller)
+            service.will_say("It is noon.", ANSWER_SECONDS)
+            await talker.ask(QUESTIONS[0])
+            before, of_daemon, began = handset.cpu_seconds(), _daemon_cpu(handset), time.monotonic()
+            most, most_sip, answers = 0.0, 0.0, 0
+            while time.monotonic() - began < CALL_SECONDS:
+                service.will_say("It is noon.", ANSWER_SECONDS)
+                await talker.ask(QUESTIONS[answers % len(QUESTIONS)])
+                answers += 1
+                now = handset.footprint()
+                most, most_sip = max(most, now.rss_mb), max(most_sip, now.sip_rss_mb)
+            minutes = (time.monotonic() - began) / 60
+            whole = (handset.cpu_seconds() - before) / minutes
+            own = (_daemon_cpu(handset) - of_daemon) / minutes
+    assert not service.violations, service.violations
+    return [
+        _figure(f"rss_idle_{name}", idle.rss_mb, "MB", "<= 95"),
+        _figure(f"rss_in_call_{name}", most, "MB", "<= 95"),
+        _figure(f"rss_in_call_{name}_sip_process", most_sip, "MB", "<= 60"),
+        _figure(f"cpu_in_call_{name}", own, "s per min", "<= 4.5"),
+        _figure(f"cpu_in_call_{name}_with_sip_process", whole, "s per min"),
+        _figure(f"answers_in_that_call_{name}", answers, "answers"),
+    ]
+
+
+def _daemon_cpu(handset: Handset) -> float:
+    times = handset.family()[0].cpu_times()
+    return float(times.user + times.system)
+
+
+async def _start(service: TimedService) -> list[Figure]:
+    """Somebody talks in the room all the time: from the start of the process to their first sample at the service."""
+    taken: list[float] = []
+    for _ in range(STARTS):
+        with SoundServer() as server, RoomPerson(server) as person:
+            person.say(SPEECH)
+            began = time.monotonic()
+            async with _appliance(service, sound=server) as handset:
+                while service.first_audio_at() < began:  # noqa: ASYNC110 - the fake is asked, it tells nobody
+                    await asyncio.sleep(0.01)
+                taken.append((service.first_audio_at() - handset.began) * 1000)
+    return [_figure(f"run_to_first_audio_{service.name}_median", statistics.median(taken), "ms", "<= 600")]
