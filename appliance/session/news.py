@@ -1,5 +1,6 @@
-"""What is told about a session's connection: events, errors and spoken lines, each no oftener than it is news."""
+"""What is told about a session's connection: events, the log, errors and spoken lines, no oftener than it is news."""
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -10,6 +11,7 @@ from appliance.session.phrases import Phrase, phrase_for
 OUTAGE_SECONDS: Final = 5.0
 """An outage that lasts longer is told."""
 OUTAGE_HINT: Final = "look at the network and at the provider's own status page; run: handset doctor"
+logger = logging.getLogger(__name__)
 
 
 class ConnectionNews:
@@ -107,6 +109,9 @@ class ConnectionNews:
         )
 
     def _tell(self, provider: str, state: str, reason: str = "", code: str = "") -> None:
+        # The code alone: a reason may quote what the service said.
+        level, why = (logging.WARNING, f" ({code})") if code else (logging.INFO, "")
+        logger.log(level, "session %s: provider %s is %s%s", self._session, provider, state, why)
         self._bus.publish(
             ProviderChanged(
                 session=self._session,
