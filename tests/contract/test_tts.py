@@ -25,9 +25,11 @@ from appliance.errors import (
     SetupRejected,
 )
 from appliance.providers.tts.cartesia import CartesiaTts
+from appliance.providers.tts.elevenlabs import ElevenLabsTts
 from appliance.providers.tts.multiplex import Terms
 from appliance.stages import Piece, Sound, TextToSpeech, Word
 from tests.fakes.cartesia import FakeCartesia
+from tests.fakes.elevenlabs import FakeElevenLabs
 from tests.fakes.speech_cloud import MS_PER_CHARACTER, STEPS, sound_of, words_of
 
 GREETING = "Hello there, this is your handset speaking."
@@ -62,7 +64,14 @@ CARTESIA = Service(
     {8_000: 8_000, 16_000: 16_000, 24_000: 24_000, 48_000: 48_000, 11_025: 16_000, 96_000: 48_000},
     "CARTESIA_API_KEY",
 )
-SERVICES = [CARTESIA]
+ELEVENLABS = Service(
+    "elevenlabs",
+    FakeElevenLabs,
+    ElevenLabsTts,
+    {8_000: 8_000, 16_000: 16_000, 24_000: 24_000, 48_000: 24_000, 11_025: 16_000},
+    "ELEVENLABS_API_KEY",
+)
+SERVICES = [CARTESIA, ELEVENLABS]
 SOCKETS = [service for service in SERVICES if service.socket]
 SPOKEN = [service for service in SERVICES if service.words]
 

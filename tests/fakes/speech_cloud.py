@@ -69,6 +69,8 @@ class Spoken:
 class SpeechCloud:
     """A server for one loop. Its service is written down in a subclass."""
 
+    idle_close = (1000, "connection idle timeout")
+
     def __init__(self) -> None:
         self.key = "key-test-000000000000"
         self.port = 0
@@ -291,13 +293,13 @@ class Talk:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        while True:
+        while self.live:
             try:
                 async with asyncio.timeout(self._cloud.idle):
                     raw = await self.socket.recv()
             except TimeoutError:
                 if not self.contexts:
-                    await self.socket.close(1000, "connection idle timeout")
+                    await self.socket.close(*self._cloud.idle_close)
                     return
                 continue
             message = json.loads(raw)

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -49,12 +50,9 @@ class CartesiaTts:
         if says_nothing(piece.text):
             return
         await self._ready.ready()
-        sounds = self._links.speak(self._dialect.utterance(piece), NAME)
-        try:
+        async with aclosing(self._links.speak(self._dialect.utterance(piece), NAME)) as sounds:
             async for sound in sounds:
                 yield sound
-        finally:
-            await sounds.aclose()
 
     def counters(self) -> Mapping[str, int]:
         """What came that could not be used, by its kind."""

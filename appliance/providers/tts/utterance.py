@@ -39,6 +39,8 @@ class Utterance:
         self._service = service
         self._words = Words(piece.text)
         self._odd = b""
+        self._spelled = ""
+        self._spelled_ms = 0.0
 
     def audio(self, encoded: object) -> None:
         """The next part of the sound: base64 of s16le at `rate`. Half a sample waits for its other half."""
@@ -59,6 +61,15 @@ class Utterance:
         """The service speaks `said` from `start_ms` of the piece on."""
         self._tell_words(self._words.spoken(said, start_ms))
 
+    def letter(self, letter: str, start_ms: float) -> None:
+        """For a service that tells letters: the next one, or the blank between two words."""
+        if letter.isspace():
+            self._spell()
+            return
+        if not self._spelled:
+            self._spelled_ms = start_ms
+        self._spelled += letter
+
     def end(self) -> None:
         """Nothing more comes."""
         if self.over:
@@ -66,6 +77,7 @@ class Utterance:
         if not self.ms:
             self.fail(ProviderUnavailable(f"{self._service}: a piece came without sound"))
             return
+        self._spell()
         self._tell_words(self._words.rest())
         self._finish()
 
@@ -89,6 +101,11 @@ class Utterance:
         self.lost = False
         self.over = False
         self.fault = None
+
+    def _spell(self) -> None:
+        word, self._spelled = self._spelled, ""
+        if word:
+            self.word(word, self._spelled_ms)
 
     def _tell_words(self, words: list[Word]) -> None:
         if words:
