@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from appliance import gemini_faults as faults
 from appliance.config.secrets import reveal
 from appliance.errors import (
     ApplianceError,
@@ -37,7 +38,6 @@ from appliance.interfaces import (
 )
 from appliance.link_faults import unreachable
 from appliance.name_lookup import look_up
-from appliance.providers.realtime import gemini_faults as faults
 from appliance.providers.realtime import gemini_messages as wire
 from appliance.providers.realtime.fill import fill, silent_frame
 from appliance.providers.realtime.gemini_dialogue import Dialogue, Step

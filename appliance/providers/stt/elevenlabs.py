@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BaseModel, Field
 from websockets.asyncio.client import ClientConnection, connect
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance.config.services import ServiceSettings, read
 from appliance.link_faults import unreachable
+from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.stt.elevenlabs_talk import RATE, STARTED, ScribeTalk, query
 from appliance.providers.stt.live import DIAL_SECONDS, FINAL_SECONDS, SOCKET, LiveTranscription
@@ -63,6 +64,7 @@ class ElevenLabsTranscription:
         address = f"ws{self._base_url.removeprefix('http')}{PATH}?{urlencode(list(asked), quote_via=quote)}"
         try:
             async with asyncio.timeout(DIAL_SECONDS):
+                await look_up(urlsplit(self._settings.base_url).hostname or HOST)
                 socket = await connect(address, additional_headers={"xi-api-key": ready.key}, **ready.options)
                 try:
                     while talk.seen != STARTED:

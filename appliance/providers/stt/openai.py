@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 from websockets.exceptions import ConnectionClosed
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance.config.services import ServiceSettings, read
 from appliance.errors import DriverMissing
 from appliance.http_faults import translated
+from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.stt.live import DIAL_SECONDS, FINAL_SECONDS, SOCKET, LiveTranscription
 from appliance.providers.stt.one_shot import OneShotTranscription, Understood, wav
@@ -82,6 +84,7 @@ class OpenAiTranscription:
         ready = await self._ready.ready()
         try:
             async with asyncio.timeout(DIAL_SECONDS):
+                await look_up(urlsplit(self._settings.base_url).hostname or HOST)
                 if self._live:
                     return await self._dial(ready, hearing)
                 await self._knock(ready.client)

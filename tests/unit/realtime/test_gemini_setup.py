@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from appliance import gemini_faults as faults
 from appliance.errors import (
     ConfigurationInvalid,
     CredentialsRejected,
@@ -14,7 +15,6 @@ from appliance.errors import (
     SetupRejected,
 )
 from appliance.interfaces import CalledTool, HistoryItem, Setup, ToolDeclaration, ToolResult
-from appliance.providers.realtime import gemini_faults as faults
 from appliance.providers.realtime.gemini_setup import live_config, seed, settings_from, told_result
 
 

@@ -1,4 +1,4 @@
-"""What the Live API means by a close code, a reason or an HTTP body. Pure.
+"""What Gemini means by a close code, a reason or an HTTP body. Pure.
 
 Reasons come from the service (google.rpc.Status as text): they are read here, and never repeated.
 """
