@@ -1,0 +1,1 @@
+"""Language models of the chain: one file per service, and what they share."""

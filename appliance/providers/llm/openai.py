@@ -1,0 +1,210 @@
+"""OpenAI, and every server that speaks as it does, as a language model: one client of the official SDK per process."""
+
+import asyncio
+import contextlib
+import ssl
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import BaseModel
+
+from appliance.config.services import read
+from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable
+from appliance.http_faults import translated
+from appliance.preparation import Preparation
+from appliance.providers.llm import openai_chat, openai_faults, openai_responses
+from appliance.providers.llm.answering import Answer
+from appliance.providers.llm.conversation import taken_names
+from appliance.providers.llm.exchange import paced
+from appliance.providers.llm.openai_settings import OFFICIAL_HOST, OFFICIAL_URL, Settings
+from appliance.providers.llm.server_sent import EventReader
+from appliance.stages import AnswerCut, AnswerPart, Prompt
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+SECTION: Final = "providers.openai"
+IDLE_SECONDS: Final = 30.0
+"""A connection is kept for the next turn so long, unless the server ends it."""
+CONNECTIONS: Final = 16
+READ_OUT_SECONDS: Final = 0.1
+
+
+class OpenAiLanguageModel:
+    """Implements stages.LanguageModel. Group `appliance.llm`, name `openai`."""
+
+    name = "openai"
+    settings_model: ClassVar[type[BaseModel]] = Settings
+    shared_keys: ClassVar[frozenset[str]] = frozenset({"api_key", "base_url"})
+    local: ClassVar[bool] = False
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Raise ConfigurationInvalid for keys that there are not, and values that cannot be."""
+        self._settings = read(Settings, SECTION, settings)
+        self.ready = Preparation(self._build, "openai import")
+        self.passed_over: Counter[str] = Counter()
+        """What came and was not understood, by kind."""
+
+    async def warm(self) -> None:
+        """Import the SDK and build its client in a thread: that takes a Pi seconds."""
+        await self.ready.ready()
+
+    def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
+        exchange = _Exchange(self, self._settings, prompt)
+        return paced(exchange, self._settings, self._late)
+
+    async def close(self) -> None:
+        if (client := await self.ready.taken_back()) is not None:
+            await client.close()
+
+    @property
+    def host(self) -> str:
+        """For messages."""
+        return self._settings.host(OFFICIAL_HOST)
+
+    def _build(self) -> "AsyncOpenAI":
+        return _client(self._settings.bearer(), self._settings.base_url or OFFICIAL_URL)
+
+    def _late(self) -> ApplianceError:
+        return ProviderUnavailable(f"openai: {self.host} did not answer in time")
+
+
+class _Exchange:
+    """Implements exchange.Exchange over the SDK's raw stream: its typed one ends at the first malformed event."""
+
+    def __init__(self, model: OpenAiLanguageModel, settings: Settings, prompt: Prompt) -> None:
+        self._model = model
+        self._settings = settings
+        self._prompt = prompt
+        self._answer = Answer(taken_names(prompt.items), thinking=settings.starts_thinking)
+        self._reader: openai_chat.Reader | openai_responses.Reader
+        if settings.responses:
+            self._reader = openai_responses.Reader(self._answer, settings.model_name)
+        else:
+            self._reader = openai_chat.Reader(self._answer)
+        self._stack = contextlib.AsyncExitStack()
+        self._events = EventReader()
+        self._chunks: AsyncIterator[bytes]
+        self._filtered = False
+        self._over = False
+
+    @property
+    def finished(self) -> bool:
+        return self._reader.finished
+
+    async def open(self) -> None:
+        client = await self._model.ready.ready()
+        create: Any
+        if self._settings.responses:
+            create, body = client.responses, openai_responses.request(self._settings, self._prompt)
+        else:
+            create, body = client.chat.completions, openai_chat.request(self._settings, self._prompt)
+        try:
+            response = await self._stack.enter_async_context(create.with_streaming_response.create(**body))
+        except Exception as fault:
+            if not _is_filtered(fault):
+                raise self._translated(fault) from fault
+            self._filtered = True
+            return
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "text/html":
+            raise ProviderUnavailable(
+                f"openai: {self._model.host} answers with a web page", hint="look at base_url"
+            )
+        self._events = EventReader(stream=kind != "application/json")
+        self._chunks = response.iter_bytes()
+
+    async def read(self) -> Sequence[AnswerPart] | None:
+        if self._over:
+            return None
+        if self._filtered:
+            self._over = True
+            return [AnswerCut("filter")]
+        self._answer.progressed = False
+        while True:
+            parts = await self._next()
+            if parts or self._answer.progressed or self._over:
+                return parts
+
+    async def close(self) -> None:
+        self._over = True
+        if self._reader.finished:
+            await self._read_out()
+        with contextlib.suppress(OSError):
+            await self._stack.aclose()
+
+    async def _read_out(self) -> None:
+        """Up to the end of the body, which has to follow at once: then the next turn need not dial."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(READ_OUT_SECONDS):
+                async for _ in self._chunks:
+                    pass
+
+    async def _next(self) -> list[AnswerPart]:
+        """What the next bytes bring."""
+        try:
+            chunk = await anext(self._chunks, None)
+        except Exception as fault:
+            if not self._reader.finished:
+                raise self._translated(fault) from fault
+            chunk = None  # only the usage was to come
+        events = self._events.end() if chunk is None else self._events.feed(chunk)
+        if self._events.passed_over:
+            self._model.passed_over["malformed"] += self._events.passed_over
+            self._events.passed_over = 0
+        parts = [part for event in events for part in self._reader.feed(event)]
+        if chunk is None or self._events.done or self._answer.full:
+            self._over = True
+            parts += self._reader.end(told=self._events.done)
+        return parts
+
+    def _translated(self, fault: Exception) -> ApplianceError:
+        import openai
+
+        if isinstance(fault, openai.APIStatusError):
+            response = fault.response
+            return openai_faults.status(response.status_code, response.headers, response.content)
+        return translated(self._model.name, self._model.host, fault)
+
+
+def _is_filtered(fault: Exception) -> bool:
+    """The request was refused for what was said in it: that is an answer, and no fault of the set-up."""
+    response = getattr(fault, "response", None)
+    return response is not None and openai_faults.is_filtered(response.content)
+
+
+def _client(key: str, base_url: str) -> "AsyncOpenAI":
+    """In a thread: the imports, the client with its certificates, and what it imports at its first use."""
+    try:
+        import httpx2
+        import openai
+        import openai.resources.chat.completions
+        import openai.resources.responses
+    except ImportError as fault:
+        raise DriverMissing(
+            f"openai cannot be imported: {fault}", hint="install the library openai"
+        ) from fault
+    limits = httpx2.Limits(
+        max_connections=CONNECTIONS, max_keepalive_connections=4, keepalive_expiry=IDLE_SECONDS
+    )
+    # Deadlines are the exchange's: the SDK's own would retry, or count from the wrong moment.
+    client = openai.AsyncOpenAI(
+        api_key=key or "none",
+        base_url=base_url,
+        max_retries=0,
+        timeout=None,
+        default_headers={} if key else {"Authorization": openai.Omit()},  # type: ignore[dict-item]
+        http_client=openai.DefaultAsyncHttpxClient(
+            limits=limits, timeout=None, verify=_certificates(base_url)
+        ),
+    )
+    _ = client.chat.completions.with_streaming_response, client.responses.with_streaming_response
+    return client
+
+
+def _certificates(base_url: str) -> ssl.SSLContext:
+    """Loading them takes a tenth of a second of a PC: not for a server that has none. Nothing is trusted then."""
+    if base_url.startswith("http://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context()
