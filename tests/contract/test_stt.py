@@ -24,7 +24,6 @@ from appliance.errors import (
     RateLimited,
 )
 from appliance.stages import Ended, Hearing, SpeechToText, Spent, Transcript, TranscriptEvent, Transcription
-from tests.fakes.deepgram import FakeDeepgram
 from tests.rig.coded_speech import coded, frames
 
 SECONDS = 20.0
@@ -501,23 +500,3 @@ class SttServiceContract(SttContract):
             "GEMINI_API_KEY",
             "ELEVENLABS_API_KEY",
         )
-
-
-class DeepgramContract(SttServiceContract):
-    @pytest.fixture
-    async def cloud(self) -> AsyncIterator[FakeDeepgram]:
-        async with FakeDeepgram() as cloud:
-            yield cloud
-
-    def section(self, cloud: Any) -> Mapping[str, Any]:
-        return {"api_key": cloud.key, "base_url": cloud.base_url}
-
-
-class TestDeepgram(DeepgramContract):
-    name = "deepgram"
-    steps = ("dial", "open", "audio", "interim", "Finalize", "final piece", "final", "CloseStream")
-
-
-class TestDeepgramFlux(DeepgramContract):
-    name = "deepgram_flux"
-    steps = ("dial", "open", "audio", "start", "update", "ForceEndTurn", "final", "CloseStream")

@@ -70,6 +70,7 @@ class FluxSession(Session):
             f'{{{end}, "turn_index": "0", "transcript": "rubbish", "audio_window_end": 0.1}}',
             f'{{{end}, "turn_index": 1e300, "transcript": "rubbish", "audio_window_end": 0.1}}',
             f'{{{end}, "turn_index": 0, "transcript": "rubbish", "audio_window_end": 1e99}}',
+            f'{{{end}, "turn_index": 0, "transcript": "rubbish", "audio_window_end": 9999}}',
             f'{{{end}, "turn_index": 0, "transcript": "rubbish", "audio_window_end": NaN}}',
             f'{{"type": "TurnInfo", "event": 5, {rest}, "turn_index": 0, "transcript": "", "audio_window_end": 0}}',
             '{"type": "ConfigureFailure", "request_id": "r", "sequence_id": "x"}',

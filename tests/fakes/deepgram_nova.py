@@ -74,6 +74,7 @@ class NovaSession(Session):
             f'{{"type": "Results", {sane}, {final}, "channel": {{"alternatives": [{{"transcript": null}}]}}}}',
             f'{{"type": "Results", {sane}, {final}, "channel": {{"alternatives": ["rubbish"]}}}}',
             f'{{"type": "Results", "start": 1e99, "duration": 1.0, {final}, {text}}}',
+            f'{{"type": "Results", "start": 9999, "duration": 1.0, {final}, {text}}}',
             f'{{"type": "Results", "start": -5, "duration": 1.0, {final}, {text}}}',
             f'{{"type": "Results", "start": NaN, "duration": 1.0, {final}, {text}}}',
             f'{{"type": "Results", "start": "0", "duration": true, {final}, {text}}}',

@@ -18,6 +18,7 @@ LOUD: Final = 300.0
 WORD_SECONDS: Final = 0.1
 GAP_SECONDS: Final = 0.06
 SCRIPTED_WORD_SECONDS: Final = 0.15
+FIRST_WORD_SECONDS: Final = 0.06
 _LOWEST: Final = 400
 _STEP: Final = 100
 _SHORTEST_FRAMES: Final = 3
@@ -85,9 +86,9 @@ class Recogniser:
     def flush(self) -> None:
         """No more comes of the utterance: tell what is known of it."""
         self._end_word()
-        for word in self._waiting or ():
-            self.words.append(SpokenWord(word, self.position, self.position))
-        self._waiting = []
+        if self._waiting is not None:
+            self.words += [SpokenWord(word, self.position, self.position) for word in self._waiting]
+            self._waiting = []
 
     def begin(self) -> None:
         """The next utterance."""
@@ -104,6 +105,7 @@ class Recogniser:
         if self.spoke_at is None:
             text = self._script()
             self._waiting = None if text is None else text.split()
+            self._loud = SCRIPTED_WORD_SECONDS - FIRST_WORD_SECONDS
         self.spoke_at = self.position
         if self._waiting is None:
             self._run.append(int(np.argmax(np.abs(np.fft.rfft(samples)))) * 50)

@@ -123,7 +123,7 @@ class _Deepgram:
         except asyncio.CancelledError:
             raise
         except Exception as fault:
-            raise link_faults.unreachable(self.name, self._service.host(HOST), _cause(fault)) from fault
+            raise link_faults.unreachable(self.name, self._service.host(HOST), fault) from fault
 
     def _build(self) -> "AsyncDeepgramClient":
         return _build(self._service.key("deepgram", VARIABLES), self._service.base_url)
@@ -243,13 +243,6 @@ def _socket(sdk: Any) -> ClientConnection:
     return socket
 
 
-def _cause(fault: Exception) -> BaseException:
-    """The SDK hides why a handshake failed in an error of its own."""
-    if type(fault).__name__ == "ApiError" and fault.__context__ is not None:
-        return fault.__context__
-    return fault
-
-
 async def _until_connected(socket: ClientConnection, dialogue: Dialogue) -> None:
     """Flux says that it is ready, or why it will not be."""
     while not getattr(dialogue, "connected", True):
@@ -274,6 +267,7 @@ def _build(key: str, base_url: str) -> "AsyncDeepgramClient":
     try:
         import deepgram.listen.v1.client
         import deepgram.listen.v2.client
+        import httpx
         from deepgram import AsyncDeepgramClient
         from deepgram.environment import DeepgramClientEnvironment
     except ImportError as fault:
@@ -281,16 +275,21 @@ def _build(key: str, base_url: str) -> "AsyncDeepgramClient":
             f"deepgram cannot be imported: {fault}", hint="install the library deepgram-sdk"
         ) from fault
     http = base_url or f"https://{HOST}"
-    dial = _dialled(None if http.startswith("http://") else ssl.create_default_context())
+    plain = http.startswith("http://")
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else ssl.create_default_context()
+    dial = _dialled(secure)
     # Its own socket is a deprecated one that takes no settings. What it calls to dial is a name in these two modules.
     for version in (deepgram.listen.v1.client, deepgram.listen.v2.client):
         vars(version)["websockets_client_connect"] = dial
     address = "ws" + http.removeprefix("http")
     environment = DeepgramClientEnvironment(base=http, production=address, agent=address, agent_rest=http)
-    return AsyncDeepgramClient(api_key=key, environment=environment)
+    # Nothing is asked over HTTP; its own client would read all certificates once more.
+    return AsyncDeepgramClient(
+        api_key=key, environment=environment, httpx_client=httpx.AsyncClient(verify=secure)
+    )
 
 
-def _dialled(context: ssl.SSLContext | None) -> Callable[..., AbstractAsyncContextManager[ClientConnection]]:
+def _dialled(context: ssl.SSLContext) -> Callable[..., AbstractAsyncContextManager[ClientConnection]]:
     @contextlib.asynccontextmanager
     async def dial(url: str, extra_headers: Mapping[str, str]) -> AsyncIterator[ClientConnection]:
         secure = context if url.startswith("wss:") else None

@@ -87,7 +87,7 @@ class FluxDialogue(Dialogue):
 
     def _turn_info(self, message: Mapping[str, Any], now: float) -> None:
         event, index = text(message, "event"), int(number(message, "turn_index"))
-        until, said = number(message, "audio_window_end"), text(message, "transcript")
+        until, said = self._time(message, "audio_window_end"), text(message, "transcript")
         if index < self._index:
             self.counts["late"] += 1
             return
@@ -117,7 +117,10 @@ class FluxDialogue(Dialogue):
             self._end(spoken, said, message)
             return
         spoken.interim = said
-        self._tell(spoken)
+        self._tell()
+        if event == "StartOfTurn" and spoken.committed is not None and not self.filling:
+            # It was told to end this turn before it knew that it had begun, and has passed that over.
+            self.outbox.append(self.control)
         if not self.server_turns or spoken.committed is not None:
             return
         if event == "EagerEndOfTurn":

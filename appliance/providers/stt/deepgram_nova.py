@@ -59,7 +59,7 @@ class NovaDialogue(Dialogue):
             case "Results":
                 self._results(message, now)
             case "UtteranceEnd":
-                self._utterance_end(number(message, "last_word_end"))
+                self._utterance_end(self._time(message, "last_word_end"))
             case "SpeechStarted" | "Metadata":
                 pass
             case "Error":
@@ -68,12 +68,15 @@ class NovaDialogue(Dialogue):
                 self.counts["unknown"] += 1
 
     def _results(self, message: Mapping[str, Any], now: float) -> None:
-        start = number(message, "start")
-        end = start + number(message, "duration")
+        start = self._time(message, "start")
+        end = self._time(message, "duration", start)
         alternatives = mapping(message.get("channel")).get("alternatives")
         alternative = mapping(alternatives[0]) if isinstance(alternatives, list) and alternatives else {}
         said = text(alternative, "transcript") if alternative else ""
         final = message.get("is_final") is True
+        # It is in this order that the service goes through the sound.
+        self._settle_until(start)
+        self._settle()
         owners = [one for one in self._pending if _owns(one, start, end)]
         if said and not owners:
             self.counts["late"] += 1
@@ -85,8 +88,9 @@ class NovaDialogue(Dialogue):
             if final and share:
                 spoken.pieces.append(share)
             self._wait(spoken, now, self._patience(spoken))
-            self._tell(spoken)
-        self._settle_until(start if not final else end)
+        self._tell()
+        if final:
+            self._settle_until(end)
         if message.get("from_finalize") is True:
             self._answered(end)
         if final and message.get("speech_final") is True:

@@ -19,6 +19,8 @@ GRACE_SECONDS: Final = 0.3
 REST_SECONDS: Final = 0.3
 """So little sound may stay without an answer."""
 _LATEST: Final = 1e7
+_AHEAD: Final = 1.0
+"""What a service says of sound that is so much beyond what was sent is no time at all."""
 
 
 class Control(StrEnum):
@@ -159,6 +161,13 @@ class Dialogue:
 
     # --- for the two versions ---
 
+    def _time(self, message: Mapping[str, Any], name: str, since: float = 0.0) -> float:
+        """A time in the sound, or a length after `since`."""
+        time = since + number(message, name)
+        if time > self.position + _AHEAD:
+            raise _Unusable
+        return time
+
     def _read(self, message: Mapping[str, Any], now: float) -> None:
         raise NotImplementedError
 
@@ -184,12 +193,14 @@ class Dialogue:
         if spoken.committed is not None and not spoken.settled:
             spoken.due = min(now + seconds, spoken.committed + LONGEST_FINAL)
 
-    def _tell(self, spoken: Spoken) -> None:
-        """Tell what is understood so far, where it is news."""
-        text = spoken.text
-        if text != spoken.told and not spoken.settled and spoken in self._pending:
-            spoken.told = text
-            self.events.append(Transcript(spoken.turn, text, final=False))
+    def _tell(self) -> None:
+        """Tell what is understood so far, where it is news; nothing of a turn before the one before it is final."""
+        for spoken in self._pending:
+            if spoken.text != spoken.told and not spoken.settled:
+                spoken.told = spoken.text
+                self.events.append(Transcript(spoken.turn, spoken.text, final=False))
+            if spoken.committed is not None:
+                return
 
     def _ended(self, spoken: Spoken, at: float) -> None:
         """The service ended a turn that was not committed; what was sent after `at` begins it anew."""
@@ -243,7 +254,7 @@ class _Unusable(Exception):
 
 
 def number(message: Mapping[str, Any], name: str) -> float:
-    """Seconds of sound."""
+    """What is not negative and not absurd."""
     value = message.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
         raise _Unusable
