@@ -102,6 +102,7 @@ class Recogniser:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._meter: _Meter | None = None
         self._decoders: OrderedDict[tuple[int, Band], _Ear] = OrderedDict()
 
     def prepare(self, vocabulary: Vocabulary) -> None:
@@ -123,34 +124,46 @@ class Recogniser:
         return _verdict(words, vocabulary.grammars[grammar])
 
     def _ear(self, vocabulary: Vocabulary, band: Band) -> "_Ear":
+        # One for all: it is another 7 MB of acoustic model, and knows no vocabulary.
+        self._meter = self._meter or _Meter()
         key = (id(vocabulary), band)
-        ear = self._decoders.pop(key, None) or _Ear(vocabulary, band)
+        ear = self._decoders.pop(key, None) or _Ear(vocabulary, band, self._meter)
         self._decoders[key] = ear
         while len(self._decoders) > KEPT_DECODERS:
             self._decoders.popitem(last=False)
         return ear
 
 
-class _Ear:
-    """The decoder of a vocabulary in one band, and a second one that only measures the cepstral mean."""
+class _Meter:
+    """Measures the cepstral mean of an utterance, and searches nothing."""
 
-    def __init__(self, vocabulary: Vocabulary, band: Band) -> None:
+    def __init__(self) -> None:
+        self._decoder = _decoder("a AH\n", Band.WIDE)
+        self._decoder.add_fsg("silence", self._decoder.create_fsg("silence", 0, 1, [(0, 1, 1.0, "<sil>")]))
+        self._decoder.activate_search("silence")
+
+    def mean(self, pcm: bytes) -> str:
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, no_search=True, full_utt=True)
+        self._decoder.end_utt()
+        return str(self._decoder.get_cmn(False))
+
+
+class _Ear:
+    """The decoder of a vocabulary in one band."""
+
+    def __init__(self, vocabulary: Vocabulary, band: Band, meter: _Meter) -> None:
         # Kept so that the key by identity stays good as long as this lives.
         self._vocabulary = vocabulary
+        self._meter = meter
         self._decoder = _decoder(vocabulary.dictionary, band)
         for name, grammar in vocabulary.grammars.items():
             _add_grammar(self._decoder, _search(name), grammar)
-        self._meter = _decoder("a AH\n", Band.WIDE)
-        self._meter.add_fsg("silence", self._meter.create_fsg("silence", 0, 1, [(0, 1, 1.0, "<sil>")]))
-        self._meter.activate_search("silence")
 
     def words(self, grammar: str, pcm: bytes, cancelled: Callable[[], bool]) -> Sequence[str]:
-        self._meter.start_utt()
-        self._meter.process_raw(pcm, no_search=True, full_utt=True)
-        self._meter.end_utt()
         decoder = self._decoder
         # The running mean would need seconds to settle: the first words of a conversation would be lost.
-        decoder.set_cmn(self._meter.get_cmn(False))
+        decoder.set_cmn(self._meter.mean(pcm))
         decoder.activate_search(_search(grammar))
         decoder.start_utt()
         for chunk in _chunks(pcm):
