@@ -22,6 +22,8 @@ _HEADER_BYTES: Final = 44
 _PIECE_BYTES: Final = 4_410
 """0.1 s: small enough to start at once and to stop at once."""
 _VOICE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9-]{1,16})?(\+[A-Za-z0-9_]{1,16})?")
+_PHONEMES: Final = re.compile(r"\[(?=\[)")
+"""What stands between [[ and ]] the engine takes for phonemes, unless a blank keeps the brackets apart."""
 
 
 class VoiceSettings(BaseModel):
@@ -46,7 +48,7 @@ class EspeakVoice:
         """Speak sentence by sentence; closing the iterator kills the engine. Raise DriverMissing without espeak-ng."""
         for sentence in sentences(text):
             said = sentence
-            async with contextlib.aclosing(self._sentence(sentence)) as pieces:
+            async with contextlib.aclosing(self._sentence(_PHONEMES.sub("[ ", sentence))) as pieces:
                 async for pcm in pieces:
                     yield Spoken(said, pcm, RATE)
                     said = ""

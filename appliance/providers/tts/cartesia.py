@@ -14,8 +14,9 @@ from appliance.errors import ApplianceError, DriverMissing
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.cartesia_messages import NAME, CartesiaDialect, CartesiaSettings
-from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex, Terms
+from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex
 from appliance.providers.tts.plain import says_nothing
+from appliance.providers.tts.terms import Terms
 from appliance.stages import Piece, Sound
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _build(key: str, base_url: str) -> _Ready:
         websocket_base_url=base_url.replace("http", "ws", 1) or f"wss://{_HOST}",
         max_retries=0,
         # Nothing goes over HTTP: its client must not read the certificates once more.
-        http_client=cartesia.DefaultAsyncHttpxClient(verify=trust or False),
+        http_client=cartesia.DefaultAsyncHttpxClient(verify=trust or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
     )
     _ = client.tts.websocket_connect  # imports what it needs at its first use
     return _Ready(client, SOCKET if trust is None else {**SOCKET, "ssl": trust})

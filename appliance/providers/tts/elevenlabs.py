@@ -17,8 +17,9 @@ from appliance.errors import ApplianceError
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.elevenlabs_messages import HOST, NAME, ElevenLabsDialect, ElevenLabsSettings
-from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex, Terms
+from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex
 from appliance.providers.tts.plain import says_nothing
+from appliance.providers.tts.terms import Terms
 from appliance.stages import Piece, Sound
 
 

@@ -17,17 +17,14 @@ from typing import Any, Final, Protocol
 from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults
-from appliance.errors import ApplianceError, ProviderUnavailable, RateLimited
+from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.providers.tts.places import Places
+from appliance.providers.tts.terms import Terms
 from appliance.providers.tts.utterance import Utterance
 from appliance.stages import Sound
 
 Message = Mapping[str, Any]
 
-DIAL_SECONDS: Final = 5.0
-PATIENCE_SECONDS: Final = 5.0
-"""So long a piece may be silent before it counts as broken off."""
-KEEP_SECONDS: Final = 120.0
-"""So long a link is kept while nobody speaks."""
 CLOSE_SECONDS: Final = 1.0
 DYING_SECONDS: Final = 10.0
 """A cancelled context counts for so long as open at the service, unless it says otherwise."""
@@ -40,7 +37,7 @@ SOCKET: Final[Mapping[str, Any]] = {
     "ping_interval": 0.5,
     "ping_timeout": 1.1,
     "close_timeout": 0.2,
-    "open_timeout": DIAL_SECONDS,
+    "open_timeout": None,
     # Beyond MESSAGE_BOUND a message is counted and not read; beyond this the connection ends.
     "max_size": 16 * 1024 * 1024,
     "max_queue": 256,
@@ -88,15 +85,6 @@ class Dialect(Protocol):
     def fault(self, message: Message) -> ApplianceError | None:
         """What a message of the socket itself means for all that is spoken over it."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How long what may take, in seconds."""
-
-    dial: float = DIAL_SECONDS
-    patience: float = PATIENCE_SECONDS
-    keep: float = KEEP_SECONDS
 
 
 class Link:
@@ -312,7 +300,7 @@ class Multiplex:
         self._all: set[Link] = set()
         self._dials: dict[Hashable, _Dial] = {}
         self._past: Counter[str] = Counter()
-        self._places = asyncio.Semaphore(parallel)
+        self._places = Places(dialect.name, parallel, terms.patience * 2)
 
     def counters(self) -> Mapping[str, int]:
         """What came over the links that are, and could not be used."""
@@ -322,8 +310,7 @@ class Multiplex:
         """Yield its sounds; closing cancels it. Raise its fault."""
         changed = asyncio.Event()
         utterance.changed = changed.set
-        await self._place()
-        utterance.ended = _once(self._places.release)
+        utterance.ended = await self._places.take()
         try:
             while True:
                 link = await self._link(key)
@@ -361,13 +348,6 @@ class Multiplex:
                 await self._next(changed, link)
         finally:
             link.leave(context)
-
-    async def _place(self) -> None:
-        try:
-            async with asyncio.timeout(self._terms.patience * 2):
-                await self._places.acquire()
-        except TimeoutError:
-            raise RateLimited(f"{self._dialect.name}: too much is spoken at once") from None
 
     async def _next(self, changed: asyncio.Event, link: Link) -> None:
         try:
@@ -430,15 +410,3 @@ def _known(task: asyncio.Task[Link]) -> None:
 def _cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _once(call: Callable[[], None]) -> Callable[[], None]:
-    done = False
-
-    def at_first() -> None:
-        nonlocal done
-        if not done:
-            done = True
-            call()
-
-    return at_first

@@ -1,0 +1,153 @@
+"""OpenAI's /v1/audio/speech for tests: a server over HTTP that refuses what the service refuses.
+
+    async with FakeOpenAiSpeech() as cloud:
+        stage = OpenAiTts({"base_url": cloud.base_url, "api_key": cloud.key})
+        cloud.kind = "audio/mpeg"               # as a server that knows no PCM
+        cloud.break_at("first sound")           # also drop(), stall(), refuse(3.0), fail(503), will_refuse(404, ...)
+        cloud.spoken[-1].pcm                    # what it sent of the newest piece
+        assert cloud.violations == []
+
+Sound and its pace are those of `speech_cloud.py`. Its pieces end within a sample, as on the network. Source: the
+types of the SDK.
+"""
+
+import asyncio
+import json
+from collections import deque
+from typing import Any
+
+from tests.fakes.http_service import Exchange, HttpService
+from tests.fakes.speech_cloud import CHUNK_MS, Spoken, chunks_of, sound_of
+
+RATE = 24_000
+MODELS = frozenset({"gpt-4o-mini-tts", "tts-1", "tts-1-hd"})
+VOICES = frozenset({"alloy", "ash", "coral", "marin", "cedar"})
+FIELDS = frozenset({"input", "model", "voice", "instructions", "response_format", "speed", "stream_format"})
+STEPS = ("asked", "head", "first sound", "last sound")
+LONGEST = 4_096
+
+
+class FakeOpenAiSpeech(HttpService):
+    def __init__(self) -> None:
+        super().__init__()
+        self.key = "sk-test-0000000000"
+        self.voices = VOICES
+        self.contexts = 3
+        self.spoken: list[Spoken] = []
+        self.dials = 0
+        """Requests that were not refused by a fate."""
+        self.speed = 0.0
+        self.chunk_ms = CHUNK_MS
+        self.kind = "audio/pcm"
+        self.begins = b""
+        """Before the sound."""
+        self._silent = 0
+        self._hanging = 0
+        self._refusals: deque[tuple[int, str]] = deque()
+        self._stalls = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def break_at(self, step: str) -> None:
+        assert step in STEPS
+        self.drop_at(step)
+
+    def will_be_silent(self) -> None:
+        """The next piece is promised, and nothing comes of it."""
+        self._silent += 1
+
+    def will_refuse(self, status: int, code: str) -> None:
+        self._refusals.append((status, code))
+
+    def hang_in_dial(self) -> None:
+        """The next request is never answered."""
+        self._hanging += 1
+
+    def stall(self) -> None:
+        """Of what is spoken now, nothing comes any more."""
+        self._stalls += 1
+
+    def garbage(self) -> None:
+        """There is nothing but sound: no client could tell."""
+
+    def find(self, text: str) -> Spoken:
+        return next(spoken for spoken in reversed(self.spoken) if spoken.text == text)
+
+    async def serve(self, exchange: Exchange) -> None:
+        self.dials += 1
+        request = exchange.request
+        if self._hanging:
+            self._hanging -= 1
+            await asyncio.Event().wait()
+        if request.headers.get("authorization") != f"Bearer {self.key}":
+            await self.refuse_exchange(exchange, 401, "invalid_api_key")
+            return
+        exchange.at("asked")
+        if (request.method, request.path) != ("POST", "/v1/audio/speech"):
+            await self.violate(exchange, f"{request.method} {request.path}", 404)
+        elif request.headers.get("content-type") != "application/json":
+            await self.violate(exchange, f"content type {request.headers.get('content-type')}", 415)
+        else:
+            await self._asked(exchange, json.loads(request.body))
+
+    async def _asked(self, exchange: Exchange, asked: dict[str, Any]) -> None:
+        if wrong := _wrong(asked):
+            await self.violate(exchange, wrong)
+        elif asked["model"] not in MODELS:
+            await self.refuse_exchange(exchange, 404, "model_not_found")
+        elif asked["voice"] not in VOICES:
+            await self.refuse_exchange(exchange, 400, "invalid_value")
+        elif self._refusals:
+            await self.refuse_exchange(exchange, *self._refusals.popleft())
+        elif sum(1 for spoken in self.spoken if not (spoken.done or spoken.cancelled)) >= self.contexts:
+            await self.violate(exchange, "too many at once", 429)
+        else:
+            spoken = Spoken("", asked["input"], RATE, asked["voice"], [asked])
+            self.spoken.append(spoken)
+            try:
+                await self._speak(exchange, spoken)
+            finally:
+                spoken.cancelled = not spoken.done
+
+    async def _speak(self, exchange: Exchange, spoken: Spoken) -> None:
+        stalls = self._stalls
+        exchange.at("head")
+        await exchange.start(self.kind)
+        if self._silent:
+            self._silent -= 1
+            await asyncio.Event().wait()
+        if self.begins:
+            await exchange.write(self.begins)
+        pieces = chunks_of(sound_of(spoken.text, RATE), RATE, self.chunk_ms)
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for number, piece in enumerate(pieces):
+            if number == len(pieces) - 1:
+                exchange.at("last sound")
+            if self._stalls > stalls:
+                await asyncio.Event().wait()
+            spoken.pcm += piece
+            for part in (piece[:333], piece[333:]):
+                if part:
+                    await exchange.write(part)
+            if number == 0:
+                exchange.at("first sound")
+            due += self.chunk_ms / 1000 / self.speed if self.speed else 0.0
+            await asyncio.sleep(max(0.0, due - loop.time()))
+        spoken.done = True
+        exchange.end()
+
+
+def _wrong(asked: dict[str, Any]) -> str:
+    """What the SDK or we should have known not to send."""
+    if unknown := set(asked) - FIELDS:
+        return f"fields {sorted(unknown)}"
+    if not isinstance(asked.get("input"), str) or not 0 < len(asked["input"]) <= LONGEST:
+        return "input"
+    if asked.get("response_format") != "pcm":
+        return f"response_format {asked.get('response_format')}"
+    if "instructions" in asked and str(asked.get("model")).startswith("tts-1"):
+        return "instructions for tts-1"
+    return ""
