@@ -20,6 +20,7 @@ from appliance.errors import (
     SetupRejected,
 )
 from appliance.interfaces import ToolDeclaration
+from appliance.providers.llm.gemini import GeminiLanguageModel
 from appliance.providers.llm.openai import OpenAiLanguageModel
 from appliance.stages import (
     AnswerCall,
@@ -33,6 +34,7 @@ from appliance.stages import (
     Said,
     ToolUse,
 )
+from tests.fakes.gemini_generate import FakeGeminiGenerate
 from tests.fakes.openai_chat import FakeOpenAiChat
 from tests.fakes.streamed_answers import STEPS, Plan, StreamedAnswers, Where, all_of, until
 
@@ -59,6 +61,7 @@ class Service:
 SERVICES = (
     Service("openai-chat", FakeOpenAiChat, OpenAiLanguageModel, {"api": "chat"}),
     Service("openai-responses", FakeOpenAiChat, OpenAiLanguageModel, {"api": "responses"}),
+    Service("gemini", FakeGeminiGenerate, GeminiLanguageModel, {}),
 )
 
 
@@ -128,7 +131,7 @@ async def test_nothing_is_said_where_the_model_says_nothing(cloud, model):
 async def test_a_very_long_answer_in_many_scripts_comes_whole(cloud, model):
     text = "Zwölf Uhr. 现在是中午。 الساعة الآن. 🕛 `code` <b>1 < 2</b> "
     text = (text * (10_000 // len(text) + 1))[:10_000]
-    cloud.will_say(text, pieces=2_000)
+    cloud.will_say(text, pieces=400)
     assert said(await answer(model)) == text
 
 

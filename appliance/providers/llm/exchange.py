@@ -2,18 +2,25 @@
 
 import asyncio
 import contextlib
+import ssl
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Annotated, Final, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from appliance.config.services import ServiceSettings
 from appliance.errors import ApplianceError
+from appliance.name_lookup import look_up
 from appliance.stages import AnswerPart
 
 TAIL_SECONDS: Final = 2.0
 """For what comes after a finished answer: the usage."""
 CLOSE_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 30.0
+"""A connection is kept for the next turn so long, unless the server ends it."""
+CONNECTIONS: Final = 16
 Seconds = Annotated[float, Field(gt=0, le=600)]
 
 
@@ -28,6 +35,31 @@ class ModelSettings(ServiceSettings):
     """From the request, also from the dial, to the first word or call: thinking included."""
     next_timeout: Seconds = 15.0
     """From one piece of the answer to the next."""
+
+
+class Address:
+    """The name that an SDK will dial, looked up where a name server that answers nothing holds up nobody else."""
+
+    def __init__(self, base_url: str, host: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._host = urlsplit(base_url).hostname or host
+        self._clock = clock
+        self._known_until = 0.0
+
+    async def found(self) -> None:
+        """Raise OSError where the name has no address. Not asked while a connection is kept."""
+        if self._clock() >= self._known_until:
+            await look_up(self._host)
+
+    def used(self) -> None:
+        """A connection to it has just served."""
+        self._known_until = self._clock() + IDLE_SECONDS
+
+
+def certificates(base_url: str) -> ssl.SSLContext:
+    """Loading them takes a tenth of a second of a PC: not for a server that has none. Nothing is trusted then."""
+    if base_url.startswith("http://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context()
 
 
 class Exchange(Protocol):

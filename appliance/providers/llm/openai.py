@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -16,7 +15,7 @@ from appliance.preparation import Preparation
 from appliance.providers.llm import openai_chat, openai_faults, openai_responses
 from appliance.providers.llm.answering import Answer
 from appliance.providers.llm.conversation import taken_names
-from appliance.providers.llm.exchange import paced
+from appliance.providers.llm.exchange import CONNECTIONS, IDLE_SECONDS, Address, certificates, paced
 from appliance.providers.llm.openai_settings import OFFICIAL_HOST, OFFICIAL_URL, Settings
 from appliance.providers.llm.server_sent import EventReader
 from appliance.stages import AnswerCut, AnswerPart, Prompt
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 SECTION: Final = "providers.openai"
-IDLE_SECONDS: Final = 30.0
-"""A connection is kept for the next turn so long, unless the server ends it."""
-CONNECTIONS: Final = 16
 READ_OUT_SECONDS: Final = 0.1
 
 
@@ -42,6 +38,8 @@ class OpenAiLanguageModel:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Raise ConfigurationInvalid for keys that there are not, and values that cannot be."""
         self._settings = read(Settings, SECTION, settings)
+        self.host = self._settings.host(OFFICIAL_HOST)
+        self.address = Address(self._settings.base_url, OFFICIAL_HOST)
         self.ready = Preparation(self._build, "openai import")
         self.passed_over: Counter[str] = Counter()
         """What came and was not understood, by kind."""
@@ -57,11 +55,6 @@ class OpenAiLanguageModel:
     async def close(self) -> None:
         if (client := await self.ready.taken_back()) is not None:
             await client.close()
-
-    @property
-    def host(self) -> str:
-        """For messages."""
-        return self._settings.host(OFFICIAL_HOST)
 
     def _build(self) -> "AsyncOpenAI":
         return _client(self._settings.bearer(), self._settings.base_url or OFFICIAL_URL)
@@ -101,6 +94,7 @@ class _Exchange:
         else:
             create, body = client.chat.completions, openai_chat.request(self._settings, self._prompt)
         try:
+            await self._model.address.found()
             response = await self._stack.enter_async_context(create.with_streaming_response.create(**body))
         except Exception as fault:
             if not _is_filtered(fault):
@@ -157,6 +151,7 @@ class _Exchange:
         if chunk is None or self._events.done or self._answer.full:
             self._over = True
             parts += self._reader.end(told=self._events.done)
+            self._model.address.used()
         return parts
 
     def _translated(self, fault: Exception) -> ApplianceError:
@@ -196,15 +191,8 @@ def _client(key: str, base_url: str) -> "AsyncOpenAI":
         timeout=None,
         default_headers={} if key else {"Authorization": openai.Omit()},  # type: ignore[dict-item]
         http_client=openai.DefaultAsyncHttpxClient(
-            limits=limits, timeout=None, verify=_certificates(base_url)
+            limits=limits, timeout=None, verify=certificates(base_url)
         ),
     )
     _ = client.chat.completions.with_streaming_response, client.responses.with_streaming_response
     return client
-
-
-def _certificates(base_url: str) -> ssl.SSLContext:
-    """Loading them takes a tenth of a second of a PC: not for a server that has none. Nothing is trusted then."""
-    if base_url.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return ssl.create_default_context()
