@@ -174,6 +174,12 @@ class Dialogue:
         half_said = sounding is not None and bool(sounding.response) and not sounding.finished
         return half_said and self._line.playout.queued_ms() == 0
 
+    @property
+    def unanswered(self) -> int | None:
+        """The turn that an answer is owed to, where the next connection would be asked for it."""
+        owed = self.strands.answers.owed
+        return owed if any(entry.turn == owed for entry in self.strands.uplink.unanswered()) else None
+
     # --- the connection ---
 
     def take(self, event: ProviderEvent) -> None:

@@ -98,13 +98,14 @@ class Ladder:
             return self._abandon(rung, now)
         return max(self._backoff.next(now), self._flap_delay())
 
-    def fell(self, fault: ApplianceError, now: float, *, waited_for: bool) -> float:
-        """The connection broke."""
+    def fell(self, fault: ApplianceError, now: float, *, waited_for: bool, useless: bool = False) -> float:
+        """The connection broke; or it was `useless`, and given up."""
         self._ended(now)
         self._standings.failed(self._name, fault, now)
         if not self._free(self.rung, now):
             return self._leave(now)
-        if waited_for and self._flaps >= FLAPS and (rung := self._next(now)) is not None:
+        unsteady = waited_for and self._flaps >= FLAPS
+        if (useless or unsteady) and (rung := self._next(now)) is not None:
             return self._abandon(rung, now)
         return self._flap_delay()
 

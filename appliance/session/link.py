@@ -101,6 +101,7 @@ class Link:
         self._sender: Sender | None = None
         self._broken = asyncio.Event()
         self._planned = ""
+        self._useless: ApplianceError | None = None
         self._climber: tuple[int, Connection] | None = None
         self._renewal = Renewal(0.0)
         self._task: asyncio.Task[None] | None = None
@@ -169,6 +170,12 @@ class Link:
             self._consider(now)
         elif self._waited_for and not before:
             self._hurry(now)
+
+    def drop(self, fault: ApplianceError) -> None:
+        """The connection is there and of no use: go on as if it had broken with `fault`, on the next rung if any."""
+        if self.up and not self._planned:
+            self._useless = fault
+            self._broken.set()
 
     def redial(self) -> None:
         """The configuration was read again: refusals count no more."""
@@ -321,7 +328,7 @@ class Link:
             self._counters["link_drops"] += 1
             waited_for = self._listener.waited_for()
             self._listener.link_fell(fault.message, fault)
-            pause = self._ladder.fell(fault, now, waited_for=waited_for)
+            pause = self._ladder.fell(fault, now, waited_for=waited_for, useless=fault is self._useless)
             if self._ladder.flapping:
                 # What a handle brings back may be what breaks the connection each time.
                 self._handles.clear()
@@ -330,6 +337,7 @@ class Link:
     async def _serve(self, connection: Connection) -> ApplianceError | None:
         """Until it is lost; return why, None when it was ended on purpose."""
         self.generation += 1
+        self._useless = None
         self._broken.clear()
         self._renewal = Renewal(self._loop.time())
         self._handles = {name: self._handles[name] for name in self._handles if name == self.provider.name}
@@ -442,7 +450,9 @@ class Link:
 
     async def _watch(self) -> ApplianceError | None:
         await self._broken.wait()
-        return None if self._planned else ProviderUnavailable("the provider takes less than is said")
+        if self._planned:
+            return None
+        return self._useless or ProviderUnavailable("the provider takes less than is said")
 
 
 async def _close(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from appliance.agents.agent import Agent
 from appliance.audio.capture import Captured
 from appliance.audio.playout import Mark
-from appliance.errors import ApplianceError, NotPossible
+from appliance.errors import ApplianceError, NotPossible, ProviderUnavailable
 from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.allowance import Allowance, Notice
@@ -79,6 +79,8 @@ class Session:
         self._dialogue = Dialogue(self.id, line, agent, around, context_for(self), self)
         self._news = ConnectionNews(self.id, line.id, around.bus, self._dialogue.appliance_says)
         self._parting = Parting(self._dialogue, self.end)
+        self._asked_again: int | None = None
+        """The turn that a second connection was asked for, since the first did not answer."""
         self._before: tuple[Item, ...] = ()
         """What was said before a restart."""
         self._bookmark: Bookmark | None = None
@@ -313,7 +315,12 @@ class Session:
             thinking = self.turn_state is TurnState.THINKING
             aloud = thinking and self.link.exhausted and not self.link.hopeless
             self._news.look(now, aloud=aloud)
+        self._heed_patience(now)
+
+    def _heed_patience(self, now: float) -> None:
         match self._patience.look(self._sight(), now):
+            case Verdict.NO_ANSWER if self.link.up and not self.link.capabilities.local:
+                self._give_up_connection()
             case Verdict.NO_ANSWER:
                 self._dialogue.abandon_answer(Phrase.NO_ANSWER if self.link.up else Phrase.NO_SERVICE)
             case Verdict.STALLED:
@@ -326,6 +333,14 @@ class Session:
                 self._parting.begin(Phrase.IDLE, "idle_timeout", now)
             case None:
                 return
+
+    def _give_up_connection(self) -> None:
+        """It is there and does not answer: another one is asked, once; the next turn must not wait for this one."""
+        turn = self._dialogue.unanswered
+        if turn is None or turn == self._asked_again:
+            self._dialogue.abandon_answer(Phrase.NO_ANSWER)
+        self._asked_again = turn
+        self.link.drop(ProviderUnavailable(f"{self.provider} did not answer"))
 
     def _owed(self) -> bool:
         """Somebody talks, or waits for an answer."""

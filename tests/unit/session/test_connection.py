@@ -143,13 +143,33 @@ async def test_dials_come_at_once_then_ever_slower_up_to_ten_seconds_and_never_c
 
 
 @virtual_time
-async def test_a_provider_that_never_answers_is_apologised_for_and_the_floor_is_free():
+async def test_a_connection_that_does_not_answer_is_given_up_and_the_next_one_asked():
     async with Booth() as booth:
         booth.provider.will_not_answer()
         await booth.speak(0.8)
         await booth.state("thinking")
         took = await booth.state("speaking")
         assert 19 <= took <= 21
+        await booth.idle()
+        assert booth.voice.spoken == []
+        first, second = booth.provider.connections
+        assert first.closed
+        assert second.turns[1].frames == first.turns[1].frames
+        assert booth.words() == ["turn 1", "Yes."]
+        assert [event.reason for event in booth.of(ProviderChanged) if event.state == "down"] == [
+            "fake did not answer"
+        ]
+
+
+@virtual_time
+async def test_a_provider_that_never_answers_is_apologised_for_and_the_floor_is_free():
+    async with Booth() as booth:
+        booth.provider.will_not_answer()
+        booth.provider.will_not_answer()
+        await booth.speak(0.8)
+        await booth.state("thinking")
+        took = await booth.state("speaking", seconds=60.0)
+        assert 39 <= took <= 42
         assert booth.voice.spoken == ["Sorry, I did not get an answer. Please try again."]
         await booth.idle()
         assert "no_answer" in [event.code for event in booth.of(Warned)]
@@ -157,10 +177,11 @@ async def test_a_provider_that_never_answers_is_apologised_for_and_the_floor_is_
         await booth.state("speaking")
         await booth.idle()
         assert booth.heard(booth.provider.answers[0].level) == 1000
+        assert len(booth.provider.connections) == 3
 
 
 @virtual_time
-async def test_an_answer_that_breaks_off_without_an_end_frees_the_floor_too():
+async def test_an_answer_that_breaks_off_without_an_end_frees_the_floor_and_the_next_turn():
     async with Booth() as booth:
         booth.provider.never_finish(1.0)
         await booth.speak(0.8)
@@ -169,6 +190,8 @@ async def test_an_answer_that_breaks_off_without_an_end_frees_the_floor_too():
         assert took < 25
         assert booth.heard(booth.provider.answers[0].level) == 1000
         assert booth.voice.spoken == ["Sorry, I was cut off there."]
+        assert booth.provider.connections[0].closed
+        assert len(booth.provider.connections) == 2
 
 
 @virtual_time

@@ -250,6 +250,21 @@ class TestTurnsThatBreakConnections:
             assert booth.session.counters()["turns_given_up"] == 0
 
 
+class TestMuteProviders:
+    @virtual_time
+    async def test_the_next_rung_answers_what_a_connection_does_not(self):
+        far, near, _ = three()
+        far.will_not_answer()
+        async with Booth(providers=[far, near]) as booth:
+            await booth.speak(0.8)
+            assert await booth.until(lambda: near.answers != []) < 22.0
+            await booth.idle()
+            assert whole(booth, near, 1)
+            assert booth.voice.spoken == [DOWN]
+            assert far.connection.closed
+            await booth.until(lambda: booth.session.provider == "a", seconds=15.0)
+
+
 class TestLoading:
     @virtual_time
     async def test_a_library_that_takes_long_to_load_is_no_dial_that_failed(self):
