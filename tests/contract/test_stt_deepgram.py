@@ -15,7 +15,7 @@ from appliance.errors import ConfigurationInvalid, ProviderUnavailable, SetupRej
 from appliance.providers.stt import deepgram
 from appliance.providers.stt.deepgram import DeepgramFlux, DeepgramNova
 from appliance.stages import EagerEnd, Ended, Hearing, SpeechToText, Transcript, TurnResumed
-from tests.contract.test_stt import SttServiceContract, plain
+from tests.contract.test_stt import SECONDS, SttServiceContract, plain
 from tests.fakes.deepgram import FakeDeepgram
 from tests.rig.coded_speech import coded
 
@@ -110,8 +110,10 @@ class DeepgramContract(SttServiceContract):
 
     async def test_a_late_answer_is_waited_for(self, stage: SpeechToText, cloud: FakeDeepgram) -> None:
         cloud.think = 0.5
+        said = "of all this nothing is understood before the very end of the turn"
+        cloud.will_hear(said)
         async with self.listening(stage) as listener:
-            assert await self.asks(listener, 1, self.texts[0]) == self.texts[0]
+            assert await self.asks(listener, 1, self.texts[0]) == said
 
     async def test_what_is_scripted_stands_for_any_sound(
         self, stage: SpeechToText, cloud: FakeDeepgram
@@ -121,6 +123,20 @@ class DeepgramContract(SttServiceContract):
             assert await self.asks(listener, 1, "one two three four five") == "what time is it"
             assert await self.asks(listener, 2, "one") == "thank you"
             assert await self.asks(listener, 3, "one") == "one"
+
+    async def test_it_speaks_tls_to_whom_it_trusts_and_to_nobody_else(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with FakeDeepgram(tls=True) as cloud:
+            stage = self.built(cloud)
+            with pytest.raises(ProviderUnavailable, match="not trusted"):
+                await stage.connect(Hearing())
+            await stage.close()
+            monkeypatch.setenv("SSL_CERT_FILE", str(cloud.certificate))
+            stage = self.built(cloud)
+            async with self.listening(stage) as listener:
+                assert await self.asks(listener, 1, self.texts[0]) == self.texts[0]
+            await stage.close()
 
     async def test_a_wrong_key_never_stands_in_the_fault(self, cloud: FakeDeepgram) -> None:
         stage = self.built(cloud, api_key="a-wrong-key-0123456789")
@@ -344,6 +360,36 @@ class TestDeepgramFlux(DeepgramContract):
             assert "what was said" not in fault.message
             with pytest.raises(ProviderUnavailable):
                 await listener.transcription.hear(1, silence(0.02))
+
+    async def test_a_service_that_refuses_after_the_handshake_is_left(
+        self, stage: SpeechToText, cloud: FakeDeepgram
+    ) -> None:
+        cloud.flux_opens_with = {"type": "Error", "code": "CAPACITY", "description": "", "sequence_id": 0}
+        with pytest.raises(ProviderUnavailable, match="CAPACITY"):
+            await stage.connect(Hearing())
+        await self.left(cloud)
+
+    async def test_a_service_that_never_says_that_it_is_ready_can_be_given_up(
+        self, stage: SpeechToText, cloud: FakeDeepgram, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cloud.flux_opens_with = {}
+        dial = asyncio.ensure_future(stage.connect(Hearing()))
+        async with asyncio.timeout(SECONDS):
+            while not cloud.links:  # noqa: ASYNC110 - the fake tells nobody
+                await asyncio.sleep(0.01)
+        dial.cancel()
+        await asyncio.wait({dial})
+        await self.left(cloud)
+        monkeypatch.setattr(deepgram, "DIAL_SECONDS", 0.3)
+        with pytest.raises(ProviderUnavailable, match="in time"):
+            await stage.connect(Hearing())
+        await self.left(cloud)
+
+    async def left(self, cloud: FakeDeepgram) -> None:
+        """Wait until nobody is connected."""
+        async with asyncio.timeout(SECONDS):
+            while cloud.links:  # noqa: ASYNC110 - the fake tells nobody
+                await asyncio.sleep(0.01)
 
     async def test_an_idle_connection_needs_no_sign_of_life(
         self, stage: SpeechToText, cloud: FakeDeepgram

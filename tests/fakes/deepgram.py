@@ -12,10 +12,12 @@ async with FakeDeepgram() as cloud:
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +26,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.fakes.certificate import loopback_certificate
 from tests.rig.coded_speech import Recogniser
 
 NOVA = "/v1/listen"
@@ -78,7 +81,8 @@ GARBAGE: tuple[str | bytes, ...] = (
 class FakeDeepgram:
     """All of it belongs to one loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
+        self._tls = tls
         self.key = "deepgram-key-of-the-tests-0123456789"
         self.port = 0
         self.sessions: list[Session] = []
@@ -98,6 +102,8 @@ class FakeDeepgram:
         self.eager_after = 0.12
         self.end_after = 0.24
         """Seconds of silence after which Flux is sure of the end."""
+        self.flux_opens_with: Mapping[str, Any] = {"type": "Connected", "request_id": "request-1"}
+        """Flux's first message; empty: there is none."""
         self.hears: str | None = None
         """How all speech is written down, where `will_hear` said nothing; None: its coded words."""
         self._script: deque[str] = deque()
@@ -120,7 +126,12 @@ class FakeDeepgram:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def certificate(self) -> Path:
+        """Of a server with `tls`: what SSL_CERT_FILE must name."""
+        return loopback_certificate()[0]
 
     @property
     def links(self) -> int:
@@ -199,11 +210,16 @@ class FakeDeepgram:
     # --- inside ---
 
     async def _listen(self) -> None:
+        context = None
+        if self._tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*loopback_certificate())
         self._server = await serve(
             self._converse,
             "127.0.0.1",
             self.port,
             process_request=self._admit,
+            ssl=context,
             ping_interval=None,
             close_timeout=0.2,
             compression=None,

@@ -25,7 +25,8 @@ class FluxSession(Session):
         return "eager_eot_threshold" in self.asked
 
     async def open(self) -> None:
-        await self._number({"type": "Connected", "request_id": "request-1"})
+        if self.cloud.flux_opens_with:
+            await self._number(dict(self.cloud.flux_opens_with))
 
     async def sound(self) -> None:
         heard = self.heard

@@ -177,6 +177,16 @@ class TestNova:
             Ended(1),
         ]
 
+    def test_whoever_commits_a_turn_that_the_service_has_ended_is_answered_once(self) -> None:
+        nova = NovaDialogue(server_turns=True)
+        nova.hear(1, 1.0)
+        nova.take(results(0.0, 1.0, "yes", speech_final=True), 0.1)
+        told(nova)
+        nova.commit(1, 0.2)
+        nova.commit(1, 0.3)
+        assert told(nova) == [Transcript(1, "yes", True)]
+        assert sent(nova) == []
+
     def test_pauses_are_not_told_where_the_device_ends_turns(self) -> None:
         nova = NovaDialogue(server_turns=False)
         nova.hear(1, 2.0)
@@ -215,6 +225,17 @@ class TestFlux:
         flux.commit(1, 0.2)
         flux.take(turn_info("EndOfTurn", 1, 5.0, "two", trigger="manual"), 0.3)
         assert told(flux)[-1] == Transcript(1, "one two", True)
+
+    def test_an_end_that_the_service_found_after_the_last_word_is_the_end(self) -> None:
+        flux = FluxDialogue(server_turns=True)
+        flux.hear(1, 2.0)
+        flux.take(turn_info("StartOfTurn", 0, 1.0, "one"), 0.0)
+        flux.commit(1, 0.1)
+        flux.fill(0.1)
+        flux.take(turn_info("EndOfTurn", 0, 2.1, "one two", trigger="model"), 0.2)
+        assert told(flux)[-1] == Transcript(1, "one two", True)
+        assert not flux.filling
+        assert sent(flux) == []
 
     def test_an_end_that_crosses_the_commit_leaves_what_was_said_after_it(self) -> None:
         flux = FluxDialogue(server_turns=False)
