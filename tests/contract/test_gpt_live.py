@@ -270,6 +270,16 @@ async def test_garbage_is_told_and_the_talk_goes_on(server: GptLiveServer, provi
         assert len([e for e in person.events if isinstance(e, ProviderTrouble)]) == 1
 
 
+@pytest.mark.parametrize("expires_in", [-1e9, 1e10, 1e300])
+async def test_a_session_with_a_senseless_end_begins_all_the_same(server: GptLiveServer, expires_in: float):
+    server.expires_in = expires_in
+    provider = made(server)
+    async with talking(provider) as person:
+        await person.speak(1)
+        await person.one(ResponseFinished, turn=1)
+    await provider.close()
+
+
 async def test_a_session_that_soon_expires_is_to_be_renewed(server: GptLiveServer, provider: Provider):
     server.expires_in = 2.0
     async with talking(provider) as person:

@@ -447,7 +447,8 @@ class Dialogue:
         if answer is not None:
             self._final(answer.asked)
             self._end_response(answer, "failed" if refused else "completed")
-            if content.get("interactionStatus") in _GOING_ON:
+            status = content.get("interactionStatus")
+            if isinstance(status, str) and status in _GOING_ON:
                 self._continuing = answer.turn
             if answer.called:
                 self._settle_called(answer.turn)

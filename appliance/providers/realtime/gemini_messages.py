@@ -163,7 +163,7 @@ def named(keys: list[str]) -> str:
 def _number(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise Malformed("a duration is none") from None
     if number != number:
         raise Malformed("a duration is none")

@@ -68,6 +68,8 @@ CLOCK_SECONDS: Final = 0.02
 LATE_SECONDS: Final = 0.04
 """The person's frames may come so late before silence is put in their place."""
 LONGEST_SESSION: Final = 3_600.0
+_LATEST: Final = 1e11
+"""Unix seconds: what is later is no time."""
 RENEW_BEFORE: Final = 300.0
 OUTBOX_BOUND: Final = 10_000
 SILENCE: Final = audio_message(bytes(round(RATE * CLOCK_SECONDS) * 2))
@@ -301,8 +303,9 @@ def _lasts(event: Message) -> float:
     """Seconds until the session expires; LONGEST_SESSION where the service gives no sane time."""
     session = event.get("session")
     expires_at = session.get("expires_at") if isinstance(session, Mapping) else None
-    if isinstance(expires_at, int | float) and 1.0 < expires_at - time.time() <= 86_400.0:
-        return float(expires_at - time.time())
+    if isinstance(expires_at, int | float) and 0 < expires_at < _LATEST:
+        left = expires_at - time.time()
+        return left if 1.0 < left <= 86_400.0 else LONGEST_SESSION
     return LONGEST_SESSION
 
 

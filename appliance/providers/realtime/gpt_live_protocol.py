@@ -50,6 +50,8 @@ CANCELLED_PAUSE_MS: Final = 250.0
 """So long without sound, and what comes next is not the answer any more that was cancelled."""
 SILENT_ANSWER_SECONDS: Final = 6.0
 """The model may have nothing to say: so long after a turn, that is taken for its answer."""
+LONGEST_SECONDS: Final = 1e6
+"""Of a session's usage: what is more is none."""
 _AUDIBLE: Final = 64
 """Peak below which samples count as silence."""
 _BYTES_PER_MS: Final = RATE * 2 / 1000
@@ -347,7 +349,10 @@ class LiveProtocol:
         """The service tells sums, a session wants what was added."""
         usage = event.get("usage")
         seconds = usage.get("seconds") if isinstance(usage, Mapping) else None
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > self._seconds:
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            return []
+        # Written so that a number that is none counts as none, too.
+        if not self._seconds < seconds <= LONGEST_SECONDS:
             return []
         added, self._seconds = seconds - self._seconds, float(seconds)
         return [ProviderUsage(added, 0.0, "seconds")]

@@ -303,12 +303,17 @@ class TestFromTheService:
     @pytest.mark.parametrize(
         ("left", "seconds"),
         [("10s", 10), ("9.5s", 9.5), ("-4s", 0), ({"seconds": 3, "nanos": 500_000_000}, 3.5), ("x", 5), (None, 5),
-         ("99999999999s", 3_600), ({"seconds": "nan"}, 5), ({"seconds": []}, 5)],
+         ("99999999999s", 3_600), ({"seconds": "nan"}, 5), ({"seconds": []}, 5), ({"seconds": 10**400}, 5)],
     )  # fmt: skip
     def test_the_time_left_is_read_as_far_as_it_makes_sense(self, left: Any, seconds: float) -> None:
         log = Log().hear(json.dumps({"goAway": {"timeLeft": left}}).encode())
         assert log.of(RenewalDue) == [RenewalDue(seconds)]
         assert log.dialogue.leaving
+
+    @pytest.mark.parametrize("status", [["IDLE"], {"is": "IDLE"}, 4, None])
+    def test_a_status_of_no_kind_ends_the_answer_all_the_same(self, status: Any) -> None:
+        log = asked().hear(content(**SOUND), content(turnComplete=True, interactionStatus=status))
+        assert log.of(ResponseFinished) == [ResponseFinished("response-1", 1)]
 
     def test_use_within_a_turn_is_told_as_differences(self) -> None:
         def used(prompt: int, response: int) -> bytes:

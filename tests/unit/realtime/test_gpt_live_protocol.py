@@ -215,6 +215,8 @@ def test_what_makes_no_sense_is_told_and_the_talk_goes_on(message: dict[str, Any
     [
         {"type": "session.usage.updated", "usage": {"seconds": float("nan")}},
         {"type": "session.usage.updated", "usage": {"seconds": -4}},
+        {"type": "session.usage.updated", "usage": {"seconds": float("inf")}},
+        {"type": "session.usage.updated", "usage": {"seconds": 10**400}},
         {"type": "session.output_transcript.delta", "delta": None},
         {"type": "session.input_transcript.delta", "delta": 4},
         {"type": "response.event", "event": None},
