@@ -58,7 +58,7 @@ _RECALL_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 30.0
 _SPARE_SECONDS: Final = 5.0
 """Between loading one provider and the next: the first is dialled meanwhile, and has the processor."""
-_RELOADABLE: Final = frozenset({"log", "agents", "contacts"})
+_RELOADABLE: Final = frozenset({"log", "agents", "contacts", "providers"})
 logger = logging.getLogger(__name__)
 
 
@@ -222,6 +222,7 @@ class Appliance:
             for name in Configuration.model_fields
             if getattr(fresh, name) != getattr(self.configuration, name)
         ]
+        await self._renew_providers(fresh)
         if "log" in changed:
             log.begin(fresh.log.level)
         # Without the agent that is in force, sessions would find nobody to talk to.
@@ -239,6 +240,23 @@ class Appliance:
         waiting = [name for name in changed if name not in reloadable]
         logger.info("configuration reloaded: applied %s, waiting for a restart %s", applied, waiting)
         return {"applied": applied, "restart": waiting}
+
+    async def _renew_providers(self, fresh: Configuration) -> None:
+        """From the next dial on, their keys and settings are those of `fresh`, and of the files that it names.
+
+        Connections that are there stay. So does a local provider that is unchanged: its models are loaded.
+        """
+        before = self.configuration.providers
+        renewed = {
+            place: _provider(name, fresh)
+            for place, name in enumerate(self.configuration.conversation.providers)
+            if not self.providers[place].capabilities.local or before.get(name) != fresh.providers.get(name)
+        }
+        old = [self.providers[place] for place in renewed]
+        for place, provider in renewed.items():
+            self.providers[place] = provider
+        await _settle(*(provider.close() for provider in old))
+        self._spawn(self._warm())
 
     async def diagnose(self) -> Mapping[str, Any]:
         """What `doctor` sees, but from inside."""

@@ -1,10 +1,16 @@
 """What a reload puts in force in the daemon itself."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from appliance.config.check import read
 from appliance.daemon import Appliance
 from appliance.errors import CredentialsRejected
+from appliance.interfaces import LineKind
+from tests.fakes.openai_realtime import FakeOpenAi
 
 
 async def test_a_provider_that_refused_may_be_tried_again_after_a_reload(tmp_path: Path):
@@ -16,3 +22,40 @@ async def test_a_provider_that_refused_may_be_tried_again_after_a_reload(tmp_pat
     await appliance.reload()
     assert appliance.standings.free("offline", 10.0)
     await appliance.stop()
+
+
+async def _until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(30.0):
+        # What it waits for happens on threads and sockets that wake nobody.
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("place", ["file", "section"])
+async def test_a_key_that_was_put_right_is_used_after_a_reload(tmp_path: Path, place: str):
+    def write(key: str) -> None:
+        (tmp_path / "key").write_text(key)
+        (tmp_path / "key").chmod(0o600)
+        named = f"file:{tmp_path}/key" if place == "file" else key
+        config.write_text(
+            f'[room]\nenabled = false\n[storage]\ndirectory = "{tmp_path}"\n'
+            '[conversation]\nproviders = ["openai", "offline"]\n'
+            f'[providers.openai]\napi_key = "{named}"\nbase_url = "{cloud.base_url}"\n'
+        )
+
+    async with FakeOpenAi() as cloud:
+        cloud.key = "sk-test-and-twenty-characters"
+        config = tmp_path / "handset.toml"
+        write("sk-wrong-and-twenty-characters")
+        appliance = Appliance(read(str(config)).require(), str(config), alone=True)
+        line = appliance.lines.open_line(LineKind.CLIENT, capture_rate=16_000, playout_rate=16_000)
+        session = appliance.lines.open_session(line)
+        await _until(lambda: session.provider == "offline")
+        assert not appliance.standings.free("openai", 1e9)
+        offline = appliance.providers[1]
+        write(cloud.key)
+        told = await appliance.reload()
+        assert told["restart"] == []
+        assert appliance.providers[1] is offline
+        await _until(lambda: session.provider == "openai")
+        await appliance.stop()
