@@ -79,6 +79,9 @@ class ConnectionNews:
         """There is no connection. `aloud`: somebody waits, and could be told."""
         if self._down_since is None or now - self._down_since < OUTAGE_SECONDS:
             return
+        if self._outage is None:
+            # Nothing has failed: a small device is still loading the provider's library.
+            return
         self._fail_for_outage()
         if aloud and not self._outage_said and not self._explained:
             self._outage_said = True

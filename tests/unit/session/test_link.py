@@ -280,6 +280,18 @@ class TestLoading:
             assert told(booth) == [("a", "up", "")]
 
     @virtual_time
+    async def test_a_library_that_takes_long_to_load_is_no_outage_to_be_told(self):
+        far, _, _ = three()
+        far.load_for(12.0)
+        async with Booth(providers=[far], open_session=False) as booth:
+            booth.lines.open_session(booth.line)
+            await booth.speak(1.0)
+            await booth.until(lambda: booth.session.state == "active")
+            await booth.idle()
+            assert whole(booth, far, 1)
+            assert booth.voice.spoken == []
+
+    @virtual_time
     async def test_after_loading_a_dial_has_all_its_time(self):
         far, near, _ = three()
         far.load_for(12.0)
