@@ -259,7 +259,7 @@ async def test_without_a_key_it_says_where_one_belongs(
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "null", "x" * 3_000_000, '{"type":"session.output_audio.delta"}']
+    "text", ["{", "[]", "null", "[" * 100_000, "x" * 3_000_000, '{"type":"session.output_audio.delta"}']
 )
 async def test_garbage_is_told_and_the_talk_goes_on(server: GptLiveServer, provider: Provider, text: str):
     async with talking(provider) as person:

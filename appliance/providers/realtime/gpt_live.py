@@ -293,7 +293,10 @@ class LiveConnection:
 
 def _decoded(data: bytes | str) -> Message:
     """Raise ValueError for what is no JSON object."""
-    event = json.loads(data)
+    try:
+        event = json.loads(data)
+    except RecursionError as fault:
+        raise ValueError("too deep") from fault
     if isinstance(event, dict):
         return event
     raise ValueError("no object")
