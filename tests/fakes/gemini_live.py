@@ -243,9 +243,13 @@ class GeminiServer:
         """Tell all sessions, and end them then; without a session, the next one as soon as it is set up."""
         live = [session for session in self.sessions if session.live]
         if not live:
-            self._go_away = seconds
+            self.will_go_away(seconds)
         for session in live:
             session.go_away(seconds, time_left)
+
+    def will_go_away(self, seconds: float) -> None:
+        """Tell the next session as soon as it is set up, and end it then."""
+        self._go_away = seconds
 
     def stall(self) -> None:
         """No byte goes either way any more, and nothing is closed."""

@@ -79,6 +79,8 @@ class GptLiveServer:
         self.sessions: list[LiveSession] = []
         self.violations: list[str] = []
         self.expires_in = 3_600.0
+        self.will_expire_in: deque[float] = deque()
+        """The same for the next sessions, one each."""
         self._script: deque[Say] = deque()
         self._hearing: deque[str] = deque()
         self._fates: deque[str] = deque()
@@ -221,7 +223,8 @@ class GptLiveServer:
             await self._end(connection, "too_many_items", "session.input")
             return None
         resource = {"id": f"live_{len(self.sessions)}", "status": "active", "model": session["model"]}
-        resource["expires_at"] = int(time.time() + self.expires_in)
+        lasts = self.will_expire_in.popleft() if self.will_expire_in else self.expires_in
+        resource["expires_at"] = int(time.time() + lasts)
         await _tell(connection, {"type": "session.started", "session": resource})
         return LiveSession(config=session)
 

@@ -155,6 +155,8 @@ class FakeOpenAi:
         self.answering: Callable[[str], Plan] = lambda _: Say("Yes.")
         """The answer to what was said or typed, where `will_say` and the others said nothing."""
         self.expires_in: float | None = 3_600.0
+        self.will_expire_in: deque[float] = deque()
+        """The same for the next sessions, one each."""
         self.transcribes_after = 0.01
         self.repeats_metadata = True
         self.form: Mapping[str, Any] = {"type": "audio/pcm", "rate": RATE}
@@ -420,7 +422,8 @@ class Session:
         }
         self._sounded = False
         self._detector = Detector()
-        self._expires_at = None if cloud.expires_in is None else int(time.time() + cloud.expires_in)
+        lasts = cloud.will_expire_in.popleft() if cloud.will_expire_in else cloud.expires_in
+        self._expires_at = None if lasts is None else int(time.time() + lasts)
 
     # --- what it shows ---
 

@@ -8,10 +8,12 @@ When the `with` ends without a fault, the service must have had nothing to refus
 `Handset` wants it: what was said, typed, and given to tools stands nowhere in its log.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from tests.rig.alignment import align
 from tests.rig.appliance import Handset
 from tests.rig.control_client import ControlClient, Event
 from tests.rig.services import SERVICES, Service
@@ -39,10 +41,22 @@ async def cloud(
         assert service.violations == []
 
 
-def heard_whole(service: Service, number: int, seconds: float, played: Any, rate: int) -> bool:
+async def assert_heard_whole(service: Service, number: int, seconds: float, played: Any, rate: int) -> None:
     """Answer `number`, the first being 0, was heard from beginning to end."""
-    heard = service.heard_ms(played, rate)
-    return len(heard) > number and heard[number] >= seconds * 1000 - SLACK_MS
+    heard = await heard_ms(service, played, rate)
+    assert len(heard) > number, heard
+    assert heard[number] >= seconds * 1000 - SLACK_MS, heard
+
+
+async def heard_ms(service: Service, played: Any, rate: int) -> list[float]:
+    """As the service's own, in a thread: a service whose loop calculates for seconds answers no ping."""
+    return await asyncio.to_thread(service.heard_ms, played, rate)
+
+
+async def assert_arrived(service: Service, spoken: Any) -> None:
+    """The service received `spoken`, samples at its rate, as its last turn: nothing lost, nothing twice."""
+    aligned = await asyncio.to_thread(align, spoken, service.received(), service.rate)
+    assert aligned.whole, aligned
 
 
 async def latency(client: ControlClient, session: str, *, since: int = 0, seconds: float = 30.0) -> Event:

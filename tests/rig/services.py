@@ -92,7 +92,7 @@ class Service(ABC):
         """What the next spoken turn is written down as."""
 
     @abstractmethod
-    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+    def will_call(self, tool: str, arguments: Mapping[str, Any] | str, says: str) -> None:
         """The answer to the next turn is a call; its result is answered with `says`, in a second."""
 
     @abstractmethod
@@ -102,6 +102,14 @@ class Service(ABC):
     @abstractmethod
     def answers(self) -> list[Samples]:
         """The sound of each answer that was given, over all sessions, at `answer_rate`."""
+
+    @abstractmethod
+    async def send_raw(self, *messages: str) -> None:
+        """To the newest session, as they are."""
+
+    @abstractmethod
+    def end_next_after(self, seconds: float) -> None:
+        """The next connection is announced to be ended so long after its set-up; those after it last."""
 
     @abstractmethod
     def refuse(self, code: str) -> None:
@@ -138,7 +146,7 @@ class OpenAiService(Service):
     def will_hear(self, text: str) -> None:
         self.server.will_hear(text)
 
-    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+    def will_call(self, tool: str, arguments: Mapping[str, Any] | str, says: str) -> None:
         self.server.will_call(tool, arguments)
         self.will_say(says, 1.0)
 
@@ -148,6 +156,12 @@ class OpenAiService(Service):
 
     def answers(self) -> list[Samples]:
         return [np.frombuffer(answer.pcm, "<i2") for answer in self.server.answers if answer.pcm]
+
+    async def send_raw(self, *messages: str) -> None:
+        await self.server.send_raw(*messages)
+
+    def end_next_after(self, seconds: float) -> None:
+        self.server.will_expire_in.append(seconds)
 
     def refuse(self, code: str) -> None:
         {
@@ -191,7 +205,7 @@ class GeminiService(Service):
     def will_hear(self, text: str) -> None:
         self.server.will_hear(text)
 
-    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+    def will_call(self, tool: str, arguments: Mapping[str, Any] | str, says: str) -> None:
         self.server.will_call(tool, arguments)
         self.will_say(says, 1.0)
 
@@ -202,6 +216,13 @@ class GeminiService(Service):
     def answers(self) -> list[Samples]:
         seconds = [*self._said, *[1.0] * self.server.answers][: self.server.answers]
         return [gemini_live.answer_sound(n, each) for n, each in enumerate(seconds, 1)]
+
+    async def send_raw(self, *messages: str) -> None:
+        for message in messages:
+            await self.server.send_raw(message)
+
+    def end_next_after(self, seconds: float) -> None:
+        self.server.will_go_away(seconds)
 
     def refuse(self, code: str) -> None:
         {
@@ -239,7 +260,7 @@ class GptLiveService(Service):
     def will_hear(self, text: str) -> None:
         self.server.will_hear(text)
 
-    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+    def will_call(self, tool: str, arguments: Mapping[str, Any] | str, says: str) -> None:
         self.server.will_call(tool, arguments, says)
 
     def received(self) -> Samples:
@@ -248,6 +269,13 @@ class GptLiveService(Service):
     def answers(self) -> list[Samples]:
         given = [answer for session in self.server.sessions for answer in session.answers]
         return [gpt_live.answer_sound(number, seconds) for number, seconds in given]
+
+    async def send_raw(self, *messages: str) -> None:
+        for message in messages:
+            await self.server.send(message)
+
+    def end_next_after(self, seconds: float) -> None:
+        self.server.will_expire_in.append(seconds)
 
     def refuse(self, code: str) -> None:
         {
