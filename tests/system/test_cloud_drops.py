@@ -4,15 +4,14 @@ import asyncio
 
 import pytest
 
-from tests.rig.alignment import align
 from tests.rig.appliance import Handset
-from tests.rig.cloud import cloud, heard_whole, latency
+from tests.rig.cloud import assert_arrived, assert_heard_whole, cloud, latency
 from tests.rig.control_client import ControlClient
 from tests.rig.services import SERVICES, Service
 from tests.rig.spoken import speech
 from tests.rig.talking_phone import heard_to_the_end
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 RATE = 16_000
 TEXT = "please tell my sister that the train is late and i shall come by taxi"
@@ -45,10 +44,9 @@ async def spoken_through(
     assert answer["heard"] == ANSWER
     heard = await heard_to_the_end(lambda: client.heard_in_time()[began:], RATE)
 
-    arrived = align(speech(TEXT, service.rate, voice="flite:slt"), service.received(), service.rate)
-    assert arrived.whole, arrived
+    await assert_arrived(service, speech(TEXT, service.rate, voice="flite:slt"))
     assert service.said == number + 1, "it was answered twice"
-    assert heard_whole(service, number, 1.5, heard, RATE), service.heard_ms(heard, RATE)
+    await assert_heard_whole(service, number, 1.5, heard, RATE)
     assert [event["text"] for event in client.of("transcript", since, role="user", final=True)] == [TEXT]
     assert not client.of("warning", since)
     await latency(client, session, since=since)

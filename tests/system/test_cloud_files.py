@@ -10,16 +10,18 @@ import pytest
 
 from appliance.control.protocol import TOPICS
 from tests.rig.appliance import Handset, toml
-from tests.rig.cloud import heard_whole
+from tests.rig.cloud import assert_heard_whole
 from tests.rig.peer import until
 from tests.rig.services import SERVICES, OpenAiService
 from tests.rig.sounds import Samples, write_wav
 from tests.rig.spoken import speech
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ASKED = "where is the nearest bakery"
 ANSWER = "It is around the corner."
+TALK = [f"user: {ASKED}", f"assistant: {ANSWER}"]
+"""The appliance may say something of its own between, where a busy machine takes long to load the library."""
 
 
 def read(path: Path) -> tuple[Samples, int]:
@@ -44,14 +46,14 @@ async def one_file_answers_the_other(name: str, place: Path) -> None:
         code, out, err = await talk(handset, name, place, "--json")
         assert code == 0, err
         samples, rate = read(place / "b.wav")
-        assert heard_whole(service, 0, 1.5, samples, rate), service.heard_ms(samples, rate)
+        await assert_heard_whole(service, 0, 1.5, samples, rate)
         assert service.violations == []
         assert service.said == 1
     events = [json.loads(line) for line in out.splitlines()]
     assert {event["type"] for event in events} <= set(TOPICS)
     final = [event for event in events if event["type"] == "transcript" and event["final"]]
-    assert [(event["role"], event["text"]) for event in final] == [("user", ASKED), ("assistant", ANSWER)]
-    assert final[1]["heard"] == ANSWER
+    said = [f"{event['role']}: {event.get('heard', event['text'])}" for event in final]
+    assert [line for line in said if line in TALK] == TALK, said
     assert [event["provider"] for event in events if event["type"] == "provider"] == [name]
     marks = next(event for event in events if event["type"] == "latency")
     assert marks["end_of_speech"] <= marks["first_audio"] <= marks["first_sound"]
@@ -83,11 +85,10 @@ async def test_a_link_that_breaks_in_the_middle_of_the_file_costs_nothing(tmp_pa
         talking = asyncio.create_task(talk(Handset(**service.daemon), "openai", tmp_path))
         server = service.server
         await until(lambda: server.sessions and server.session.received, 60, "it speaks")
-        await asyncio.sleep(0.5)
         service.wire.cut(1.0)
         code, out, err = await talking
         assert code == 0, err
-        assert out.splitlines() == [f"user: {ASKED}", f"assistant: {ANSWER}"]
+        assert [line for line in out.splitlines() if line in TALK] == TALK, out
         samples, rate = read(tmp_path / "b.wav")
-        assert heard_whole(service, 0, 1.5, samples, rate), service.heard_ms(samples, rate)
+        await assert_heard_whole(service, 0, 1.5, samples, rate)
         assert service.said == 1

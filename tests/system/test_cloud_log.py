@@ -8,7 +8,7 @@ from tests.rig.cloud import cloud
 from tests.rig.services import SERVICES
 from tests.rig.spoken import speech
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 RATE = 16_000
 SECRETS = {

@@ -12,7 +12,7 @@ from tests.rig.appliance import Handset
 from tests.rig.control_client import ControlClient
 from tests.rig.services import SERVICES, Service
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CODES = ("credentials_rejected", "quota_exhausted", "rate_limited")
 NO_KEYS = dict.fromkeys(("OPENAI_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY"), "")

@@ -12,7 +12,7 @@ from tests.rig.services import GeminiService, Service
 from tests.rig.sound_server import SoundServer
 from tests.rig.talking_phone import breathe, heard_to_the_end
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEPT_WITHIN = 1.5
 """Where a conversation stands is written once a second."""
@@ -31,9 +31,10 @@ async def is_answered(service: Service, handset: Handset, person: RoomPerson, as
     with person.listening() as ear:
         person.say(asks)
         await heard_to_the_end(ear, RATE)
-    user = await handset.client.event("transcript", since=since, line="room", role="user", final=True)
-    said = await handset.client.event("transcript", since=since, line="room", role="assistant", final=True)
-    assert (user["text"], said["heard"]) == (asks, answer)
+    client = handset.client
+    # Where the library takes a busy machine long to load after a restart, the appliance says so before.
+    said = await client.event("transcript", 60, since=since, role="assistant", final=True, heard=answer)
+    await client.event("transcript", since=since, line="room", role="user", final=True, text=asks)
     return str(said["session"])
 
 
