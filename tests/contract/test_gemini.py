@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import socket
 import time
@@ -282,6 +283,28 @@ class TestRefusals:
         assert KEY not in fault.value.message
         server.forgive()
         await (await provider.connect(Setup("s1"))).close()
+
+    @pytest.mark.parametrize(
+        "first", ["{", b"\xff\xfe", "[]", '{"setupComplete": 7}', '{"hello": 1}', "7", "null"]
+    )
+    async def test_a_first_message_that_makes_no_sense_refuses_nothing_for_good(
+        self, server: GeminiServer, provider: GeminiLive, first: str | bytes
+    ) -> None:
+        server.greet_with(first)
+        with contextlib.suppress(ProviderUnavailable):
+            await (await provider.connect(Setup("s1"))).close()
+        server.forgive()
+        await (await provider.connect(Setup("s1"))).close()
+
+    async def test_what_makes_no_sense_before_the_session_is_set_up_is_told(
+        self, server: GeminiServer, provider: GeminiLive
+    ) -> None:
+        server.greet_with('{"serverContent": {}}', "{", '{"goAway": {"timeLeft": "50s"}}')
+        async with talking(provider) as talk:
+            await talk.types(1)
+            await talk.finished(1)
+            assert "message_malformed" in talk.troubles()
+            assert talk.all(RenewalDue) == [RenewalDue(50)]
 
     async def test_a_limit_says_when_to_come_again(self, server: GeminiServer, provider: GeminiLive) -> None:
         server.limit()

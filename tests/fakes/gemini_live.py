@@ -144,6 +144,7 @@ class GeminiServer:
         self._go_away: float | None = None
         self._refusal: tuple[int, str, Mapping[str, str]] | None = None
         self._close_in_setup: tuple[int, str] | None = None
+        self._greeting: tuple[bytes | str, ...] = ()
         self._reopening: asyncio.Task[None] | None = None
 
     # --- running ---
@@ -283,9 +284,14 @@ class GeminiServer:
     def close_in_setup(self, code: int, reason: str) -> None:
         self._close_in_setup = code, reason
 
+    def greet_with(self, *messages: bytes | str) -> None:
+        """Each further session is sent these before it is set up."""
+        self._greeting = messages
+
     def forgive(self) -> None:
         """Take everybody again."""
         self._refusal = self._close_in_setup = None
+        self._greeting = ()
 
     async def send_raw(self, data: bytes | str) -> None:
         """A frame to the newest session, whatever it holds."""
@@ -332,6 +338,8 @@ class GeminiServer:
         if self._close_in_setup is not None:
             await session.socket.close(*self._close_in_setup)
             return False
+        for message in self._greeting:
+            await session.socket.send(message)
         if self._hangs:
             self._hangs -= 1
             await session.socket.wait_closed()

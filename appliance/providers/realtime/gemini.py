@@ -45,6 +45,7 @@ from appliance.providers.realtime.gemini_setup import Settings, live_config, see
 
 if TYPE_CHECKING:
     from google.genai import Client
+    from google.genai.types import LiveConnectConfig
     from websockets.asyncio.client import ClientConnection
 
 INPUT_RATE: Final = 16_000
@@ -138,8 +139,7 @@ class GeminiLive:
         """Dial and set up; take the conversation up by `handle`, or seed a fresh one: never both."""
         settings = self._settings
         manager = client.aio.live.connect(
-            model=settings.model,
-            config=live_config(settings, setup, handle=handle),  # type: ignore[arg-type]
+            model=settings.model, config=_checked(live_config(settings, setup, handle=handle))
         )
         try:
             session = await manager.__aenter__()
@@ -183,9 +183,12 @@ class GeminiLive:
             meaning = faults.refused(response.status_code, response.headers, bytes(response.body or b""))
             if meaning is not None:
                 return meaning
-        if isinstance(fault, ValueError | TypeError) and not isinstance(fault, OSError):
-            # The SDK could not read the first message, or does not let a setting through.
-            return SetupRejected(f"gemini: the session could not be set up: {type(fault).__name__}")
+        if isinstance(fault, OSError):
+            return unreachable(self.name, self._host, fault)
+        if type(fault) is ValueError and not isinstance(fault.__context__, ValueError):
+            return SetupRejected("gemini: the SDK does not let a setting through")
+        if isinstance(fault, ValueError | TypeError):
+            return ProviderUnavailable(f"gemini: its first message makes no sense ({type(fault).__name__})")
         return unreachable(self.name, self._host, fault)
 
     async def _ready_client(self) -> "Client":
@@ -260,9 +263,9 @@ class GeminiConnection:
         """Wait for setupComplete, where the SDK took another message for it, and tell the history."""
         while self._session.setup_complete is None:
             raw = await self._socket.recv(decode=False)
-            if "setupComplete" in wire.parsed(raw):
-                break
             self._put(self._dialogue.receive(raw))
+            if wire.completes_setup(raw):
+                break
         if history:
             await self._socket.send(wire.history(history))
         self._put(self._dialogue.taken())
@@ -406,6 +409,16 @@ class GeminiConnection:
                 self._put(self._dialogue.settle(turn))
         except ConnectionClosed:
             return
+
+
+def _checked(config: dict[str, Any]) -> "LiveConnectConfig":
+    """As the SDK's own. Raise SetupRejected where it is none: what fails after that came from the service."""
+    from google.genai import types
+
+    try:
+        return types.LiveConnectConfig(**config)
+    except ValueError as fault:
+        raise SetupRejected("gemini: the SDK does not take the settings") from fault
 
 
 def _close_of(fault: Exception) -> tuple[int, str]:

@@ -85,6 +85,14 @@ def parsed(raw: bytes | str) -> dict[str, Any]:
     return message
 
 
+def completes_setup(raw: bytes | str) -> bool:
+    """Whether a message, which may be anything, says that the session is set up."""
+    try:
+        return "setupComplete" in parsed(raw)
+    except Malformed:
+        return False
+
+
 def mapping(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed(f"{name} is no object")
