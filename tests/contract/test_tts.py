@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -261,6 +262,44 @@ async def test_many_pieces_are_cancelled_and_the_next_is_whole(build, cloud):
         await sounds.aclose()
     cloud.speed = 0.0
     heard = await say(stage, GREETING)
+    assert heard.pcm == sound_of(cloud.find(GREETING).text, 24_000)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_in_whatever_order_a_piece_is_whole_or_has_failed(service, build, cloud, seed):
+    """Pieces side by side, some cancelled at any moment, while links break and close; then all is well."""
+    chance = random.Random(seed)
+    stage = build()
+    await stage.warm()
+    cloud.speed = 20.0
+    cloud.contexts = 99
+
+    async def speak(number: int) -> None:
+        text = f"Piece number {number}" + " and so on" * chance.randrange(6) + "."
+        await asyncio.sleep(chance.random() * 0.4)
+        cut = chance.choice([None, None, 0, 1, 3])
+        heard = Heard()
+        async with contextlib.aclosing(stage.speak(Piece(text))) as sounds:
+            with contextlib.suppress(ProviderUnavailable):
+                async for sound in sounds:
+                    heard.sounds.append(sound)
+                    if cut is not None and len(heard.sounds) > cut:
+                        return
+                assert heard.pcm == sound_of(cloud.find(text).text, 24_000)
+
+    async def trouble() -> None:
+        for _ in range(5):
+            await asyncio.sleep(chance.random() * 0.15)
+            chance.choice([cloud.drop, lambda: cloud.break_at(chance.choice(service.steps))])()
+
+    tasks = [asyncio.create_task(speak(number)) for number in range(16)]
+    for task in chance.sample(tasks, 4):
+        asyncio.get_running_loop().call_later(chance.random() * 0.5, task.cancel)
+    await trouble()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        assert outcome is None or isinstance(outcome, asyncio.CancelledError), outcome
+    cloud.speed = 0.0
+    heard = await say_at_last(stage, GREETING)
     assert heard.pcm == sound_of(cloud.find(GREETING).text, 24_000)
 
 

@@ -162,9 +162,9 @@ class Link:
             self._gone(self)
             self._rest()
 
-    async def close(self, fault: ApplianceError | None = None) -> None:
-        """At most 2 s. Idempotent; all that is spoken over it fails with `fault`."""
-        self._end(fault or ProviderUnavailable(f"{self._dialect.name}: the connection was closed"))
+    async def close(self) -> None:
+        """At most 2 s. Idempotent; all that is spoken over it fails."""
+        self._end(ProviderUnavailable(f"{self._dialect.name}: the connection was closed"))
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
@@ -179,6 +179,8 @@ class Link:
             self._end(link_faults.closed(self._dialect.name, fault))
         except OSError as fault:
             self._end(ProviderUnavailable(f"{self._dialect.name}: {type(fault).__name__}"))
+        finally:
+            self._end(None)  # nothing can be spoken over a link that nobody reads
 
     async def _write(self) -> None:
         try:
@@ -193,6 +195,8 @@ class Link:
             self._end(ProviderUnavailable(f"{self._dialect.name}: {type(fault).__name__}"))
 
     def _post(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
         self._outbox.extend(messages)
         self._posted.set()
         if len(self._outbox) > OUTBOX_BOUND:
@@ -303,7 +307,7 @@ class Multiplex:
         self._places = Places(dialect.name, parallel, terms.patience * 2)
 
     def counters(self) -> Mapping[str, int]:
-        """What came over the links that are, and could not be used."""
+        """What came and could not be used."""
         return sum((link.counts for link in self._all), self._past)
 
     async def speak(self, utterance: Utterance, key: Hashable) -> AsyncGenerator[Sound, None]:
@@ -393,7 +397,9 @@ class Multiplex:
             raise self._unreachable(fault) from fault
         link = Link(socket, self._dialect, self._terms.keep, lambda gone: self._forget(key, gone))
         self._links[key] = link
-        self._all = {link, *(other for other in self._all if not other.over)}
+        gone = {other for other in self._all if other.over}
+        self._past.update(sum((other.counts for other in gone), Counter()))
+        self._all = (self._all - gone) | {link}
         return link
 
     def _forget(self, key: Hashable, link: Link) -> None:
