@@ -15,6 +15,8 @@ from appliance.interfaces import Delivery, ToolCall, ToolContext, ToolResult
 
 TOOL_SECONDS: Final = 30.0
 RUNNING_BOUND: Final = 16
+RESULT_BOUND: Final = 64_000
+"""Characters of a result as JSON: a longer one ends the connection of some providers."""
 _REMEMBERED: Final = 256
 Deliver = Callable[[ToolResult], None]
 logger = logging.getLogger(__name__)
@@ -114,7 +116,7 @@ class ToolRunner:
             raise UnknownName(f"There is no tool {call.tool}.")
         if refusal:
             raise NotPossible(refusal)
-        return await tool.run(call.tool, arguments, self._context)
+        return plain(await tool.run(call.tool, arguments, self._context))
 
     def _expire(self, call_id: str) -> None:
         run = self._running.get(call_id)
@@ -162,13 +164,32 @@ class ToolRunner:
         self._bus.publish(kind(session=self._context.session, line=self._context.line, **fields))
 
 
+def plain(result: object) -> Mapping[str, Any]:
+    """What a tool returned, as an object that any JSON can hold; what is no number becomes null.
+
+    Raise NotPossible with a sentence for the model where it cannot be told.
+    """
+    named = result if isinstance(result, Mapping) else {} if result is None else {"result": result}
+    try:
+        text = json.dumps(dict(named), default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise NotPossible("The tool returned something that cannot be told.") from None
+    if len(text) > RESULT_BOUND:
+        raise NotPossible("The tool returned too much to be told.")
+    # Lone surrogates are no UTF-8; NaN and Infinity are no JSON.
+    decoded: dict[str, Any] = json.loads(
+        text.encode("utf-8", "replace").decode("utf-8"), parse_constant=lambda _: None
+    )
+    return decoded
+
+
 def arguments_of(call: ToolCall) -> Mapping[str, Any]:
     """The arguments as an object. Raise RequestInvalid with a sentence for the model where they are none."""
     if not isinstance(call.arguments, str):
         return call.arguments
     try:
         decoded = json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RequestInvalid("The arguments are not valid JSON.") from None
     if not isinstance(decoded, dict):
         raise RequestInvalid("The arguments must be a JSON object.")

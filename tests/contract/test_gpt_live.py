@@ -270,6 +270,13 @@ async def test_garbage_is_told_and_the_talk_goes_on(server: GptLiveServer, provi
         assert len([e for e in person.events if isinstance(e, ProviderTrouble)]) == 1
 
 
+async def test_what_no_socket_takes_is_typed_all_the_same(server: GptLiveServer, provider: Provider):
+    async with talking(provider) as person:
+        await person.connection.send(SendText(1, "half a pair: \ud800"))
+        await person.one(ResponseFinished, turn=1)
+        assert server.sessions[0].notes[0]["content"].endswith("half a pair: ?")
+
+
 @pytest.mark.parametrize("expires_in", [-1e9, 1e10, 1e300])
 async def test_a_session_with_a_senseless_end_begins_all_the_same(server: GptLiveServer, expires_in: float):
     server.expires_in = expires_in

@@ -137,7 +137,7 @@ class GptLive:
             tool_model=settings.tool_model,
         )
         try:
-            await socket_.send_raw(json.dumps(start))
+            await socket_.send_raw(_encoded(start))
             while True:
                 event = _decoded(await socket_.recv_bytes())
                 if event.get("type") == "session.started":
@@ -263,7 +263,7 @@ class LiveConnection:
 
     async def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            await self._put(json.dumps(message))
+            await self._put(_encoded(message))
 
     async def _put(self, text: str) -> None:
         if self._over:
@@ -289,6 +289,11 @@ class LiveConnection:
             self._over = True
             self._fault = fault
             self._came.set()
+
+
+def _encoded(message: Message) -> str:
+    """Lone surrogates, which no socket takes, become question marks."""
+    return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _decoded(data: bytes | str) -> Message:

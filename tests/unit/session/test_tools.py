@@ -1,7 +1,9 @@
 """Exactly one result for every tool call, and what a tool may do to its session."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
+from datetime import time
 from typing import Any
 
 import pytest
@@ -92,6 +94,68 @@ async def test_a_tool_that_breaks_has_one_result():
     bench.call()
     await asyncio.sleep(1)
     assert bench.results == [ToolResult("c", {}, "The tool failed.")]
+
+
+class Odd(Clockwork):
+    """Returns what it is told to."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+    async def run(self, function: str, arguments: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
+        returned: Mapping[str, Any] = self.result
+        return returned
+
+
+CIRCLE: dict[str, Any] = {}
+CIRCLE["circle"] = CIRCLE
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, {}),
+        ("noon", {"result": "noon"}),
+        ([1, 2], {"result": [1, 2]}),
+        (
+            {"at": time(12, 0), "odds": [math.nan, math.inf, 0.5]},
+            {"at": "12:00:00", "odds": [None, None, 0.5]},
+        ),
+        ({"said": "\ud800", 7: "seven"}, {"said": "?", "7": "seven"}),
+    ],
+)
+def test_whatever_a_tool_returns_is_told_as_json(returned: Any, told: Mapping[str, Any]):
+    @virtual_time
+    async def story():
+        bench = Bench(Odd(returned))
+        bench.call()
+        await asyncio.sleep(0.1)
+        assert bench.results == [ToolResult("c", told)]
+
+    story()
+
+
+@pytest.mark.parametrize("returned", [CIRCLE, {"page": "x" * 70_000}, {(1, 2): 3}])
+def test_what_cannot_be_told_is_an_error_for_the_model(returned: Any):
+    @virtual_time
+    async def story():
+        bench = Bench(Odd(returned))
+        bench.call()
+        await asyncio.sleep(0.1)
+        [result] = bench.results
+        assert result.error.startswith("The tool returned")
+
+    story()
+
+
+@virtual_time
+async def test_arguments_nested_without_end_are_told_to_be_no_json():
+    bench = Bench()
+    bench.call(arguments="[" * 100_000)
+    await asyncio.sleep(0.1)
+    assert bench.results == [ToolResult("c", error="The arguments are not valid JSON.")]
+    assert [type(event) for event in bench.events] == [ToolCalled, ToolFinished]
 
 
 @virtual_time
