@@ -29,7 +29,8 @@ class Preparation(Generic[Built]):
         task, self._task = self._task, None
         if task is None:
             return None
-        await asyncio.wait({task}, timeout=1.0)
+        if not task.done():
+            await asyncio.wait({task}, timeout=1.0)
         return None if not task.done() or _failed(task) else task.result()
 
 
