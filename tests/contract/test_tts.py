@@ -228,6 +228,15 @@ async def test_the_voice_of_the_piece_overrules_that_of_the_settings(service, bu
     assert [spoken.voice for spoken in cloud.spoken] == other[:2]
 
 
+@pytest.mark.parametrize("voice", ["marin", "f786b574-daa5-4673-aa0c-cbe3e8534c02", "JBFqnCBsd6RMkjVDRZzb"])
+async def test_a_voice_of_another_service_does_not_silence_it(build, cloud, voice):
+    stage = build()
+    await say(stage, "With its own.")
+    own = cloud.spoken[-1].voice
+    await say(stage, "With another's.", voice=voice)
+    assert cloud.spoken[-1].voice == (voice if voice in cloud.voices else own)
+
+
 async def test_a_language_with_its_region_is_understood(build):
     assert (await say(build(), "Bom dia.", language="pt-BR")).pcm
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from appliance import link_faults
 from appliance.config.services import ServiceSettings
 from appliance.errors import ApplianceError
-from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, untagged
+from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, untagged, wished
 from appliance.providers.tts.utterance import Utterance, listed, seconds
 from appliance.stages import Piece
 
@@ -97,7 +97,7 @@ class CartesiaDialect:
         language = primary(settings.language or piece.language)
         return {
             "model_id": settings.model,
-            "voice": {"mode": "id", "id": piece.voice or settings.voice},
+            "voice": {"mode": "id", "id": wished(piece.voice, NAME) or settings.voice},
             "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": utterance.rate},
             "add_timestamps": True,
             "use_normalized_timestamps": False,

@@ -14,7 +14,7 @@ from pydantic import Field
 from appliance import link_faults
 from appliance.config.services import ServiceSettings
 from appliance.errors import ApplianceError, ProviderUnavailable
-from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, untagged
+from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, untagged, wished
 from appliance.providers.tts.utterance import Utterance, listed, seconds
 from appliance.stages import Piece
 
@@ -83,7 +83,7 @@ class ElevenLabsDialect:
         language = primary(settings.language or piece.language)
         if language and settings.model.endswith("_v2_5"):  # the others refuse it
             query["language_code"] = language
-        voice = quote(piece.voice or settings.voice, safe="")
+        voice = quote(wished(piece.voice, NAME) or settings.voice, safe="")
         return f"/v1/text-to-speech/{voice}/multi-stream-input?{urlencode(query)}"
 
     def ask(self, context: str, utterance: Utterance) -> Sequence[Mapping[str, Any]]:

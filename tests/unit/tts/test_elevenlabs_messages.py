@@ -76,4 +76,6 @@ def test_pieces_with_the_same_voice_rate_and_language_share_an_address():
     assert address(language="en-GB") == address(language="en-US")
     assert address(rate=8_000) != address(rate=16_000)
     assert "language_code=de" in address(language="de")
-    assert "/v1/text-to-speech/a%2Fb/" in address(voice="a/b")
+    assert "/v1/text-to-speech/a%2Fb/" in ElevenLabsDialect(ElevenLabsSettings(voice="a/b")).address(
+        DIALECT.utterance(Piece("Hello"))
+    )

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, says_nothing, untagged
+from appliance.providers.tts.plain import (
+    nearest_rate,
+    plain,
+    portions,
+    primary,
+    says_nothing,
+    untagged,
+    wished,
+)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "🙂", "—!?", "\u200b\u2060", "\x07"])
@@ -66,3 +74,22 @@ def test_the_nearest_rate_above_or_the_highest(wanted, given):
 @pytest.mark.parametrize(("language", "bare"), [("en", "en"), ("pt-BR", "pt"), ("zh_Hant", "zh"), ("", "")])
 def test_the_primary_language(language, bare):
     assert primary(language) == bare
+
+
+@pytest.mark.parametrize(
+    ("voice", "service", "taken"),
+    [
+        ("marin", "openai", True),
+        ("af_bella", "openai", True),
+        ("voice_1234", "openai", True),
+        ("f786b574-daa5-4673-aa0c-cbe3e8534c02", "openai", False),
+        ("JBFqnCBsd6RMkjVDRZzb", "openai", False),
+        ("JBFqnCBsd6RMkjVDRZzb", "elevenlabs", True),
+        ("JBFqnCBsd6RMkjVDRZzb", "cartesia", False),
+        ("f786b574-daa5-4673-aa0c-cbe3e8534c02", "cartesia", True),
+        ("marin", "cartesia", False),
+        ("", "cartesia", False),
+    ],
+)
+def test_a_voice_is_wished_from_the_service_that_has_it(voice, service, taken):
+    assert wished(voice, service) == (voice if taken else "")
