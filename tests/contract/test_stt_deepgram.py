@@ -179,6 +179,12 @@ class TestDeepgram(DeepgramContract):
             "keywords": "Ada",
         }
 
+    async def test_without_any_language_it_is_english(self, cloud: FakeDeepgram) -> None:
+        stage = self.built(cloud, language="")
+        async with self.listening(stage, language=""):
+            assert asked(cloud)["language"] == ["en"]
+        await stage.close()
+
     async def test_pauses_end_nothing_where_the_device_ends_turns(
         self, stage: SpeechToText, cloud: FakeDeepgram
     ) -> None:

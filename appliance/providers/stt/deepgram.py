@@ -159,7 +159,7 @@ class DeepgramNova(_Deepgram):
         settings = self._settings
         asked: dict[str, Any] = {
             "model": settings.model,
-            "language": settings.language or hearing.language,
+            "language": settings.language or hearing.language or "en",
             "encoding": "linear16",
             "sample_rate": str(RATE),
             "channels": "1",
