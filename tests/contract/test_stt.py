@@ -475,6 +475,25 @@ class SttServiceContract(SttContract):
             assert done
             if not dial.cancelled():
                 await dial.result().close()
+        await self._left(cloud, before)
+
+    async def test_a_farewell_that_is_given_up_leaves_nothing_behind(
+        self, stage: SpeechToText, cloud: Cloud
+    ) -> None:
+        await stage.warm()
+        before = asyncio.all_tasks()
+        for delay in (0.0, 0.0, 0.001, 0.002):
+            listener = Listener(await stage.connect(Hearing()), stage.rate)
+            await listener.says(1, self.spoken(self.texts[0], stage.rate), milliseconds=100)
+            await listener.transcription.commit(1)
+            farewell = asyncio.ensure_future(listener.transcription.close())
+            await asyncio.sleep(delay)
+            farewell.cancel()
+            await asyncio.wait({farewell, listener.reader}, timeout=SECONDS)
+        await self._left(cloud, before)
+
+    async def _left(self, cloud: Cloud, before: "set[asyncio.Task[Any]]") -> None:
+        """Wait until nobody is connected, and nothing runs but what ran `before`."""
         for _ in range(1_000):
             if cloud.links == 0 and not asyncio.all_tasks() - before:
                 return

@@ -145,16 +145,6 @@ class DeepgramContract(SttServiceContract):
         assert "wrong-key" not in repr(caught.value) + str(caught.value.__cause__)
         await stage.close()
 
-    def test_nothing_of_the_library_is_loaded_before_it_is_needed(self) -> None:
-        code = (
-            "import sys; from appliance.providers.stt.deepgram import DeepgramNova, DeepgramFlux;"
-            "DeepgramNova({}); DeepgramFlux({}); print(sorted(n for n in sys.modules if n.startswith('deepgram')))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
-        )
-        assert done.stdout.strip() == "[]"
-
 
 class TestDeepgram(DeepgramContract):
     name = "deepgram"
@@ -419,3 +409,14 @@ async def test_an_empty_frame_would_be_a_violation() -> None:
         await transcription.close()
         await stage.close()
         assert cloud.violations == ["0 bytes of sound"]
+
+
+def test_nothing_of_the_library_is_loaded_before_it_is_needed() -> None:
+    code = (
+        "import sys; from appliance.providers.stt.deepgram import DeepgramNova, DeepgramFlux;"
+        "DeepgramNova({}); DeepgramFlux({}); print(sorted(n for n in sys.modules if n.startswith('deepgram')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
+    )
+    assert done.stdout.strip() == "[]"

@@ -116,8 +116,9 @@ class DeepgramTranscription:
                 await self._link.leave()
         except (TimeoutError, OSError, ConnectionClosed):
             # It is not heard of any more: the path is gone, and the socket with it.
-            self._link.socket.transport.abort()
+            return
         finally:
+            self._link.socket.transport.abort()
             await asyncio.wait(self._jobs, timeout=0.2)
 
     # --- inside ---
