@@ -407,6 +407,17 @@ class SttServiceContract(SttContract):
             assert isinstance(await listener.lost(), ProviderUnavailable)
             assert time.monotonic() - began < 4.0, "two seconds, and as much again on a busy machine"
 
+    async def test_a_path_that_fell_silent_can_be_closed_in_time(
+        self, stage: SpeechToText, cloud: Cloud
+    ) -> None:
+        listener = Listener(await stage.connect(Hearing()), stage.rate)
+        await listener.says(1, self.spoken(self.texts[0], stage.rate))
+        cloud.stall()
+        began = time.monotonic()
+        await listener.transcription.close()
+        assert time.monotonic() - began < 3.0, "two seconds, and half as much again on a busy machine"
+        await listener.lost()
+
     async def test_garbage_is_passed_over(self, stage: SpeechToText, cloud: Cloud) -> None:
         async with self.listening(stage) as listener:
             await cloud.garbage()
