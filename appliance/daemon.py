@@ -21,8 +21,8 @@ from appliance.audio.vad import load_confirm, load_detector
 from appliance.call.controller import Calls
 from appliance.config.check import read, report
 from appliance.config.load import Loaded
-from appliance.config.providers import settings_faults
-from appliance.config.schema import Configuration, ProviderSection
+from appliance.config.providers import build
+from appliance.config.schema import Configuration
 from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
 from appliance.control.location import page_address
@@ -158,7 +158,7 @@ class Appliance:
         self.bus = EventBus()
         self.health = Health()
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
-        self.providers = [_provider(name, configuration) for name in configuration.conversation.providers]
+        self.providers = [build(name, configuration) for name in configuration.conversation.providers]
         self.usage = self._meter()
         self.checkpoints = Checkpoints(None if alone else self.store)
         kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
@@ -460,16 +460,6 @@ class Appliance:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
             logger.error("a background task broke", exc_info=fault)
-
-
-def _provider(name: str, configuration: Configuration) -> Provider:
-    section = configuration.providers.get(name, ProviderSection())
-    factory = plugins.load("appliance.providers", name)
-    # An empty key or an unknown address is told when it is dialled: the next rung may serve meanwhile.
-    if faults := [str(fault) for fault in settings_faults(name, section)]:
-        raise ConfigurationInvalid("\n".join(faults))
-    provider: Provider = factory(section.model_dump())
-    return provider
 
 
 def _canceller() -> EchoCanceller:

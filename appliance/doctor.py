@@ -23,7 +23,7 @@ from typing import Any, Final
 from appliance import plugins
 from appliance.call.admission import host_of
 from appliance.config.check import read
-from appliance.config.providers import provider_faults
+from appliance.config.providers import build, provider_faults
 from appliance.config.schema import Configuration
 from appliance.errors import ApplianceError
 from appliance.interfaces import DeviceInfo, Setup
@@ -228,10 +228,9 @@ def _provider(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
-    section = configuration.providers.get(name)
     started = time.monotonic()
     try:
-        provider = plugins.load("appliance.providers", name)(section.model_dump() if section else {})
+        provider = build(name, configuration)
         asyncio.run(_shake_hands(provider))
     except ApplianceError as error:
         message, remedy = refusal(error)

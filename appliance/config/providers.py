@@ -10,16 +10,28 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from appliance import plugins
+from appliance.config.chain import (
+    chain_faults,
+    chain_stages,
+    is_stage_key,
+    own_keys,
+    stage_faults,
+    stage_tables,
+    tables,
+)
 from appliance.config.load import DEFAULT, Fault, Loaded, is_secret
 from appliance.config.schema import PLANNED_PROVIDERS, Configuration, ProviderSection
 from appliance.config.secrets import is_reference, reveal
+from appliance.config.services import empty
+from appliance.config.stages import stage_settings
 from appliance.errors import ApplianceError, ConfigurationInvalid
+from appliance.interfaces import Provider
 
 GROUP: Final = "appliance.providers"
 SHORTEST_KEY: Final = 20
@@ -69,19 +81,56 @@ def check_providers(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> 
 def provider_faults(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> Iterator[Fault]:
     """All of them; `origin` is the environment variable that is meant, or the default."""
     installed = [entry.name for entry in entry_points(group=GROUP)]
+    staged = stage_tables()
+    known = sorted({*installed, *staged})
     for name in configuration.providers:
-        if name not in installed and name not in PLANNED_PROVIDERS:
-            near = difflib.get_close_matches(name, installed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(installed))}"
+        if name not in known and name not in PLANNED_PROVIDERS:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             yield Fault(DEFAULT, f"providers.{name}", "no provider of that name is installed", hint)
+        if name in staged:
+            yield from stage_faults(name, configuration.providers[name])
     for name in dict.fromkeys((*configuration.conversation.providers, *configuration.providers)):
         section = configuration.providers.get(name, ProviderSection())
         if name in installed:
             yield from settings_faults(name, section)
+            if name == "chain":
+                yield from chain_faults(configuration)
         elif name in PLANNED_PROVIDERS and (address := _address_fault(section.base_url)):
             yield Fault(DEFAULT, f"providers.{name}.base_url", *address)
         if name in configuration.conversation.providers and name in installed and name in KEYS:
             yield from _key_faults(name, section, KEYS[name], environ)
+    if "chain" in configuration.conversation.providers:
+        yield from _stage_key_faults(configuration, environ)
+
+
+def build(name: str, configuration: Configuration) -> Provider:
+    """The provider `name`, as the configuration has it. Raise ConfigurationInvalid with all that it refuses.
+
+    An empty key or an unknown address is told when it is dialled: the next rung may serve meanwhile.
+    """
+    section = configuration.providers.get(name, ProviderSection())
+    factory = plugins.load(GROUP, name)
+    faults = [*settings_faults(name, section), *(chain_faults(configuration) if name == "chain" else ())]
+    if faults:
+        raise ConfigurationInvalid("\n".join(str(fault) for fault in faults))
+    composed = getattr(factory, "composed", False)
+    provider: Provider = (
+        factory(section.model_dump(), tables(configuration)) if composed else factory(own_keys(section))
+    )
+    return provider
+
+
+def _stage_key_faults(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[Fault]:
+    told: set[str] = set()
+    for kind, stage in chain_stages(configuration):
+        table = getattr(stage, "section", stage.name)
+        section = configuration.providers.get(table, ProviderSection())
+        settings = stage_settings(kind, stage, section.model_dump(), tables(configuration).get("chain", {}))
+        own_server = kind == "llm" and bool(settings.get("base_url"))
+        if table in KEYS and table not in told and not stage.local and not own_server:
+            told.add(table)
+            yield from _key_faults(table, section, KEYS[table], environ)
 
 
 def settings_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
@@ -100,7 +149,10 @@ def settings_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
 
 
 def _refused(name: str, section: ProviderSection, model: type[BaseModel]) -> Iterator[Fault]:
-    given = {key: value for key, value in section.model_dump(exclude_unset=True).items() if not _empty(value)}
+    given = section.model_dump(exclude_unset=True)
+    if name != "chain":
+        given = {key: value for key, value in given.items() if not is_stage_key(key)}
+    given = {key: value for key, value in given.items() if not empty(value)}
     try:
         model.model_validate(given)
     except ValidationError as error:
@@ -116,11 +168,6 @@ def _refused(name: str, section: ProviderSection, model: type[BaseModel]) -> Ite
                 shown = given.get(path[0])
                 told = isinstance(shown, str | int | float) and not is_secret(path[0])
                 yield Fault(DEFAULT, key, message + (f", not {shown!r}" if told else ""))
-
-
-def _empty(value: Any) -> bool:
-    bare = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return bare is None or bare == ""
 
 
 def _address_fault(base_url: str) -> tuple[str, str] | None:

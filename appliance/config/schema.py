@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-PLANNED_PROVIDERS: Final = ("chain", "deepgram", "cartesia", "elevenlabs")
+PLANNED_PROVIDERS: Final = ("deepgram", "cartesia", "elevenlabs")
 """Names whose `[providers.NAME]` tables may stand in a configuration, although this version cannot use them."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Secret = SecretStr
