@@ -23,8 +23,15 @@ def is_stage_key(key: str) -> bool:
 
 
 def own_keys(section: ProviderSection) -> dict[str, Any]:
-    """Without those of stages."""
-    return {key: value for key, value in section.model_dump().items() if not is_stage_key(key)}
+    """Without those of stages, and which stages accompany it."""
+    given = section.model_dump().items()
+    return {key: value for key, value in given if not is_stage_key(key) and key not in KINDS}
+
+
+def accompanied(section: ProviderSection) -> bool:
+    """A realtime provider that has another's ear or voice, or should have one."""
+    given = section.model_dump()
+    return bool(given.get("stt") or given.get("tts") or given.get("output") == "text")
 
 
 def tables(configuration: Configuration) -> dict[str, dict[str, Any]]:
@@ -88,7 +95,7 @@ def stage_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
                     told.add(key)
                     yield Fault(DEFAULT, f"providers.{name}.{key}", message)
     for key in given:
-        if key not in known and (is_stage_key(key) or name not in _providers()):
+        if key not in known and key not in KINDS and (is_stage_key(key) or name not in _providers()):
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             yield Fault(DEFAULT, f"providers.{name}.{key}", "unknown key", hint)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from appliance import plugins
 from appliance.config.chain import (
+    accompanied,
     chain_faults,
     chain_stages,
     is_stage_key,
@@ -29,7 +30,7 @@ from appliance.config.load import DEFAULT, Fault, Loaded, is_secret
 from appliance.config.schema import PLANNED_PROVIDERS, Configuration, ProviderSection
 from appliance.config.secrets import is_reference, reveal
 from appliance.config.services import empty
-from appliance.config.stages import stage_settings
+from appliance.config.stages import KINDS, stage_settings
 from appliance.errors import ApplianceError, ConfigurationInvalid
 from appliance.interfaces import Provider
 
@@ -118,6 +119,9 @@ def build(name: str, configuration: Configuration) -> Provider:
     provider: Provider = (
         factory(section.model_dump(), tables(configuration)) if composed else factory(own_keys(section))
     )
+    if not composed and accompanied(section):
+        accompany = plugins.load("appliance.accompaniments", "stages")
+        provider = accompany(provider, section.model_dump(), tables(configuration))
     return provider
 
 
@@ -151,7 +155,7 @@ def settings_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
 def _refused(name: str, section: ProviderSection, model: type[BaseModel]) -> Iterator[Fault]:
     given = section.model_dump(exclude_unset=True)
     if name != "chain":
-        given = {key: value for key, value in given.items() if not is_stage_key(key)}
+        given = {key: value for key, value in given.items() if not is_stage_key(key) and key not in KINDS}
     given = {key: value for key, value in given.items() if not empty(value)}
     try:
         model.model_validate(given)

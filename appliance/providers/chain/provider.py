@@ -6,9 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from appliance import plugins
 from appliance.config.services import read
-from appliance.config.stages import KINDS, stage_settings
+from appliance.config.stages import KINDS
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.providers.chain.connection import ChainConnection
 from appliance.providers.chain.ear import Ear
@@ -16,20 +15,15 @@ from appliance.providers.chain.memory import BOUND_CHARACTERS
 from appliance.providers.chain.mind import Mind
 from appliance.providers.chain.mouth import Mouth
 from appliance.providers.chain.rungs import Rungs
+from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of
 from appliance.stages import Hearing, LanguageModel, SpeechToText, TextToSpeech
 
 RATE: Final = 16_000
-LAST_VOICE: Final = "espeak"
-"""Whoever has an answer should hear it: the device's own voice is the last rung, named or not."""
 PARKED_SECONDS: Final = 5.0
 """An ear whose conversation is over waits so long for the same session's next connection."""
 
 
-def _names(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-Ladder = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
+Ladder = Annotated[tuple[str, ...], BeforeValidator(names_of), Field(min_length=1)]
 """One stage, or several: the next is asked when those before it fail."""
 
 
@@ -60,9 +54,9 @@ class Chain:
         """Raise ConfigurationInvalid for what cannot be, UnknownName for a stage that there is not."""
         self._settings = read(Settings, "providers.chain", settings)
         voices = tuple(dict.fromkeys((*self._settings.tts, LAST_VOICE)))
-        self._stt: Sequence[SpeechToText] = _stages("stt", self._settings.stt, settings, tables)
-        self._llm: Sequence[LanguageModel] = _stages("llm", self._settings.llm, settings, tables)
-        self._tts: Sequence[TextToSpeech] = _stages("tts", voices, settings, tables)
+        self._stt: Sequence[SpeechToText] = load_stages("stt", self._settings.stt, settings, tables)
+        self._llm: Sequence[LanguageModel] = load_stages("llm", self._settings.llm, settings, tables)
+        self._tts: Sequence[TextToSpeech] = load_stages("tts", voices, settings, tables)
         self._rungs = {kind: Rungs(len(stages)) for kind, stages in self._all().items()}
         self._parked: dict[str, tuple[Ear, asyncio.Task[None]]] = {}
         self._endings: set[asyncio.Task[None]] = set()
@@ -154,14 +148,3 @@ class Chain:
         task = asyncio.get_running_loop().create_task(ear.close(), name="chain ear's end")
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
-
-
-def _stages(
-    kind: str, names: Sequence[str], chain: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
-) -> list[Any]:
-    stages = []
-    for name in names:
-        factory: Any = plugins.load(f"appliance.{kind}", name)
-        section = tables.get(getattr(factory, "section", name), {})
-        stages.append(factory(stage_settings(kind, factory, section, chain)))
-    return stages

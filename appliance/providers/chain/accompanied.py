@@ -1,0 +1,275 @@
+"""A realtime provider with the ear or the voice of another, as OpenAI Realtime in text mode spoken by Cartesia.
+
+`[providers.openai] output = "text"`, `tts = "cartesia"` and, or, `stt = "deepgram"`: what the person said is then
+written down by that service. The model itself hears the sound in any case. When the ear cannot be reached, the model's
+own transcripts are told.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from appliance.audio.resample import Resampler
+from appliance.errors import ApplianceError, ConfigurationInvalid, ProviderUnavailable
+from appliance.interfaces import (
+    CancelResponse,
+    CommitTurn,
+    Connection,
+    DiscardTurn,
+    Provider,
+    ProviderCommand,
+    ProviderEvent,
+    ProviderTrouble,
+    ResponseAudio,
+    ResponseFinished,
+    ResponseStarted,
+    ResponseText,
+    SendAudio,
+    Setup,
+    UserHeard,
+)
+from appliance.providers.chain.chunker import Chunker
+from appliance.providers.chain.ear import Ear
+from appliance.providers.chain.mouth import Mouth, Utterance
+from appliance.providers.chain.outbox import Outbox
+from appliance.providers.chain.rungs import Rungs
+from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of
+from appliance.stages import Hearing, SpeechToText, Stage, TextToSpeech, Transcript, TranscriptEvent
+
+EAR_RATE: Final = 16_000
+EAR_FRAME_BYTES: Final = EAR_RATE // 50 * 2
+REMEMBERED: Final = 32
+
+
+class Accompanied:
+    """Implements interfaces.Provider around another. Group `appliance.accompaniments`."""
+
+    def __init__(
+        self, inner: Provider, stt: Sequence[SpeechToText] = (), tts: Sequence[TextToSpeech] = ()
+    ) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._stt, self._tts = stt, tts
+        self._rungs = {"stt": Rungs(len(stt)), "tts": Rungs(len(tts))}
+        self.capabilities = replace(inner.capabilities, paced=bool(tts) or inner.capabilities.paced)
+
+    async def warm(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._inner.warm())
+            first: Sequence[Stage] = (*self._stt[:1], *self._tts[:1])
+            for stage in first:
+                group.create_task(stage.warm())
+
+    async def connect(self, setup: Setup) -> Connection:
+        inner = await self._inner.connect(setup)
+        ear, fault = await self._open_ear(setup)
+        connection = _AccompaniedConnection(inner, ear, self.capabilities.input_rate)
+        if self._tts:
+            connection.speak_with(
+                lambda outbox, trouble: Mouth(
+                    self._tts,
+                    self._rungs["tts"],
+                    outbox,
+                    voice=setup.voice,
+                    language=setup.language,
+                    rate=setup.rate or self.capabilities.output_rate,
+                    trouble=trouble,
+                )
+            )
+        connection.begin()
+        if fault is not None:
+            connection.trouble("stt_lost", fault.message)
+        return connection
+
+    async def close(self) -> None:
+        stages: Sequence[Stage] = (*self._stt, *self._tts)
+        await asyncio.gather(self._inner.close(), *(stage.close() for stage in stages))
+
+    async def _open_ear(self, setup: Setup) -> tuple[Ear | None, ApplianceError | None]:
+        if not self._stt:
+            return None, None
+        ear = Ear(self._stt, self._rungs["stt"], Hearing(setup.language), trouble=lambda *_: None)
+        try:
+            await ear.open()
+        except ApplianceError as fault:
+            return None, fault
+        return ear, None
+
+
+def accompany(
+    inner: Provider, section: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
+) -> Accompanied:
+    """Group `appliance.accompaniments`. `section` is the inner provider's table, `tables` are those of all.
+
+    Raise ConfigurationInvalid for a voice too many or none, UnknownName for a stage that there is not.
+    """
+    ears, voices = names_of(section.get("stt")), names_of(section.get("tts"))
+    writes = section.get("output") == "text"
+    if voices and not writes:
+        hint = "else two voices would speak"
+        raise ConfigurationInvalid(f'providers.{inner.name}.tts needs output = "text"', hint=hint)
+    if writes and not voices:
+        hint = f'set tts, for example "{LAST_VOICE}"'
+        raise ConfigurationInvalid(f"providers.{inner.name}: nothing speaks what it writes", hint=hint)
+    chain = tables.get("chain", {})
+    ladder = tuple(dict.fromkeys((*voices, LAST_VOICE))) if voices else ()
+    return Accompanied(
+        inner, load_stages("stt", ears, chain, tables), load_stages("tts", ladder, chain, tables)
+    )
+
+
+@dataclass(slots=True)
+class _Saying:
+    utterance: Utterance
+    chunker: Chunker = field(default_factory=Chunker)
+    timer: asyncio.TimerHandle | None = None
+
+
+class _AccompaniedConnection:
+    """Implements interfaces.Connection. Belongs to the loop's thread."""
+
+    def __init__(self, inner: Connection, ear: Ear | None, input_rate: int) -> None:
+        self._inner = inner
+        self._ear = ear
+        self._outbox = Outbox()
+        self._mouth: Mouth | None = None
+        self._sayings: dict[str, _Saying] = {}
+        self._counts: Counter[str] = Counter()
+        self._resampler = Resampler(input_rate, EAR_RATE) if ear is not None else None
+        self._for_ear = b""
+        self._reader: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def speak_with(self, mouth: Callable[[Outbox, Callable[[str, str], None]], Mouth]) -> None:
+        self._mouth = mouth(self._outbox, self.trouble)
+
+    def begin(self) -> None:
+        if self._ear is not None:
+            self._ear.told, self._ear.lost, self._ear.trouble = self._heard, self._deaf, self.trouble
+        self._reader = asyncio.get_running_loop().create_task(self._read(), name="chain accompanied")
+
+    async def send(self, command: ProviderCommand) -> None:
+        if self._ear is not None:
+            self._let_hear(self._ear, command)
+        if isinstance(command, CancelResponse) and (saying := self._sayings.pop(command.response, None)):
+            _stop(saying)
+            saying.utterance.cancel()
+        await self._inner.send(command)
+
+    async def __aiter__(self) -> AsyncIterator[ProviderEvent]:
+        async for event in self._outbox.events():
+            yield event
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._outbox.close()
+        for saying in self._sayings.values():
+            _stop(saying)
+        if self._reader is not None:
+            self._reader.cancel()
+        ends = [self._inner.close()]
+        ends += [self._mouth.close()] if self._mouth is not None else []
+        ends += [self._ear.close()] if self._ear is not None else []
+        await asyncio.gather(*ends)
+
+    def counters(self) -> Mapping[str, int]:
+        """Those of the inner connection, and what went wrong with ear and voice."""
+        inner: Callable[[], Mapping[str, int]] = getattr(self._inner, "counters", dict)
+        return {**inner(), **self._counts, **(self._ear.counters() if self._ear is not None else {})}
+
+    def trouble(self, code: str, message: str) -> None:
+        """Count it, and tell it the first, second, fourth, eighth... time."""
+        self._counts[code] += 1
+        times = self._counts[code]
+        if times & (times - 1) == 0:
+            self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+
+    # --- the ear ---
+
+    def _let_hear(self, ear: Ear, command: ProviderCommand) -> None:
+        match command:
+            case SendAudio() if self._resampler is not None:
+                self._for_ear += self._resampler.process(command.frame.pcm)
+                while len(self._for_ear) >= EAR_FRAME_BYTES:
+                    ear.hear(command.turn, self._for_ear[:EAR_FRAME_BYTES])
+                    self._for_ear = self._for_ear[EAR_FRAME_BYTES:]
+            case CommitTurn():
+                self._for_ear = b""
+                ear.commit(command.turn)
+            case DiscardTurn():
+                self._for_ear = b""
+                ear.discard(command.turn)
+
+    def _heard(self, event: TranscriptEvent) -> None:
+        if isinstance(event, Transcript):
+            self._outbox.tell(UserHeard(event.turn, event.text.strip(), event.final))
+
+    def _deaf(self, fault: ApplianceError) -> None:
+        """The model hears on; its own transcripts are told from now on."""
+        self._ear = None
+        self.trouble("stt_lost", fault.message)
+
+    # --- the model ---
+
+    async def _read(self) -> None:
+        fault: ApplianceError | None = None
+        try:
+            async for event in self._inner:
+                self._take(event)
+        except ApplianceError as error:
+            fault = error
+        self._outbox.close(fault or ProviderUnavailable(f"{type(self._inner).__name__} ended"))
+
+    def _take(self, event: ProviderEvent) -> None:
+        if isinstance(event, UserHeard) and self._ear is not None:
+            return
+        if self._mouth is None:
+            self._outbox.tell(event)
+            return
+        match event:
+            case ResponseStarted():
+                self._begin(self._mouth, event)
+            case ResponseText():
+                saying = self._sayings.get(event.response)
+                if saying is not None:
+                    self._say(saying, saying.chunker.add(event.text, self._now()))
+            case ResponseAudio():
+                self.trouble("unwanted_audio", "the model speaks, although it should write")
+            case ResponseFinished():
+                saying = self._sayings.get(event.response)
+                if saying is not None:
+                    _stop(saying)
+                    self._say(saying, saying.chunker.finish())
+                    _stop(saying)
+                    saying.utterance.end(event.status)
+            case _:
+                self._outbox.tell(event)
+
+    def _begin(self, mouth: Mouth, event: ResponseStarted) -> None:
+        self._sayings[event.response] = _Saying(mouth.begin(event.response, event.turn))
+        while len(self._sayings) > REMEMBERED:
+            self._sayings.pop(next(iter(self._sayings)))
+
+    def _say(self, saying: _Saying, pieces: Sequence[str]) -> None:
+        for piece in pieces:
+            saying.utterance.say(piece)
+        _stop(saying)
+        due = saying.chunker.due()
+        if due is not None:
+            saying.timer = asyncio.get_running_loop().call_at(due, self._overdue, saying)
+
+    def _overdue(self, saying: _Saying) -> None:
+        self._say(saying, saying.chunker.overdue(self._now()))
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _stop(saying: _Saying) -> None:
+    timer, saying.timer = saying.timer, None
+    if timer is not None:
+        timer.cancel()
