@@ -9,6 +9,7 @@ Sound has one value a piece, `level_of(text)`, and lasts MS_PER_CHARACTER for ea
 """
 
 import asyncio
+import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ MS_PER_CHARACTER = 50
 
 
 def level_of(text: str) -> int:
-    return 1_000 + sum(text.encode()) % 20_000
+    return 1_000 + zlib.crc32(text.encode()) % 25_000
 
 
 class NoSettings(BaseModel):
@@ -213,7 +214,7 @@ class FakeLanguageModel(FakeStage):
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
         self.prompts.append(prompt)
-        plan = self._script.popleft() if self._script else _Plan((AnswerText("I have no more to say."),))
+        plan = self._script.popleft() if self._script else _unscripted(len(self.prompts))
         self.under_way += 1
         try:
             await asyncio.sleep(plan.think)
@@ -230,6 +231,10 @@ class FakeLanguageModel(FakeStage):
             raise
         finally:
             self.under_way -= 1
+
+
+def _unscripted(number: int) -> _Plan:
+    return _Plan((AnswerText(f"This is answer number {number}."),))
 
 
 # --- text to speech ---

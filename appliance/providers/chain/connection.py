@@ -344,7 +344,8 @@ class ChainConnection:
     def _spoken(self, utterance: Utterance) -> None:
         """Its last sound is given out. It may still be cut: what is remembered of it stays reachable by its name."""
         answer = self._answers.get(utterance.response)
-        if answer is not None and utterance.skipped and utterance.status != "cancelled":
+        unspoken = utterance.skipped or utterance.status == "failed"
+        if answer is not None and unspoken and utterance.status != "cancelled":
             self._memory.rewrite(utterance.response, " ".join(utterance.spoken))
         while len(self._answers) > REMEMBERED:
             self._answers.pop(next(iter(self._answers)))

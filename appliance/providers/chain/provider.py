@@ -1,7 +1,7 @@
 """A chain as a provider: its stages by name, shared by all its connections."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -50,13 +50,19 @@ class Chain:
     composed = True
     """Its factory is also given the tables of all providers: its stages have their keys there."""
 
-    def __init__(self, settings: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        tables: Mapping[str, Mapping[str, Any]],
+        *,
+        load: Callable[..., Sequence[Any]] = load_stages,
+    ) -> None:
         """Raise ConfigurationInvalid for what cannot be, UnknownName for a stage that there is not."""
         self._settings = read(Settings, "providers.chain", settings)
         voices = tuple(dict.fromkeys((*self._settings.tts, LAST_VOICE)))
-        self._stt: Sequence[SpeechToText] = load_stages("stt", self._settings.stt, settings, tables)
-        self._llm: Sequence[LanguageModel] = load_stages("llm", self._settings.llm, settings, tables)
-        self._tts: Sequence[TextToSpeech] = load_stages("tts", voices, settings, tables)
+        self._stt: Sequence[SpeechToText] = load("stt", self._settings.stt, settings, tables)
+        self._llm: Sequence[LanguageModel] = load("llm", self._settings.llm, settings, tables)
+        self._tts: Sequence[TextToSpeech] = load("tts", voices, settings, tables)
         self._rungs = {kind: Rungs(len(stages)) for kind, stages in self._all().items()}
         self._parked: dict[str, tuple[Ear, asyncio.Task[None]]] = {}
         self._endings: set[asyncio.Task[None]] = set()

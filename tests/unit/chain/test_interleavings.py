@@ -1,0 +1,231 @@
+"""A session with a chain: speech, keys, tools and stages that fail, in any order; what must hold whatever happens."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import Phase as HypothesisPhase
+from hypothesis import strategies as st
+
+from appliance.errors import ProviderUnavailable, RateLimited
+from appliance.events import Interrupted, ToolCalled, ToolFinished, Transcript, TurnChanged, Warned
+from appliance.interfaces import HistoryItem
+from appliance.providers.chain import Chain
+from appliance.session.turn import Phase
+from appliance.stages import AnswerText, Said, ToolUse
+from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeTextToSpeech, level_of
+from tests.rig.booth import Booth
+from tests.rig.virtual_time import run
+
+PAUSES = [0.0, 0.02, 0.1, 0.25, 0.5, 0.7, 1.3, 3.0]
+VOICES = [0.04, 0.08, 0.14, 0.2, 0.26, 0.4, 0.9]
+FADE_SECONDS = 0.04
+TOLD = {"no_answer", "no_service", "say_again", "cut_off", "piece_skipped"}
+LONG = (
+    " ".join(f"word{{n}}{letter}" for letter in "abcdefghij")
+    + ". More{n} of{n} it{n} comes{n} here{n}, at{n} last{n}."
+)
+"""Each word is in one answer only: what sounds tells which answer it is."""
+
+
+@dataclass
+class Parts:
+    """A chain of fake stages, two of each kind, and the session that it serves."""
+
+    stt: tuple[FakeSpeechToText, ...] = field(
+        default_factory=lambda: (FakeSpeechToText("a"), FakeSpeechToText("b"))
+    )
+    llm: tuple[FakeLanguageModel, ...] = field(
+        default_factory=lambda: (FakeLanguageModel("a"), FakeLanguageModel("b"))
+    )
+    tts: tuple[FakeTextToSpeech, ...] = field(
+        default_factory=lambda: (FakeTextToSpeech("a", timed=True), FakeTextToSpeech("b"))
+    )
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def provider(self) -> Chain:
+        kinds: dict[str, Any] = {"stt": self.stt, "llm": self.llm, "tts": self.tts}
+        return Chain({}, {}, load=lambda kind, *_: kinds[kind])
+
+    def say(self, text: str = LONG, **how: Any) -> None:
+        self.llm[0].will_say(text.format(n=next(self.numbers)), **how)
+
+
+def each_cut(parts: Parts) -> None:
+    for connection in parts.stt[0].connections:
+        connection.cut()
+
+
+def probably_ended(parts: Parts, booth: Booth) -> None:
+    for stage in parts.stt:
+        if stage.connections:
+            stage.eager(booth.session.turn, "words")
+
+
+Deed = Callable[[Parts, Booth], object]
+ANSWERS: dict[str, Callable[[Parts], object]] = {
+    "short": lambda parts: parts.say("Yes, {n}."),
+    "long": lambda parts: parts.say(),
+    "slow": lambda parts: parts.say(think=4.0),
+    "tool": lambda parts: parts.llm[0].will_call("time_now", "{}"),
+    "slow tool": lambda parts: parts.llm[0].will_call(
+        "time_now", '{"seconds": 3.0}', first=f"Let me look, {next(parts.numbers)}."
+    ),
+    "bad tool": lambda parts: parts.llm[0].will_call("oven", "{broken"),
+    "silent": lambda parts: parts.llm[0].will_say(),
+    "busy": lambda parts: parts.llm[0].fail(RateLimited("busy", retry_after=2.0)),
+    "broken": lambda parts: parts.llm[0].will_give(
+        AnswerText(f"It{next(parts.numbers)} begins. It"), ProviderUnavailable("gone")
+    ),
+}
+DEEDS: dict[str, Deed] = {
+    "press": lambda _, booth: booth.line.press(),
+    "release": lambda _, booth: booth.line.release(),
+    "type": lambda _, booth: booth.session.send_text("And this?"),
+    "interrupt": lambda _, booth: booth.session.interrupt("test"),
+    "notify": lambda _, booth: booth.session.notify("The tea is ready."),
+    "stt drops": lambda parts, _: each_cut(parts),
+    "stt down": lambda parts, _: parts.stt[0].go_down(),
+    "stt up": lambda parts, _: parts.stt[0].come_up(),
+    "stt hangs": lambda parts, _: parts.stt[0].hang_in_final(),
+    "stt refuses": lambda parts, _: parts.stt[0].refuse_with(
+        ProviderUnavailable("no"), ProviderUnavailable("no")
+    ),
+    "tts fails": lambda parts, _: parts.tts[0].fail(ProviderUnavailable("no")),
+    "tts breaks off": lambda parts, _: parts.tts[0].fail(ProviderUnavailable("no"), after_ms=300),
+    "tts stalls": lambda parts, _: parts.tts[0].stall(after_ms=200),
+    "eager": probably_ended,
+}
+ACTIONS = [*(("speak", seconds) for seconds in VOICES), *((deed, 0.0) for deed in DEEDS)]
+
+
+async def perform(parts: Parts, booth: Booth, action: str, seconds: float) -> None:
+    if action == "speak":
+        await booth.speak(seconds)
+    else:
+        DEEDS[action](parts, booth)
+
+
+def check_stale_audio(parts: Parts, booth: Booth) -> None:
+    pieces = {piece.text for stage in parts.tts for piece in stage.pieces}
+    for at, event in booth.events:
+        if isinstance(event, Interrupted):
+            for text in pieces:
+                level = level_of(text)
+                if booth.heard(level) and booth.began(level) < at:
+                    assert booth.heard(level, since=at + FADE_SECONDS) <= 0.5, "stale audio"
+
+
+def check_calls(parts: Parts, booth: Booth) -> None:
+    called = Counter(event.call_id for event in booth.of(ToolCalled))
+    finished = Counter(event.call_id for event in booth.of(ToolFinished))
+    assert set(called) <= set(finished)
+    assert set(finished.values()) <= {1}
+    for model in parts.llm:
+        for prompt in model.prompts:
+            uses = [item.call_id for item in prompt.items if isinstance(item, ToolUse)]
+            assert len(uses) == len(set(uses))
+
+
+def check_words(parts: Parts, booth: Booth) -> None:
+    """What a model is shown of its own answers is what was heard of them, or the newest, which may sound still."""
+    heard = [event.heard for event in booth.of(Transcript) if event.role == "assistant" and event.final]
+    said = [
+        item.text
+        for item in booth.session.history
+        if isinstance(item, HistoryItem) and item.role == "assistant"
+    ]
+    assert said == [words for words in heard if words]
+    for model in parts.llm:
+        for prompt in model.prompts[-1:]:
+            told = [item.text for item in prompt.items if isinstance(item, Said) and item.role == "assistant"]
+            for words in told[:-1]:
+                assert words.split() in [each.split() for each in heard if each], (
+                    "the model is shown what nobody heard"
+                )
+
+
+def check_turns(booth: Booth, parts: Parts) -> None:
+    """Every turn got something to hear, or was superseded, or had nothing to be answered."""
+    thinking: dict[int, float] = {}
+    for at, event in booth.events:
+        if isinstance(event, TurnChanged) and event.state == "thinking":
+            thinking.setdefault(event.turn, at)
+    understood = {event.turn for event in booth.of(Transcript) if event.role == "user" and event.text}
+    began = sorted((at, turn) for turn, at in thinking.items())
+    ends = [*(at for at, _ in began), booth.loop.time()][1:]
+    for (at, turn), end in zip(began, ends, strict=True):
+        within = [event for when, event in booth.events if at <= when <= end]
+        spoken = any(isinstance(event, Transcript) and event.role == "assistant" for event in within)
+        told = any(isinstance(event, Warned) and event.code in TOLD for event in within)
+        superseded = any(isinstance(event, Interrupted) for event in within)
+        silent = any(isinstance(event, TurnChanged) and event.state == "idle" for event in within)
+        assert spoken or told or superseded or silent or turn not in understood, f"turn {turn} was forgotten"
+
+
+def check_rest(booth: Booth) -> None:
+    assert booth.session.phase is Phase.IDLE
+    assert not booth.line.playout.paused()
+    counters = booth.session.counters()
+    assert counters["journal_ms"] == 0
+    assert counters["journal_dropped_ms"] == 0
+    assert counters["downlink_dropped_ms"] == 0
+    assert counters["uplink_dropped"] == 0
+
+
+async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]]) -> None:
+    parts = Parts()
+    provider = parts.provider()
+    async with Booth(providers=[provider], strict=False, idle_timeout=10_000.0) as booth:
+        for stage in parts.stt:
+            stage.will_hear(*["some words"] * 40)
+        for answer in answers:
+            ANSWERS[answer](parts)
+        for (action, seconds), pause in steps:
+            await perform(parts, booth, action, seconds)
+            await booth.wait(pause)
+        booth.line.release()
+        parts.stt[0].come_up()
+        await booth.until(lambda: booth.session.state == "active", seconds=120)
+        for let_alone in (0.5, 5.0):
+            await booth.wait(let_alone)
+            while booth.session.phase is not Phase.IDLE:
+                await booth.wait(0.2)
+                assert booth.loop.time() < 2000, "the floor never came free"
+        check_rest(booth)
+        check_stale_audio(parts, booth)
+        check_calls(parts, booth)
+        check_words(parts, booth)
+        check_turns(booth, parts)
+        assert [stage.violations for stage in parts.stt] == [[], []]
+        await booth.lines.close("over")
+        await provider.close()
+        assert [model.under_way for model in parts.llm] == [0, 0]
+
+
+STORY: Any = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(PAUSES)), min_size=1, max_size=14)
+FEW: Any = st.lists(st.sampled_from(list(ANSWERS)), max_size=6)
+EXAMPLES = 250
+SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", range(4))
+def test_whatever_happens_the_floor_comes_free_and_every_turn_has_its_answer(part):
+    @seed(part)
+    @settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        suppress_health_check=SLOW,
+        phases=[HypothesisPhase.generate],
+    )
+    @given(FEW, STORY)
+    def any_story(answers, steps):
+        run(live(answers, steps))
+
+    any_story()
