@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from appliance.config.check import _toml
 from appliance.config.files import CHECKOUT
 from appliance.config.schema import Agent, Configuration, ProviderSection
+from appliance.providers.chain import Chain
 
 DOCUMENT = CHECKOUT / "docs/configuration.md"
 NAMED: dict[str, tuple[str, type[object]]] = {
@@ -26,12 +27,17 @@ def of_the_schema() -> Iterator[tuple[str, str, str]]:
         keys: Mapping[str, FieldInfo] = model.model_fields
         for key, value in keys.items():
             yield section, key, _toml(value.default)
+        if name == "providers":
+            for key, value in Chain.settings_model.model_fields.items():
+                default = value.default
+                one = isinstance(default, tuple) and len(default) == 1
+                yield "providers.chain", key, _toml(default[0] if one else default)
 
 
 def of_the_document(path: Path) -> Iterator[tuple[str, str, str]]:
     section = ""
     for line in path.read_text().splitlines():
-        if heading := re.fullmatch(r"## \[(.+)\]", line):
+        if heading := re.fullmatch(r"###? \[(.+)\]", line):
             section = heading[1]
         elif row := re.fullmatch(r"\| `(\w+)` \| `(.*?)` \| .+ \|", line):
             yield section, row[1], row[2]
