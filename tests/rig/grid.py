@@ -12,6 +12,7 @@ import pytest
 from appliance.interfaces import LineKind
 from appliance.session.turn import Phase
 from tests.rig.alignment import align
+from tests.rig.chain_service import ChainService
 from tests.rig.services import SERVICES, Service, at_rate
 from tests.rig.sounds import Samples
 from tests.rig.spoken import silence, speech
@@ -23,6 +24,7 @@ TURN_SECONDS = 5.0
 QUIET = 200
 """The turn's first sample is louder."""
 STEP = 0.25
+CLOUDS: dict[str, type[Service]] = {**SERVICES, "chain": ChainService}
 ANSWER_SECONDS = 0.6
 POINTS = [point * STEP for point in range(round(TURN_SECONDS / STEP) + 1)]
 AT_ONCE = {LineKind.PHONE: 11, LineKind.ROOM: 7}
@@ -53,7 +55,7 @@ async def _one_cut(
     stage: Stage, name: str, kind: LineKind, cut_at: float, outage: float
 ) -> Callable[[], list[str]]:
     """A turn whose link is cut. What is returned tells what was wrong: later, since it takes the loop's time."""
-    async with SERVICES[name]() as service:
+    async with CLOUDS[name]() as service:
         person = stage.enter(kind, [service.provider])
         await person.until(lambda: person.session.link.up, 60)
         service.will_say("Done.", ANSWER_SECONDS)

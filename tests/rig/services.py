@@ -78,7 +78,7 @@ class Service(ABC):
         """How much of each answer is found in what a speaker played."""
         loud = np.flatnonzero(played)
         played = played[loud[0] : loud[-1] + 1] if len(loud) else played[:0]
-        return [_found_ms(played, at_rate(answer, self.answer_rate, rate), rate) for answer in self.answers()]
+        return [found_ms(played, at_rate(answer, self.answer_rate, rate), rate) for answer in self.answers()]
 
     @abstractmethod
     async def _begin(self) -> None: ...
@@ -310,7 +310,7 @@ def at_rate(samples: Samples, rate: int, wanted: int) -> Samples:
     return np.frombuffer(resampler.process(samples.astype("<i2").tobytes()) + resampler.flush(), dtype="<i2")
 
 
-def _found_ms(played: Samples, answer: Samples, rate: int) -> float:
+def found_ms(played: Samples, answer: Samples, rate: int) -> float:
     step = round(PIECE_SECONDS * rate)
     pieces = [answer[at : at + step] for at in range(0, len(answer) - step + 1, step)]
     return sum(PIECE_SECONDS * 1000 for piece in pieces if likeness(played, piece)[0] >= ALIKE)
