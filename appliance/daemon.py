@@ -248,7 +248,7 @@ class Appliance:
         """
         before = self.configuration.providers
         renewed = {
-            place: _provider(name, fresh)
+            place: build(name, fresh)
             for place, name in enumerate(self.configuration.conversation.providers)
             if not self.providers[place].capabilities.local or before.get(name) != fresh.providers.get(name)
         }

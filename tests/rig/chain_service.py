@@ -88,7 +88,7 @@ class ChainService(Service):
     def will_hear(self, text: str) -> None:
         self.ear.will_hear(text)
 
-    def will_call(self, tool: str, arguments: Mapping[str, Any], says: str) -> None:
+    def will_call(self, tool: str, arguments: Mapping[str, Any] | str, says: str) -> None:
         self.mind.will_call(tool, arguments)
         self.will_say(says, 1.0)
 
@@ -99,6 +99,12 @@ class ChainService(Service):
 
     def answers(self) -> list[Samples]:
         return [np.frombuffer(spoken.pcm, "<i2") for spoken in self.mouth.spoken if spoken.pcm]
+
+    async def send_raw(self, *messages: str) -> None:
+        raise NotImplementedError("each stage has its own protocol")
+
+    def end_next_after(self, seconds: float) -> None:
+        raise NotImplementedError("a chain is never renewed")
 
     def refuse(self, code: str) -> None:
         raise NotImplementedError("each stage is refused by itself")

@@ -4,7 +4,7 @@ Real lines (detector, canceller, resampler), real sockets, the unmodified SDKs, 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ TURN_SECONDS = 5.0
 QUIET = 200
 """The turn's first sample is louder."""
 STEP = 0.25
-CLOUDS: dict[str, type[Service]] = {**SERVICES, "chain": ChainService}
+CLOUDS: Mapping[str, Callable[[], Service]] = {**SERVICES, "chain": ChainService}
 ANSWER_SECONDS = 0.6
 POINTS = [point * STEP for point in range(round(TURN_SECONDS / STEP) + 1)]
 AT_ONCE = {LineKind.PHONE: 11, LineKind.ROOM: 7}

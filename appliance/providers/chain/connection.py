@@ -110,6 +110,7 @@ class ChainConnection:
         """The turn that is being said."""
         self._ended: int | None = None
         """The turn that the service ended last: what still comes of it is the pause after it."""
+        self._texts: dict[int, str] = {}
         self._unread: set[int] = set()
         """Turns that were committed and whose final transcript is not there."""
         self._steps = 0
@@ -128,7 +129,7 @@ class ChainConnection:
             case SendAudio():
                 if command.turn != self._ended:
                     self._open = command.turn
-                    self._ear.hear(command.turn, command.frame.pcm)
+                self._ear.hear(command.turn, command.frame.pcm)
             case CommitTurn():
                 self._commit(command.turn)
             case DiscardTurn():
@@ -174,11 +175,12 @@ class ChainConnection:
     # --- turns ---
 
     def _commit(self, turn: int) -> None:
-        if self._open == turn:
+        if self._open == turn or turn == self._ended:
             self._open = None
-            self._unread.add(turn)
-            self._ear.commit(turn)
-        elif turn not in self._unread and turn != self._ended:
+            if turn not in self._unread:
+                self._unread.add(turn)
+                self._ear.commit(turn)
+        elif turn not in self._unread:
             self._settle(turn, "silent")
 
     def _discard(self, turn: int) -> None:
@@ -198,9 +200,7 @@ class ChainConnection:
     def _understood(self, event: TranscriptEvent) -> None:
         match event:
             case Transcript():
-                self._outbox.tell(UserHeard(event.turn, event.text.strip(), event.final))
-                if event.final:
-                    self._read(event.turn, event.text.strip())
+                self._transcript(event.turn, event.text.strip(), final=event.final)
             case EagerEnd():
                 self._prepare(event.turn, event.text.strip())
             case TurnResumed():
@@ -215,15 +215,31 @@ class ChainConnection:
                 self._outbox.tell(ProviderUsage(event.seconds, 0.0, "seconds"))
         self._ask()
 
-    def _read(self, turn: int, text: str) -> None:
+    def _transcript(self, turn: int, text: str, *, final: bool) -> None:
+        before = self._texts.get(turn, "")
+        whole = text if text.startswith(before) else f"{before} {text}".strip()
+        if turn == self._ended and whole != before:
+            # The service took a pause for the end: the person goes on, and the answer waits for the rest.
+            self._open = turn
+        if not final:
+            self._outbox.tell(UserHeard(turn, whole, final=False))
+            return
         self._unread.discard(turn)
-        if text:
-            self._said(turn, text)
+        if before and whole == before:
+            return
+        if self._open == turn:
+            self._open = None
+        self._outbox.tell(UserHeard(turn, whole, final=True))
+        if whole:
+            self._said(turn, whole)
         else:
             self._settle(turn, "silent")
 
     def _said(self, turn: int, text: str) -> None:
-        self._memory.user(text)
+        self._texts[turn] = text
+        while len(self._texts) > REMEMBERED:
+            self._texts.pop(next(iter(self._texts)))
+        self._memory.user(text, turn)
         self._owed = turn if self._owed is None else max(self._owed, turn)
         self._steps = 0
 

@@ -19,6 +19,7 @@ class _Speech:
     role: str
     text: str
     response: str = ""
+    turn: int = 0
 
 
 @dataclass(slots=True)
@@ -45,8 +46,13 @@ class Memory:
             elif item.text:
                 self._items.append(_Speech(item.role, item.text, item.response))
 
-    def user(self, text: str) -> None:
-        self._items.append(_Speech("user", text))
+    def user(self, text: str, turn: int = 0) -> None:
+        """What was said as `turn`. Said again, it is that turn as a whole: the person went on after a pause."""
+        last = self._items[-1] if self._items else None
+        if turn and isinstance(last, _Speech) and last.turn == turn:
+            last.text = text
+        else:
+            self._items.append(_Speech("user", text, turn=turn))
 
     def assistant(self, response: str, text: str) -> None:
         """The next part of what is said as `response`."""

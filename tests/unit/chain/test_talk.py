@@ -21,9 +21,10 @@ from appliance.interfaces import (
     SendAudio,
     ToolCall,
     ToolDeclaration,
+    TurnEnded,
     UserHeard,
 )
-from appliance.stages import AnswerCut, AnswerText, AnswerUsage, Said, Spent, ToolUse
+from appliance.stages import AnswerCut, AnswerText, AnswerUsage, Ended, Said, Spent, ToolUse, Transcript
 from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeTextToSpeech, level_of
 from tests.rig.virtual_time import virtual_time
 from tests.unit.chain.talker import Talker
@@ -635,3 +636,40 @@ async def test_closing_in_the_midst_of_everything_leaves_nothing_behind():
         await talker.types(1, "go on")
         await talker.next(ResponseAudio, 2)
         await talker.says(2, commit=False)
+
+
+# --- turns that the service ends ---
+
+
+@virtual_time
+async def test_a_turn_that_the_service_ends_is_answered_at_once_and_only_once():
+    async with Talker() as talker:
+        talker.llm[0].will_say("Noon.")
+        speaking = asyncio.create_task(talker.says(1, 3.0))
+        await asyncio.sleep(1.0)
+        service = talker.stt[0].connections[0]
+        service.tell(Transcript(1, "what time is it", final=True))
+        service.tell(Ended(1))
+        await talker.answered()
+        assert not speaking.done()
+        await speaking
+        await asyncio.sleep(5)
+        assert len(talker.all(ResponseFinished)) == 1
+        assert talker.all(TurnEnded) == [TurnEnded(1)]
+        assert talker.text() == "Noon."
+
+
+@virtual_time
+async def test_what_is_said_after_a_premature_end_is_not_lost():
+    async with Talker() as talker:
+        speaking = asyncio.create_task(talker.says(1, 3.0))
+        await asyncio.sleep(1.0)
+        service = talker.stt[0].connections[0]
+        service.tell(Transcript(1, "what time", final=True))
+        service.tell(Ended(1))
+        talker.stt[0].will_hear("what time is it in rome")
+        await speaking
+        await asyncio.sleep(5)
+        assert talker.understood() == ["what time", "what time is it in rome"]
+        assert Said("user", "what time is it in rome") in talker.llm[0].prompts[-1].items
+        assert len(service.turns[1].pcm) == 3 * 32_000
