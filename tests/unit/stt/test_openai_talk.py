@@ -216,6 +216,37 @@ def test_a_refused_commit_is_answered_with_what_is_known() -> None:
     assert talk.post.fault is None
 
 
+def test_after_a_refused_commit_the_next_transcript_is_of_the_next_turn() -> None:
+    talk = OpenAiTalk(server_turns=False)
+    for turn in (1, 2):
+        speak(talk, turn)
+        talk.commit(turn)
+    read(talk, "error", error={"code": "input_audio_buffer_commit_empty", "event_id": "commit_1"})
+    read(talk, "input_audio_buffer.committed", item_id="b")
+    read(talk, f"{PREFIX}.completed", item_id="b", transcript="Yes.")
+    finals = [event for event in said(talk) if isinstance(event, Transcript)]
+    assert finals == [Transcript(1, "", final=True), Transcript(2, "Yes.", final=True)]
+
+
+def test_nothing_is_told_of_a_refused_commit_of_a_turn_that_was_none() -> None:
+    talk = OpenAiTalk(server_turns=False)
+    speak(talk, 1)
+    talk.commit(1)
+    talk.discard(1)
+    read(talk, "error", error={"code": "input_audio_buffer_commit_empty", "event_id": "commit_1"})
+    assert said(talk) == []
+
+
+def test_two_names_before_any_commit_are_of_two_turns() -> None:
+    talk = OpenAiTalk(server_turns=False)
+    speak(talk, 1)
+    read(talk, f"{PREFIX}.delta", item_id="a", delta="one")
+    talk.commit(1)
+    speak(talk, 2)
+    read(talk, f"{PREFIX}.delta", item_id="b", delta="two")
+    assert said(talk) == [Transcript(1, "one", final=False), Transcript(2, "two", final=False)]
+
+
 def test_the_service_ends_a_turn_and_what_comes_after_it_is_dropped() -> None:
     talk = OpenAiTalk(server_turns=True)
     speak(talk, 1)
