@@ -176,9 +176,12 @@ class Dialogue:
 
     @property
     def unanswered(self) -> int | None:
-        """The turn that an answer is owed to, where the next connection would be asked for it."""
+        """The turn that an answer is owed to, where the next connection is given it, or a tool's result for it."""
         owed = self.strands.answers.owed
-        return owed if any(entry.turn == owed for entry in self.strands.uplink.unanswered()) else None
+        if owed is None:
+            return None
+        resent = any(entry.turn == owed for entry in self.strands.uplink.unanswered())
+        return owed if resent or self._calls.keeps(owed) else None
 
     # --- the connection ---
 

@@ -18,7 +18,7 @@ from appliance.errors import (
 from appliance.events import Failed, ProviderChanged, SessionStateChanged, Warned
 from appliance.interfaces import Capabilities, HistoryItem, LineKind, ResponseAudio, ResponseStarted
 from appliance.session.phrases import Phrase, phrase, phrase_for
-from tests.fakes.provider import FAST, FakeConnection, FakeProvider
+from tests.fakes.provider import FAST, RESTORING, FakeConnection, FakeProvider, Say
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 
@@ -251,6 +251,20 @@ class TestTurnsThatBreakConnections:
 
 
 class TestMuteProviders:
+    @virtual_time
+    async def test_a_tool_result_that_nothing_comes_of_is_given_to_the_next_connection(self):
+        async with Booth(capabilities=RESTORING) as booth:
+            booth.provider.will_call("time_now", {}, then=Say("Never said.", 1.0, think=60.0))
+            await booth.speak(0.8)
+            await booth.until(lambda: booth.provider.tool_results != [])
+            [call_id] = booth.provider.tool_calls
+            booth.provider.plans[call_id] = 1, Say("It is noon.", 1.0)
+            assert 19.0 < await booth.state("speaking", seconds=60.0) < 23.0
+            await booth.idle()
+            assert booth.words() == ["turn 1", "It is noon."]
+            assert [result.call_id for result in booth.provider.tool_results] == [call_id, call_id]
+            assert booth.clock.begun == 1
+
     @virtual_time
     async def test_the_next_rung_answers_what_a_connection_does_not(self):
         far, near, _ = three()
