@@ -152,13 +152,14 @@ class Playout:
     def flush(self) -> Heard | None:
         """Drop all that is queued, end a pause, and refuse what still comes of the dropped utterances.
 
-        The next pull fades out. Return what was heard of the oldest dropped utterance; None when nothing was queued.
+        The next pull fades out. Return what is heard of the oldest dropped utterance, with what is on its way to sound;
+        None when nothing was queued.
         """
         dropped, self._queue, self._paused = self._queue, Queue(), False
         entries = tuple(dropped.order)
         for entry in entries:
             entry.ended = True
-        return Heard(entries[0].name, self.heard_ms(entries[0].name)) if entries else None
+        return Heard(entries[0].name, self.taken_ms(entries[0].name)) if entries else None
 
     def forget(self) -> None:
         """Flush, and know no utterance any more: another session begins, and names its own from the start."""
@@ -175,6 +176,11 @@ class Playout:
             return 0.0
         sounded = self._position - max(0, round(self.lag() * self.rate / 1000))
         return max(0, entry.taken - entry.unheard(sounded)) * 1000 / self.rate
+
+    def taken_ms(self, utterance: str) -> float:
+        """Milliseconds of `utterance` that the driver took: so much of it is heard, for nobody can take it back."""
+        entry = self._utterances.get(utterance)
+        return self._ms(entry.taken) if entry is not None else 0.0
 
     def queued_ms(self) -> float:
         """Audio that the driver has not taken yet."""

@@ -137,13 +137,13 @@ class Downlink:
         return entry
 
     def flush(self) -> Cut | None:
-        """Silence the playout; return what sounded. What waits keeps waiting."""
+        """Silence the playout; return what is heard, up to what the driver took. What waits keeps waiting."""
         self._playout.flush()
         entry, self._sounding = self._sounding, None
         if entry is None:
             return None
         del self._row[entry.id]
-        heard_ms = self._playout.heard_ms(entry.id)
+        heard_ms = self._playout.taken_ms(entry.id)
         return Cut(entry, round(heard_ms), entry.spoken.heard(heard_ms))
 
     def withdraw(self, unwanted: Callable[[Utterance], bool]) -> list[Cut]:

@@ -178,6 +178,16 @@ def test_heard_leaves_out_what_the_device_still_holds():
     assert playout.heard_ms("a") == pytest.approx(100)
 
 
+def test_a_flush_counts_what_the_device_still_holds_since_that_sounds_yet():
+    playout = Playout(RATE)
+    playout.lag = lambda: 30.0
+    said(playout, "a", tone(1_600))
+    for _ in range(3):
+        pull(playout)
+    assert playout.heard_ms("a") == pytest.approx(30)
+    assert playout.flush() == Heard("a", 60.0)
+
+
 def test_heard_of_an_utterance_grows_on_while_the_next_one_plays():
     playout = Playout(RATE)
     playout.lag = lambda: 20.0
