@@ -46,6 +46,14 @@ _REFUSERS: Final = {
     "driver_missing": "library",
     "provider_unavailable": "network",
 }
+_REMEDIES: Final = {
+    "credentials_rejected": "look at the key of this provider: run handset check",
+    "quota_exhausted": "look at the credit and the limits of the account",
+    "rate_limited": "try again later, or look at the limits of the account",
+    "setup_rejected": "look at model, voice and base_url of this provider",
+    "provider_unavailable": "look at the network, and at the provider's own status page",
+}
+"""Where the fault itself knows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +262,8 @@ def refusal(error: ApplianceError) -> tuple[str, str]:
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return f"name resolution: {error.message}", error.hint
-    return f"{_REFUSERS.get(error.code, error.code)}: {error.message}", error.hint
+    remedy = error.hint or _REMEDIES.get(error.code, "")
+    return f"{_REFUSERS.get(error.code, error.code)}: {error.message}", remedy
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

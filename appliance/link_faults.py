@@ -9,6 +9,7 @@ from typing import Any, Final
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidMessage,
     InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
@@ -67,6 +68,8 @@ def _unreachable(where: str, fault: BaseException) -> tuple[str, str]:
             return f"{where} did not answer in time", ""
         case ProxyError() | InvalidProxyStatus():
             return "the proxy did not let us through", "look at HTTPS_PROXY and NO_PROXY"
+        case InvalidMessage(__cause__=EOFError() | OSError()):
+            return f"{where} hung up in the handshake", ""
         case InvalidHandshake():
             return f"{where} speaks no WebSocket ({type(fault).__name__})", "look at base_url"
         case OSError():

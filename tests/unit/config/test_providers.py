@@ -15,7 +15,14 @@ from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
 from appliance.config.schema import PLANNED_PROVIDERS, Configuration
 from appliance.doctor import CHECKS, Finding, refusal
-from appliance.errors import ApplianceError, CredentialsRejected, QuotaExhausted, SetupRejected
+from appliance.errors import (
+    ApplianceError,
+    CredentialsRejected,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    SetupRejected,
+)
 from appliance.link_faults import unreachable
 from tests.fakes.openai_realtime import FakeOpenAi
 
@@ -236,3 +243,11 @@ def test_a_refusal_names_who_refused() -> None:
         "internal": ApplianceError("no"),
     }
     assert {name: told(fault) for name, fault in expected.items()} == {name: name for name in expected}
+
+
+@pytest.mark.parametrize(
+    "kind", [CredentialsRejected, QuotaExhausted, RateLimited, SetupRejected, ProviderUnavailable]
+)
+def test_each_refusal_has_a_remedy(kind: type[ApplianceError]) -> None:
+    assert refusal(kind("no"))[1]
+    assert refusal(kind("no", hint="do this"))[1] == "do this"

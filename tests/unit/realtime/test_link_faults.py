@@ -86,6 +86,15 @@ def test_the_time_to_wait_is_taken_where_it_makes_sense(
     assert fault.retry_after == seconds
 
 
+@pytest.mark.parametrize("cause", [EOFError(), ConnectionResetError(104, "reset")])
+def test_who_hangs_up_in_the_handshake_is_not_taken_for_a_wrong_address(cause: Exception) -> None:
+    fault = InvalidMessage("did not receive a valid HTTP response")
+    fault.__cause__ = cause
+    translated = link_faults.unreachable("openai", "api.example", fault)
+    assert "hung up" in translated.message
+    assert not translated.hint
+
+
 def test_a_silent_path_is_told_from_a_closed_one() -> None:
     silent = link_faults.closed("openai", ConnectionClosedError(None, Close(1011, "keepalive ping timeout")))
     hung_up = link_faults.closed("openai", ConnectionClosedError(Close(1011, "boom"), None))
