@@ -47,6 +47,12 @@ def unreachable(provider: str, where: str, fault: BaseException) -> ApplianceErr
     return ProviderUnavailable(f"{provider}: {what}", hint=hint)
 
 
+def unreadable(provider: str, fault: OSError) -> SetupRejected:
+    """The certificates that are to be trusted cannot be read, so that no SDK builds its client."""
+    what = f"{provider}: the certificates to be trusted cannot be read ({type(fault).__name__})"
+    return SetupRejected(what, hint="look at SSL_CERT_FILE and SSL_CERT_DIR")
+
+
 def _unreachable(where: str, fault: BaseException) -> tuple[str, str]:
     match fault:
         case socket.gaierror():

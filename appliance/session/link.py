@@ -110,6 +110,8 @@ class Link:
         self._closing: set[asyncio.Task[None]] = set()
         self._delay: asyncio.Timeout | None = None
         self._deadline: asyncio.Timeout | None = None
+        self._bugs: set[str] = set()
+        """What went wrong in a provider's own code, and was logged."""
         self._dial_began = 0.0
         self._waited_for = False
         self._quiet_since: float | None = None
@@ -269,7 +271,7 @@ class Link:
         if not loading.done():
             loading.cancel()
             raise ProviderUnavailable(f"{provider.name} did not load in time")
-        _outcome(loading, provider.name)
+        self._outcome(loading, provider.name)
         return self._loop.time() - began > NOTICEABLE_SECONDS
 
     def _setup_for(self, provider: Provider) -> Setup:
@@ -297,7 +299,7 @@ class Link:
         if not dial.done():
             self._drop_dial(dial)
             raise ProviderUnavailable(f"{provider.name} did not answer in time")
-        return _outcome(dial, provider.name)
+        return self._outcome(dial, provider.name)
 
     def _begin(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """As a task that does not outlive the link."""
@@ -409,6 +411,21 @@ class Link:
             logger.error("looking for a better provider broke", exc_info=fault)
             self._ladder.looked_in_vain(self._loop.time())
 
+    def _outcome(self, task: asyncio.Task[T], provider: str) -> T:
+        """What a finished dial came to; a bug of the provider's, or a stray cancellation, is one that failed."""
+        try:
+            return task.result()
+        except ApplianceError:
+            raise
+        except asyncio.CancelledError as fault:
+            raise ProviderUnavailable(f"{provider} broke off") from fault
+        except Exception as fault:
+            bug = f"{provider}: {type(fault).__name__}"
+            if bug not in self._bugs:
+                self._bugs.add(bug)
+                logger.warning("provider %s failed to connect", provider, exc_info=True)
+            raise ProviderUnavailable(bug) from fault
+
     def _let_go(self, connection: Connection) -> asyncio.Task[None]:
         """Close it beside what goes on: a path that is dead keeps nobody waiting."""
         closing = self._loop.create_task(_close(connection), name="close connection")
@@ -461,19 +478,6 @@ async def _close(connection: Connection) -> None:
             await connection.close()
     except Exception:
         logger.warning("a provider's connection did not close", exc_info=True)
-
-
-def _outcome(task: asyncio.Task[T], provider: str) -> T:
-    """What a finished dial came to; a bug of the provider's, or a stray cancellation, is one that failed."""
-    try:
-        return task.result()
-    except ApplianceError:
-        raise
-    except asyncio.CancelledError as fault:
-        raise ProviderUnavailable(f"{provider} broke off") from fault
-    except Exception as fault:
-        logger.warning("provider %s failed to connect", provider, exc_info=True)
-        raise ProviderUnavailable(f"{provider}: {type(fault).__name__}") from fault
 
 
 def _ending(job: asyncio.Task[ApplianceError | None]) -> ApplianceError | None:

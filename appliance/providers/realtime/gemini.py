@@ -36,7 +36,7 @@ from appliance.interfaces import (
     Setup,
     ToolDeclaration,
 )
-from appliance.link_faults import unreachable
+from appliance.link_faults import unreachable, unreadable
 from appliance.name_lookup import look_up
 from appliance.providers.realtime import gemini_messages as wire
 from appliance.providers.realtime.fill import fill, silent_frame
@@ -437,7 +437,10 @@ def _client(key: str, base_url: str) -> "Client":
         raise DriverMissing("gemini needs google-genai", hint="install the library google-genai") from fault
     options = types.HttpOptions(base_url=base_url or None, async_client_args=dict(_SOCKET))
     # Said outright, a stray GOOGLE_GENAI_USE_VERTEXAI or GOOGLE_GENAI_USE_ENTERPRISE turns nothing over.
-    client = genai.Client(vertexai=False, api_key=key, http_options=options)
+    try:
+        client = genai.Client(vertexai=False, api_key=key, http_options=options)
+    except OSError as fault:
+        raise unreadable("gemini", fault) from fault
     if base_url.startswith("http://"):
         _without_tls(client, base_url)
     # The SDK's models are built when they are first used: here, rather than on the loop while somebody waits.

@@ -37,7 +37,7 @@ from appliance.interfaces import (
     Setup,
     ToolResult,
 )
-from appliance.link_faults import unreachable
+from appliance.link_faults import unreachable, unreadable
 from appliance.name_lookup import look_up
 from appliance.providers.realtime.gpt_live_protocol import (
     RATE,
@@ -162,7 +162,10 @@ class GptLive:
                 "GPT-Live has no key",
                 hint="set providers.gpt_live.api_key, or OPENAI_API_KEY in the environment",
             )
-        client = AsyncOpenAI(api_key=key.strip(), base_url=self._settings.base_url or None, max_retries=0)
+        try:
+            client = AsyncOpenAI(api_key=key.strip(), base_url=self._settings.base_url or None, max_retries=0)
+        except OSError as fault:
+            raise unreadable(NAME, fault) from fault
         _ = client.live
         return client
 

@@ -344,6 +344,19 @@ class TestLoading:
         story()
 
 
+class TestBugs:
+    @virtual_time
+    async def test_what_breaks_in_a_provider_is_logged_once_however_often_it_is_dialled(self, caplog):
+        far, *_ = three()
+        for _ in range(5):
+            far.break_in_connect()
+        async with Booth(providers=[far], open_session=False) as booth:
+            booth.lines.open_session(booth.line)
+            await booth.until(lambda: booth.session.state == "active")
+            assert far.dials == 6
+        assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
 class TestRedial:
     @pytest.mark.parametrize("cut_at", [0.3, 1.0, 2.0])
     @pytest.mark.parametrize("outage", [0.2, 1.37, 3.0])

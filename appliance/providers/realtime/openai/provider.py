@@ -155,8 +155,10 @@ def _build(key: str, base_url: str) -> _Ready:
         raise DriverMissing(
             f"openai cannot be imported: {fault}", hint="install the library openai"
         ) from fault
-    client = openai.AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
+    try:
+        client = openai.AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
+        trusted = None if base_url.startswith("http://") else ssl.create_default_context()
+    except OSError as fault:
+        raise link_faults.unreadable("openai", fault) from fault
     _ = client.realtime  # imports what it needs at its first use
-    if base_url.startswith("http://"):
-        return _Ready(client, SOCKET)
-    return _Ready(client, {**SOCKET, "ssl": ssl.create_default_context()})
+    return _Ready(client, SOCKET if trusted is None else {**SOCKET, "ssl": trusted})
