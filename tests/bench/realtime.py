@@ -51,7 +51,7 @@ VOICES = ("flite:rms", "flite:slt")
 
 
 def measure() -> list[Figure]:
-    """All figures; about seven minutes."""
+    """All figures; about eleven minutes."""
     return [
         *asyncio.run(_outages()),
         *asyncio.run(_ways_through()),

@@ -36,7 +36,7 @@ SPEECH = "one two three four five six seven eight nine ten " * 8
 
 
 def figures() -> list[Figure]:
-    """All of it; about two minutes."""
+    """All of it; about six minutes."""
     return [each for name in TIMED_SERVICES for each in asyncio.run(_service(name))]
 
 
