@@ -56,11 +56,8 @@ class Accompanied:
         self.capabilities = replace(inner.capabilities, paced=bool(tts) or inner.capabilities.paced)
 
     async def warm(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._inner.warm())
-            first: Sequence[Stage] = (*self._stt[:1], *self._tts[:1])
-            for stage in first:
-                group.create_task(stage.warm())
+        first: Sequence[Stage] = (*self._stt[:1], *self._tts[:1])
+        await asyncio.gather(self._inner.warm(), *(stage.warm() for stage in first))
 
     async def connect(self, setup: Setup) -> Connection:
         inner = await self._inner.connect(setup)

@@ -80,9 +80,7 @@ class Chain:
 
     async def warm(self) -> None:
         """The first rung of each kind now; the others when they are needed."""
-        async with asyncio.TaskGroup() as group:
-            for stages in self._all().values():
-                group.create_task(stages[0].warm())
+        await asyncio.gather(*(stages[0].warm() for stages in self._all().values()))
 
     async def connect(self, setup: Setup) -> Connection:
         now = asyncio.get_running_loop().time()

@@ -1,0 +1,106 @@
+"""A chain as a provider: its stages are found by name, warmed, shared, and closed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing, QuotaExhausted, UnknownName
+from appliance.interfaces import Setup
+from appliance.providers.chain import Chain
+from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeStage, FakeTextToSpeech
+from tests.rig.virtual_time import virtual_time
+
+
+def chain_of(**stages: Any) -> tuple[Chain, dict[str, Any]]:
+    kinds: dict[str, Any] = {
+        "stt": (FakeSpeechToText(),),
+        "llm": (FakeLanguageModel(),),
+        "tts": (FakeTextToSpeech(),),
+    }
+    kinds |= stages
+    return Chain({}, {}, load=lambda kind, *_: kinds[kind]), kinds
+
+
+class Unusable(FakeSpeechToText):
+    async def warm(self) -> None:
+        raise DriverMissing("no library")
+
+
+@virtual_time
+async def test_a_stage_that_cannot_be_warmed_says_why():
+    chain, _ = chain_of(stt=(Unusable(),))
+    with pytest.raises(DriverMissing):
+        await chain.warm()
+
+
+@virtual_time
+async def test_the_first_stage_of_each_kind_is_warmed_and_all_are_closed():
+    chain, kinds = chain_of(stt=(FakeSpeechToText("a"), FakeSpeechToText("b")))
+    await chain.warm()
+    assert [stage.warmed for stage in kinds["stt"]] == [1, 0]
+    await chain.close()
+    stages: list[FakeStage] = [stage for each in kinds.values() for stage in each]
+    assert all(stage.closed for stage in stages)
+
+
+@virtual_time
+async def test_the_next_connection_of_a_session_hears_with_the_same_ear():
+    chain, kinds = chain_of()
+    for _ in range(3):
+        connection = await chain.connect(Setup("s1"))
+        await connection.close()
+    assert len(kinds["stt"][0].connections) == 1
+    await asyncio.sleep(10)
+    assert not kinds["stt"][0].connections[0].open
+    await chain.close()
+
+
+@virtual_time
+async def test_another_language_is_heard_by_another_ear():
+    chain, kinds = chain_of()
+    await (await chain.connect(Setup("s1"))).close()
+    await (await chain.connect(Setup("s1", language="de"))).close()
+    assert [connection.hearing.language for connection in kinds["stt"][0].connections] == ["en", "de"]
+    await chain.close()
+
+
+@virtual_time
+async def test_nothing_is_left_open_when_it_is_closed_early():
+    chain, kinds = chain_of()
+    await (await chain.connect(Setup("s1"))).close()
+    await chain.close()
+    assert not kinds["stt"][0].connections[0].open
+
+
+@virtual_time
+async def test_a_refused_ear_refuses_the_connection_and_says_why():
+    chain, kinds = chain_of()
+    kinds["stt"][0].refuse_with(QuotaExhausted("empty"))
+    with pytest.raises(QuotaExhausted):
+        await chain.connect(Setup("s1"))
+    await chain.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"stt": "deepgrim"}, UnknownName),
+        ({"llm": ["openai", "opnai"]}, UnknownName),
+        ({"turns": "remote"}, ConfigurationInvalid),
+        ({"tts": []}, ConfigurationInvalid),
+        ({"context_characters": 3}, ConfigurationInvalid),
+        ({"llm_temperature": "hot"}, ConfigurationInvalid),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], fault: type[ApplianceError]):
+    with pytest.raises(fault):
+        Chain(settings, {})
+
+
+def test_a_key_of_the_chain_reaches_the_stages_that_have_it():
+    chain = Chain(
+        {"llm_base_url": "http://127.0.0.1:9/v1", "llm_model": "tiny", "tts": "espeak"},
+        {"openai": {"model": "x"}},
+    )
+    assert not chain.capabilities.local
