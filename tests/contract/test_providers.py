@@ -1,6 +1,7 @@
 """What every provider owes a session. One class a provider; what is asked of all stands in ProviderContract."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -32,6 +33,9 @@ from appliance.interfaces import (
 )
 from tests.fakes.gemini_live import KEY, GeminiServer
 from tests.fakes.openai_realtime import Call, FakeOpenAi, Plan, Say
+from tests.fakes.streamed_answers import Asked
+from tests.fakes.streamed_answers import Plan as AnswerPlan
+from tests.rig.chain_service import ChainService
 from tests.rig.spoken import silence, speech
 
 TOOLS = tuple(
@@ -101,6 +105,8 @@ class ProviderContract:
 
     question = "help"
     tool_question = "what time is it"
+    written = tool_question
+    """How the tool question is written down where it was spoken."""
 
     @pytest.fixture
     def provider(self) -> Provider:
@@ -151,7 +157,7 @@ class ProviderContract:
             await person.connection.send(CommitTurn(1))
             heard = await person.until(lambda one: isinstance(one, UserHeard) and one.final)
             assert isinstance(heard, UserHeard)
-            assert (heard.turn, heard.text) == (1, self.tool_question)
+            assert (heard.turn, heard.text) == (1, self.written)
             await person.until(lambda one: isinstance(one, ResponseAudio))
 
     async def test_silence_is_heard_as_nothing_and_answered_with_nothing(self, provider: Provider) -> None:
@@ -287,3 +293,24 @@ class TestGemini(ProviderContract):
             yield provider
             await provider.close()
             assert server.violations == []
+
+
+class TestChain(ProviderContract):
+    written = "What time is it."
+
+    @pytest.fixture
+    async def provider(self) -> AsyncIterator[Provider]:
+        async with ChainService() as service:
+            service.ear.hears = self.tool_question
+            service.mind.answering = self.answer
+            service.mouth.speed = 8.0
+            yield service.provider
+            assert service.violations == []
+
+    def answer(self, asked: Asked) -> AnswerPlan:
+        last = asked.body["messages"][-1]
+        if last["role"] == "tool":
+            return AnswerPlan([f"It is {json.loads(last['content'])['time']}."])
+        if last["content"] in (self.tool_question, self.written) and asked.body.get("tools"):
+            return AnswerPlan(calls=[("get_time", {})])
+        return AnswerPlan(["You can ask me for the time, for a timer, ", "or for a call to somebody you know."])

@@ -102,6 +102,8 @@ class StreamedAnswers(ABC):
         self.pace = 0.0
         self.garbage = False
         """Between the events come such as no client knows, and such as are none."""
+        self.answering: Callable[[Asked], Plan] = lambda _: Plan(["Yes."])
+        """What is answered where nothing else was told."""
         self._plans: deque[Plan] = deque()
         self._fates: deque[Fate] = deque()
         self._server: asyncio.Server | None = None
@@ -248,7 +250,7 @@ class StreamedAnswers(ABC):
                 asked.complete = True
                 await writer.drain()
                 return True
-            plan = self._plans.popleft() if self._plans else Plan(["Yes."])
+            plan = self._plans.popleft() if self._plans else self.answering(asked)
             await self._stream(plan, asked, fate, reader, writer)
             asked.complete = True
         except (_Broken, ConnectionError):

@@ -126,6 +126,8 @@ class ChainConnection:
         if self._closed:
             raise ProviderUnavailable("the chain's conversation is closed")
         match command:
+            case SendAudio() if not command.frame.pcm:
+                return
             case SendAudio():
                 if command.turn != self._ended:
                     self._open = command.turn
