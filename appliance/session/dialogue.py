@@ -188,8 +188,19 @@ class Dialogue:
     def take(self, event: ProviderEvent) -> None:
         self._replies.take(event)
 
-    def set_up(self) -> tuple[HistoryItem | CalledTool, ...]:
-        """What the connection begins with that is dialled now; `restore` sends what it does not know by then."""
+    def set_up(self, *, bare: bool = False) -> tuple[HistoryItem | CalledTool, ...]:
+        """What the connection begins with that is dialled now; `restore` sends what it does not know by then.
+
+        `bare`: nothing. The record keeps it for the connection after that.
+        """
+        if bare:
+            self._warn(
+                "history_left_out", "every connection broke at once: the next begins without the history"
+            )
+            self._calls.set_up(())
+            self._retold, self._restored = frozenset(), False
+            self._corrections.clear()
+            return ()
         said = self.strands.record.history()
         if not self._wire.link.capabilities.restores_calls:
             said = tuple(

@@ -20,6 +20,8 @@ STEADY_SECONDS: Final = 5.0
 """A connection that lasted so long is no flapping one."""
 FLAPS: Final = 3
 """So many connections in a row that were not steady, and the rung counts as out of reach."""
+BARE_FLAPS: Final = 6
+"""So many, and the next connection begins without the history: it may be what breaks them."""
 FIRST_CLIMB_SECONDS: Final = 10.0
 LONGEST_CLIMB_SECONDS: Final = 120.0
 NEXT_MOMENT_SECONDS: Final = 2.0
@@ -175,6 +177,11 @@ class Ladder:
     def flapping(self) -> bool:
         """Connections of this rung break as soon as they are made."""
         return self._flaps > 1
+
+    @property
+    def bare(self) -> bool:
+        """They break so often that what they begin with may be why."""
+        return self._flaps >= BARE_FLAPS
 
     def exhausted(self, now: float) -> bool:
         """There is no rung left that was not tried, or that may be."""

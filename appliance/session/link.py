@@ -47,8 +47,8 @@ T = TypeVar("T")
 class LinkListener(Protocol):
     """The session, as its link sees it. All calls come on the loop's thread."""
 
-    def setup(self) -> Setup:
-        """For a connection that begins now; the link puts in the handle."""
+    def setup(self, *, bare: bool = False) -> Setup:
+        """For a connection that begins now, `bare` without the history; the link puts in the handle."""
         ...
 
     def quiet(self) -> bool:
@@ -254,7 +254,7 @@ class Link:
         patience = self._ladder.patience(now, waited_for=waited_for)
         if provider.capabilities.local:
             patience = LOCAL_DIAL_SECONDS
-        setup = self._setup_for(provider)
+        setup = self._setup_for(provider, bare=self._ladder.bare)
         try:
             return await self._connect(provider, setup, patience)
         except SetupRejected:
@@ -274,8 +274,8 @@ class Link:
         self._outcome(loading, provider.name)
         return self._loop.time() - began > NOTICEABLE_SECONDS
 
-    def _setup_for(self, provider: Provider) -> Setup:
-        return replace(self._listener.setup(), handle=self._handles.get(provider.name, ""))
+    def _setup_for(self, provider: Provider, *, bare: bool = False) -> Setup:
+        return replace(self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""))
 
     async def _connect(
         self, provider: Provider, setup: Setup, patience: float, *, probe: bool = False

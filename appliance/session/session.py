@@ -218,14 +218,15 @@ class Session:
 
     # --- for its link ---
 
-    def setup(self) -> Setup:
+    def setup(self, *, bare: bool = False) -> Setup:
+        known = self._dialogue.set_up(bare=bare)
         return Setup(
             session=self.id,
             instructions=self._agent.instructions,
             language=self._agent.language,
             voice=self._agent.voice,
             tools=self._agent.declarations,
-            history=(*self._before, *self._dialogue.set_up()),
+            history=() if bare else (*self._before, *known),
             line_kind=self._line.kind,
             by_key=not self._line.by_voice,
             rate=self._line.playout.rate,

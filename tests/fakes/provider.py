@@ -144,6 +144,7 @@ class FakeProvider:
         self._down: ApplianceError | None = None
         self.connect_seconds = 0.05
         self.breaks_on_turns = False
+        self.breaks_on_history = False
         self._load_seconds = 0.0
         self._loaded_at: float | None = 0.0
         self._load_fault: Exception | None = None
@@ -200,6 +201,10 @@ class FakeProvider:
     def break_on_turns(self, breaks: bool = True) -> None:
         """Each connection ends when it is to answer a turn."""
         self.breaks_on_turns = breaks
+
+    def break_on_history(self) -> None:
+        """Each connection that begins with a history ends at once."""
+        self.breaks_on_history = True
 
     def announce_end(self, seconds: float) -> None:
         """The connection is to end; what ends it is up to the test."""
@@ -329,6 +334,8 @@ class FakeProvider:
             raise self._down
         connection = FakeConnection(self, setup)
         self.connections.append(connection)
+        if self.breaks_on_history and setup.history:
+            asyncio.get_running_loop().call_later(0.1, connection.cut)
         if self.lives is not None:
             asyncio.get_running_loop().call_later(self.lives, connection.cut)
         return connection

@@ -207,6 +207,42 @@ class TestFaults:
             await booth.until(lambda: session.provider == "a", seconds=15.0)
 
 
+class TestHistoriesThatBreakConnections:
+    @virtual_time
+    async def test_a_history_that_ends_every_connection_is_left_out(self):
+        async with Booth() as booth:
+            await booth.speak(0.8)
+            await booth.state("speaking")
+            await booth.idle()
+            await booth.wait(SETTLED)
+            booth.provider.break_on_history()
+            booth.provider.drop()
+            await booth.until(lambda: not booth.provider.setups[-1].history, seconds=30.0)
+            await booth.wait(SETTLED)
+            assert len(booth.provider.connections) == 8
+            await booth.speak(0.8)
+            await booth.state("speaking")
+            await booth.idle()
+            assert booth.words() == ["turn 1", "Yes.", "turn 2", "Yes."]
+            assert "history_left_out" in [event.code for event in booth.of(Warned)]
+
+    @virtual_time
+    async def test_it_is_tried_again_once_a_connection_has_lasted(self):
+        async with Booth() as booth:
+            await booth.speak(0.8)
+            await booth.state("speaking")
+            await booth.idle()
+            booth.provider.lives = 0.2
+            booth.provider.drop()
+            await booth.until(lambda: len(booth.provider.setups) > 8, seconds=60.0)
+            booth.provider.lives = None
+            await booth.wait(SETTLED)
+            before = len(booth.provider.connections)
+            booth.provider.drop()
+            await booth.until(lambda: len(booth.provider.connections) > before)
+            assert said(booth.provider) == ["turn 1", "Yes."]
+
+
 class TestTurnsThatBreakConnections:
     @virtual_time
     async def test_a_turn_that_ends_every_connection_is_given_up_aloud_and_the_next_is_answered(self):
