@@ -102,6 +102,7 @@ class Link:
         self._broken = asyncio.Event()
         self._planned = ""
         self._useless: ApplianceError | None = None
+        self._loaded: set[str] = set()
         self._climber: tuple[int, Connection] | None = None
         self._renewal = Renewal(0.0)
         self._task: asyncio.Task[None] | None = None
@@ -264,7 +265,7 @@ class Link:
             return await self._connect(provider, replace(setup, handle=""), patience)
 
     async def _warm(self, provider: Provider) -> bool:
-        """Have the library loaded, which no dial's deadline is for; return whether that took any time."""
+        """Have the library loaded, which no dial's deadline is for; return whether that took time, the first time."""
         began = self._loop.time()
         loading = self._begin(provider.warm(), f"load {provider.name}")
         await asyncio.wait({loading}, timeout=WARM_SECONDS)
@@ -272,7 +273,10 @@ class Link:
             loading.cancel()
             raise ProviderUnavailable(f"{provider.name} did not load in time")
         self._outcome(loading, provider.name)
-        return self._loop.time() - began > NOTICEABLE_SECONDS
+        # On a busy device the look whether it is loaded takes time too, and must not put off the next rung for ever.
+        first = provider.name not in self._loaded
+        self._loaded.add(provider.name)
+        return first and self._loop.time() - began > NOTICEABLE_SECONDS
 
     def _setup_for(self, provider: Provider, *, bare: bool = False) -> Setup:
         return replace(self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""))

@@ -145,6 +145,7 @@ class FakeProvider:
         self.connect_seconds = 0.05
         self.breaks_on_turns = False
         self.breaks_on_history = False
+        self._look_seconds = 0.0
         self._load_seconds = 0.0
         self._loaded_at: float | None = 0.0
         self._load_fault: Exception | None = None
@@ -227,6 +228,10 @@ class FakeProvider:
         """Its library is not loaded, and takes so long from the first time that it is wanted."""
         self._load_seconds, self._loaded_at = seconds, None
 
+    def look_for(self, seconds: float) -> None:
+        """A device so busy that it takes so long, each time, to see that the library is loaded."""
+        self._look_seconds = seconds
+
     def fail_to_load(self, fault: Exception) -> None:
         self._load_fault = fault
 
@@ -308,6 +313,7 @@ class FakeProvider:
         if self._loaded_at is None:
             self._loaded_at = now + self._load_seconds
         await asyncio.sleep(self._loaded_at - now)
+        await asyncio.sleep(self._look_seconds)
         if self._load_fault is not None:
             raise self._load_fault
 

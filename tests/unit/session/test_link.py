@@ -352,6 +352,15 @@ class TestLoading:
             assert (booth.session.provider, far.dials) == ("a", 1)
 
     @virtual_time
+    async def test_a_look_that_takes_long_each_time_does_not_put_off_the_next_rung(self):
+        far, near, _ = three()
+        far.look_for(0.2)
+        far.go_down()
+        async with Booth(providers=[far, near], open_session=False) as booth:
+            booth.lines.open_session(booth.line)
+            await booth.until(lambda: booth.session.provider == "b", seconds=5.0)
+
+    @virtual_time
     async def test_a_better_rung_that_has_to_be_loaded_is_climbed_to(self):
         far, near, _ = three()
         async with Booth(providers=[far, near], open_session=False) as booth:
