@@ -244,13 +244,17 @@ class Appliance:
     async def _renew_providers(self, fresh: Configuration) -> None:
         """From the next dial on, their keys and settings are those of `fresh`, and of the files that it names.
 
-        Connections that are there stay. So does a local provider that is unchanged: its models are loaded.
+        Connections that are there stay. So does a local provider that is unchanged: its models are loaded;
+        and one that is to go at the restart, whose table may be gone already.
         """
-        before = self.configuration.providers
+        before, wanted = self.configuration.providers, fresh.conversation.providers
         renewed = {
             place: build(name, fresh)
             for place, name in enumerate(self.configuration.conversation.providers)
-            if not self.providers[place].capabilities.local or before.get(name) != fresh.providers.get(name)
+            if name in wanted
+            and (
+                not self.providers[place].capabilities.local or before.get(name) != fresh.providers.get(name)
+            )
         }
         old = [self.providers[place] for place in renewed]
         for place, provider in renewed.items():

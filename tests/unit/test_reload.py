@@ -59,3 +59,18 @@ async def test_a_key_that_was_put_right_is_used_after_a_reload(tmp_path: Path, p
         assert appliance.providers[1] is offline
         await _until(lambda: session.provider == "openai")
         await appliance.stop()
+
+
+async def test_a_provider_that_goes_with_the_next_restart_keeps_its_key_until_then(tmp_path: Path):
+    config = tmp_path / "handset.toml"
+    common = f'[room]\nenabled = false\n[storage]\ndirectory = "{tmp_path}"\n'
+    config.write_text(
+        common + '[conversation]\nproviders = ["openai", "offline"]\n'
+        '[providers.openai]\napi_key = "sk-test-and-twenty-characters"\n'
+    )
+    appliance = Appliance(read(str(config)).require(), str(config), alone=True)
+    before = tuple(appliance.providers)
+    config.write_text(common + '[conversation]\nproviders = ["offline"]\n')
+    assert "conversation" in (await appliance.reload())["restart"]
+    assert tuple(appliance.providers) == before
+    await appliance.stop()
