@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lock pjsua2 clean
+.PHONY: help setup run test check bench local-model lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -10,7 +10,7 @@ COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Debian packages, .venv and the SIP library, so that .venv/bin/handset works
 	@provisioning/setup.sh run
@@ -34,6 +34,11 @@ check: ## format, lint, types, layers and the fast tests
 bench: ## the figures of docs/performance.md: one JSON object a line
 	@provisioning/setup.sh test >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+local-model: ## a real language model behind the stage "openai": built once (a quarter of an hour), then tested
+	@provisioning/setup.sh test
+	@tests/rig/llama_server.sh .cache/llama
+	@HANDSET_LLAMA="$(CURDIR)/.cache/llama" $(BIN)/python -m pytest -m local_model tests/contract/test_llm_llama.py $(ARGS)
 
 pjsua2: ## the SIP library compiled from source, in place of the wheel
 	@provisioning/setup.sh pjsua2

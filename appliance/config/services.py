@@ -46,7 +46,7 @@ class ServiceSettings(BaseModel):
             raise CredentialsRejected(f"{service} has no key: {fault.message}", hint=fault.hint) from fault
         key = key or next((found for name in variables if (found := environ.get(name, "").strip())), "")
         if not key:
-            hint = f"set {' or '.join(variables)}, or api_key in [providers.{service}]"
+            hint = f"set {' or '.join((*variables, f'api_key in [providers.{service}]'))}"
             raise CredentialsRejected(f"{service} has no key", hint=hint)
         if not (key.isascii() and key.isprintable() and " " not in key):
             hint = "copy the key again, without quotes"

@@ -3,7 +3,7 @@
 `[providers.deepgram] model = "nova-3"` is of the one kind of stage that deepgram has. `[providers.openai]` has a
 realtime model too: there `llm_model`, `stt_model` and `tts_voice` are of the stages, and what stands without a kind and
 is not shared (`shared_keys`) is not. `llm_base_url` in `[providers.chain]` overrules all: a language model on the own
-network, beside the cloud's.
+network, beside the cloud's; such an address has a key of its own (`llm_api_key`), or none.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,11 @@ def stage_settings(
     """
     prefix = f"{kind}_"
     own = {key: value for key, value in section.items() if key in stage.shared_keys}
-    own |= {key.removeprefix(prefix): value for key, value in section.items() if key.startswith(prefix)}
+    apart = {key.removeprefix(prefix): value for key, value in section.items() if key.startswith(prefix)}
     over = {key.removeprefix(prefix): value for key, value in chain.items() if key.startswith(prefix)}
-    own |= {key: value for key, value in over.items() if key in stage.settings_model.model_fields}
-    return {key: value for key, value in own.items() if not empty(value)}
+    apart |= {key: value for key, value in over.items() if key in stage.settings_model.model_fields}
+    apart = {key: value for key, value in apart.items() if not empty(value)}
+    if "base_url" in apart:
+        # Another address than the service's: its key is not told there.
+        own.pop("api_key", None)
+    return {key: value for key, value in (own | apart).items() if not empty(value)}

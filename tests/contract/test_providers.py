@@ -313,4 +313,6 @@ class TestChain(ProviderContract):
             return AnswerPlan([f"It is {json.loads(last['content'])['time']}."])
         if last["content"] in (self.tool_question, self.written) and asked.body.get("tools"):
             return AnswerPlan(calls=[("get_time", {})])
-        return AnswerPlan(["You can ask me for the time, for a timer, ", "or for a call to somebody you know."])
+        return AnswerPlan(
+            ["You can ask me for the time, for a timer, ", "or for a call to somebody you know."]
+        )

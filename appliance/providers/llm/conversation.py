@@ -129,8 +129,13 @@ def _past(item: ToolUse, names: "_Names") -> PastCall:
     if arguments is None:
         # The model is shown what it wrote; the outcome tells it what was wrong.
         arguments = {"malformed": clean(item.arguments)[:MALFORMED_BOUND]}
+    outcome = clean(item.outcome)
     return PastCall(
-        names.new(item.call_id), tool_name(item.tool), arguments, clean(item.outcome) or "{}", item.opaque
+        names.new(item.call_id),
+        tool_name(item.tool),
+        arguments,
+        outcome if outcome.strip() else "{}",
+        item.opaque,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -15,7 +16,7 @@ from appliance.errors import ApplianceError
 from appliance.name_lookup import look_up
 from appliance.stages import AnswerPart
 
-TAIL_SECONDS: Final = 2.0
+TAIL_SECONDS: Final = 1.0
 """For what comes after a finished answer: the usage."""
 CLOSE_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 30.0
@@ -35,6 +36,18 @@ class ModelSettings(ServiceSettings):
     """From the request, also from the dial, to the first word or call: thinking included."""
     next_timeout: Seconds = 15.0
     """From one piece of the answer to the next."""
+
+    def tellable(self, variables: tuple[str, ...]) -> tuple[str, ...]:
+        """The account's key stands in `variables` of the environment: it is not told to a network in the clear."""
+        parts = urlsplit(self.base_url)
+        return () if parts.scheme == "http" and not _is_loopback(parts.hostname or "") else variables
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Address:

@@ -67,7 +67,8 @@ class GeminiLanguageModel:
         return ProviderUnavailable(f"gemini: {self.host} did not answer in time")
 
     def _build(self) -> "Client":
-        return _client(self._settings.key(self.name, KEY_VARIABLES), self._settings.base_url)
+        key = self._settings.key(self.name, self._settings.tellable(KEY_VARIABLES))
+        return _client(key, self._settings.base_url)
 
 
 class _Exchange:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 SECTION: Final = "providers.openai"
+NO_KEY: Final = "none"
 READ_OUT_SECONDS: Final = 0.1
 
 
@@ -95,7 +96,10 @@ class _Exchange:
             create, body = client.chat.completions, openai_chat.request(self._settings, self._prompt)
         try:
             await self._model.address.found()
-            response = await self._stack.enter_async_context(create.with_streaming_response.create(**body))
+            # Without a key of ours the SDK would send its stand-in.
+            headers = {"Authorization": _omitted()} if client.api_key == NO_KEY else {}
+            request = create.with_streaming_response.create(**body, extra_headers=headers)
+            response = await self._stack.enter_async_context(request)
         except Exception as fault:
             if not _is_filtered(fault):
                 raise self._translated(fault) from fault
@@ -163,6 +167,12 @@ class _Exchange:
         return translated(self._model.name, self._model.host, fault)
 
 
+def _omitted() -> Any:
+    import openai
+
+    return openai.omit
+
+
 def _is_filtered(fault: Exception) -> bool:
     """The request was refused for what was said in it: that is an answer, and no fault of the set-up."""
     response = getattr(fault, "response", None)
@@ -185,11 +195,10 @@ def _client(key: str, base_url: str) -> "AsyncOpenAI":
     )
     # Deadlines are the exchange's: the SDK's own would retry, or count from the wrong moment.
     client = openai.AsyncOpenAI(
-        api_key=key or "none",
+        api_key=key or NO_KEY,
         base_url=base_url,
         max_retries=0,
         timeout=None,
-        default_headers={} if key else {"Authorization": openai.Omit()},  # type: ignore[dict-item]
         http_client=openai.DefaultAsyncHttpxClient(
             limits=limits, timeout=None, verify=certificates(base_url)
         ),

@@ -1,6 +1,5 @@
 """Settings of the language model `openai`: the service, or any server that speaks as it does."""
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -54,18 +53,6 @@ class Settings(ModelSettings):
 
     def bearer(self, environ: Mapping[str, str] = os.environ) -> str:
         """The key; empty where a server of one's own needs none. Raise CredentialsRejected as `key` does."""
-        variables = KEY_VARIABLES if self.official or self._is_private_path() else ()
+        variables = self.tellable(KEY_VARIABLES)
         wanted = self.api_key.get_secret_value() or any(environ.get(name, "").strip() for name in variables)
         return self.key("openai", variables, environ) if self.official or wanted else ""
-
-    def _is_private_path(self) -> bool:
-        """The account's key, which stands in the environment, is not told to a network in the clear."""
-        parts = urlsplit(self.base_url)
-        return parts.scheme == "https" or _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
