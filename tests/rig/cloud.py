@@ -16,7 +16,7 @@ from typing import Any
 from tests.rig.alignment import align
 from tests.rig.appliance import Handset
 from tests.rig.control_client import ControlClient, Event
-from tests.rig.services import SERVICES, Service
+from tests.rig.services import SERVICES, Service, at_rate, found_ms
 
 SLACK_MS = 250
 """Of an answer, what recognition by pieces may miss at its two ends."""
@@ -43,14 +43,16 @@ async def cloud(
 
 async def assert_heard_whole(service: Service, number: int, seconds: float, played: Any, rate: int) -> None:
     """Answer `number`, the first being 0, was heard from beginning to end."""
-    heard = await heard_ms(service, played, rate)
-    assert len(heard) > number, heard
-    assert heard[number] >= seconds * 1000 - SLACK_MS, heard
+    heard = await heard_ms(service, number, played, rate)
+    assert heard >= seconds * 1000 - SLACK_MS, heard
 
 
-async def heard_ms(service: Service, played: Any, rate: int) -> list[float]:
-    """As the service's own, in a thread: a service whose loop calculates for seconds answers no ping."""
-    return await asyncio.to_thread(service.heard_ms, played, rate)
+async def heard_ms(service: Service, number: int, played: Any, rate: int) -> float:
+    """How much of answer `number` was; in a thread: a service whose loop calculates for seconds answers no ping."""
+    answers = service.answers()
+    assert len(answers) > number, f"there were {len(answers)} answers"
+    answer = at_rate(answers[number], service.answer_rate, rate)
+    return await asyncio.to_thread(found_ms, played, answer, rate)
 
 
 async def assert_arrived(service: Service, spoken: Any) -> None:

@@ -23,6 +23,10 @@ PIECE_SECONDS = 0.02
 """Where a busy machine broke an answer off and went on later, no more than this of it is missed."""
 
 
+NEAR_SECONDS = 0.1
+"""A piece is looked for first where it is to be expected after the one before."""
+
+
 class Service(ABC):
     """One service, one wire to it, and a provider that uses the wire: of this process, or of a daemon that is told so.
 
@@ -311,6 +315,39 @@ def at_rate(samples: Samples, rate: int, wanted: int) -> Samples:
 
 
 def found_ms(played: Samples, answer: Samples, rate: int) -> float:
-    step = round(PIECE_SECONDS * rate)
-    pieces = [answer[at : at + step] for at in range(0, len(answer) - step + 1, step)]
-    return sum(PIECE_SECONDS * 1000 for piece in pieces if likeness(played, piece)[0] >= ALIKE)
+    """How much of `answer`, by pieces, is anywhere in `played`."""
+    step, reach = round(PIECE_SECONDS * rate), round(NEAR_SECONDS * rate)
+    search = Search(played, step)
+    found, expected = 0, 0
+    for at in range(0, len(answer) - step + 1, step):
+        piece = answer[at : at + step]
+        begin = max(0, expected - reach)
+        alike, place = likeness(played[begin : expected + step + reach], piece)
+        if alike >= ALIKE:
+            place += begin
+        else:
+            alike, place = search.likeness(piece)
+        if alike >= ALIKE:
+            found, expected = found + 1, place + step
+    return found * PIECE_SECONDS * 1000
+
+
+class Search:
+    """`sounds.likeness` for many pieces of one length in one recording."""
+
+    def __init__(self, recorded: Samples, length: int) -> None:
+        self._places = len(recorded) - length + 1
+        self._size = 1 << (len(recorded) + length).bit_length()
+        self._spectrum = np.fft.rfft(recorded.astype(np.float64), self._size)
+        energy = np.concatenate(([0.0], np.cumsum(recorded.astype(np.float64) ** 2)))
+        self._loudness = np.sqrt(np.maximum(energy[length:] - energy[:-length], 1.0))
+
+    def likeness(self, piece: Samples) -> tuple[float, int]:
+        if self._places <= 0:
+            return 0.0, 0
+        theirs = piece.astype(np.float64)
+        products = np.fft.irfft(self._spectrum * np.conj(np.fft.rfft(theirs, self._size)), self._size)
+        loudness = np.sqrt(max(float((theirs**2).sum()), 1.0))
+        scores = np.abs(products[: self._places]) / (self._loudness * loudness)
+        best = int(scores.argmax())
+        return float(scores[best]), best

@@ -45,7 +45,7 @@ async def talked_over(service: Service, handset: Handset, phone: TalkingPhone, a
     await heard_to_the_end(phone.ear())
     heard = ear()
     assert_silent(heard, onset + SILENT_AFTER, onset + lasts)
-    assert_known(service, number, interrupted, (await heard_ms(service, heard, RATE))[number])
+    assert_known(service, number, interrupted, await heard_ms(service, number, heard, RATE))
     await assert_heard_whole(service, number + 1, 1.0, heard, RATE)
 
     session = interrupted["session"]
