@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.providers.llm.answering import ARGUMENTS_BOUND, CALLS_BOUND, TEXT_BOUND, Answer
@@ -58,11 +58,12 @@ STREAM = (
     b": hello\n\n"
      b"event: x\r\ndata: " + json.dumps(EVENTS[0]).encode() + b"\r\n\r\n"
     + b"data:" + json.dumps(EVENTS[1], ensure_ascii=False).encode() + b"\n\n"
-    + b'data: {"b":\ndata: {"c": [1,\ndata: 2]}}\n\n'
+    + b'data: {"b":\r\ndata: {"c": [1,\r\ndata: 2]}}\r\n\r\n'
     + b"data: none {\n\ndata: 7\n\ndata: [DONE]\n\n"
 )  # fmt: skip
 
 
+@example([1])
 @settings(deadline=None)
 @given(cuts)
 def test_events_are_read_however_the_bytes_are_chopped(sizes):
