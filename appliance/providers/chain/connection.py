@@ -353,8 +353,10 @@ class ChainConnection:
             logger.error("chain answer failed: %s at %s:%s", type(fault).__name__, place.name, place.lineno)
             fault = ProviderUnavailable(f"the chain failed: {type(fault).__name__}")
         self._failures += 1
-        if not fault.retryable or self._failures > 1:
-            # What no apology mends: the session's ladder has another rung, perhaps.
+        if not fault.retryable or self._failures > 1 or self._mind.doubtful:
+            # What no apology mends: the session's ladder has another rung, perhaps. Dialled at once, this one would
+            # only hear the turn again, and apologise.
+            self._mind.give_up(fault)
             self._end(fault)
             return
         answer.utterance.end("failed")

@@ -25,6 +25,15 @@ class Mind:
         self._rungs = rungs
         self._trouble = trouble
 
+    @property
+    def doubtful(self) -> bool:
+        """It was given up, by this conversation or another, and has not answered since."""
+        return self._rungs.given_up is not None
+
+    def give_up(self, fault: ApplianceError) -> None:
+        """No connection is to be made with these models for a while: the next provider is better."""
+        self._rungs.give_up(fault, asyncio.get_running_loop().time())
+
     async def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
         """As LanguageModel.answer; what it raises is the fault of the model that should have answered.
 

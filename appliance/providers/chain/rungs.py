@@ -9,6 +9,8 @@ COOL_SECONDS: Final = 30.0
 """A stage that failed is left alone for so long, while there is another."""
 REFUSED_SECONDS: Final = 600.0
 """The same for a key that was refused, or an account with nothing left."""
+GIVEN_UP_SECONDS: Final = 10.0
+"""After a whole ladder was of no use again and again: time for the session's own ladder."""
 
 
 @dataclass(slots=True)
@@ -22,6 +24,9 @@ class Rungs:
 
     def __init__(self, count: int) -> None:
         self._rungs = [_Rung() for _ in range(count)]
+        self._given_up_until = 0.0
+        self.given_up: ApplianceError | None = None
+        """Why all of them together were given up; None once one has worked again."""
 
     def order(self, now: float) -> list[int]:
         """All of them, the one to ask first at the front: in the order of the configuration, the cooling ones last."""
@@ -38,9 +43,16 @@ class Rungs:
 
     def worked(self, rung: int) -> None:
         self._rungs[rung] = _Rung()
+        self.given_up = None
+
+    def give_up(self, fault: ApplianceError, now: float) -> None:
+        """Each was asked more than once, and `fault` is what came of it."""
+        self.given_up, self._given_up_until = fault, now + GIVEN_UP_SECONDS
 
     def hopeless(self, now: float) -> ApplianceError | None:
-        """Why none can be asked: the fault of the first, when all are cooling for a fault that no retry mends."""
+        """Why none need be asked: all were given up just now, or are cooling for a fault that no retry mends."""
+        if self.given_up is not None and now < self._given_up_until:
+            return self.given_up
         if all(rung.cool_until > now and rung.fault and not rung.fault.retryable for rung in self._rungs):
             return self._rungs[0].fault
         return None

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing, QuotaExhausted, UnknownName
-from appliance.interfaces import Setup
+from appliance.errors import (
+    ApplianceError,
+    ConfigurationInvalid,
+    DriverMissing,
+    ProviderUnavailable,
+    QuotaExhausted,
+    UnknownName,
+)
+from appliance.interfaces import ResponseFinished, SendText, Setup
 from appliance.providers.chain import Chain
 from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeStage, FakeTextToSpeech
 from tests.rig.virtual_time import virtual_time
@@ -79,6 +86,45 @@ async def test_a_refused_ear_refuses_the_connection_and_says_why():
     kinds["stt"][0].refuse_with(QuotaExhausted("empty"))
     with pytest.raises(QuotaExhausted):
         await chain.connect(Setup("s1"))
+    await chain.close()
+
+
+async def answered(chain: Chain, *turns: int) -> list[str]:
+    """How the answers to `turns`, typed one after the other, ended. Raise what ended the connection."""
+    connection = await chain.connect(Setup("s1"))
+    ends: list[str] = []
+    left = list(turns)
+    try:
+        await connection.send(SendText(left.pop(0), "hello"))
+        async for event in connection:
+            if isinstance(event, ResponseFinished):
+                ends.append(event.status)
+                if not left:
+                    break
+                await connection.send(SendText(left.pop(0), "hello"))
+    finally:
+        await connection.close()
+    return ends
+
+
+@virtual_time
+async def test_models_that_answer_nothing_again_and_again_are_left_alone_for_a_while():
+    chain, kinds = chain_of()
+    [model] = kinds["llm"]
+    model.fail(ProviderUnavailable("away"), times=6)
+    with pytest.raises(ProviderUnavailable):
+        await answered(chain, 1, 2)
+    assert len(model.prompts) == 4
+    with pytest.raises(ProviderUnavailable):
+        await chain.connect(Setup("s1"))
+    await asyncio.sleep(11)
+    with pytest.raises(ProviderUnavailable):
+        await answered(chain, 3)
+    assert len(model.prompts) == 6, "another apology for a model that was given up"
+    await asyncio.sleep(11)
+    assert await answered(chain, 4) == ["completed"]
+    model.fail(ProviderUnavailable("away"), times=2)
+    assert await answered(chain, 5) == ["failed"]
     await chain.close()
 
 
