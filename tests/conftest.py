@@ -1,5 +1,9 @@
 """What holds for all tests."""
 
+import gc
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 from _pytest.terminal import TerminalReporter
 
@@ -20,3 +24,15 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     for report in terminalreporter.getreports("rerun"):
         terminalreporter.section(f"why it was tried again: {report.nodeid}", sep="_")
         terminalreporter.line(report.longreprtext)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """A failure is told with the source around it. In Python 3.11, a collection that runs finalizers while that source
+    is being parsed breaks the parser ("AST constructor recursion depth mismatch", gh-106905), and with it the whole run.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
