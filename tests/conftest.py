@@ -28,8 +28,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, Any, Any]:
-    """A failure is told with the source around it. In Python 3.11, a collection that runs finalizers while that source
-    is being parsed breaks the parser ("AST constructor recursion depth mismatch", gh-106905), and with it the whole run.
+    """A failure is told with the source around it. In Python 3.11 (gh-106905), garbage that is collected while that
+    source is being parsed can break the parser, "AST constructor recursion depth mismatch", and with it the whole run.
     """
     gc.disable()
     try:

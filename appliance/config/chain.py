@@ -57,27 +57,35 @@ def chain_faults(configuration: Configuration) -> Iterator[Fault]:
     for kind in KINDS:
         names = [name for name, _ in _installed(kind)]
         fields: set[str] = set()
-        for name in ladder(kind, configuration):
+        for place, name in enumerate(ladder(kind, configuration)):
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
                 yield Fault(DEFAULT, f"providers.chain.{kind}", f"there is no {name!r}", hint)
-            elif (stage := _stage(kind, name)) is not None:
-                fields |= set(stage.settings_model.model_fields)
+            elif not place and (stage := _stage(kind, name)) is not None:
+                fields = set(stage.settings_model.model_fields)
         for key in chain:
             if key.startswith(f"{kind}_") and key.removeprefix(f"{kind}_") not in fields:
                 near = difflib.get_close_matches(key.removeprefix(f"{kind}_"), fields, n=1)
                 hint = f"did you mean {kind}_{near[0]!s}?" if near else ""
-                yield Fault(DEFAULT, f"providers.chain.{key}", "no stage of the chain has this key", hint)
+                yield Fault(
+                    DEFAULT,
+                    f"providers.chain.{key}",
+                    "the chain's first stage of this kind has no such key",
+                    hint,
+                )
 
 
-def chain_stages(configuration: Configuration) -> Iterator[tuple[str, Any]]:
-    """Kind and class of the stages that the chain is to use, those that are installed."""
+def chain_stages(configuration: Configuration) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Kind, class and keys of the stages that the chain is to use, those that are installed."""
+    chain = tables(configuration).get("chain", {})
     for kind in KINDS:
         names = [name for name, _ in _installed(kind)]
-        for name in ladder(kind, configuration):
-            if name in names:
-                yield kind, _stage(kind, name)
+        for place, name in enumerate(ladder(kind, configuration)):
+            stage = _stage(kind, name) if name in names else None
+            if stage is not None:
+                section = configuration.providers.get(getattr(stage, "section", name), ProviderSection())
+                yield kind, stage, stage_settings(kind, stage, section.model_dump(), {} if place else chain)
 
 
 def stage_faults(name: str, section: ProviderSection) -> Iterator[Fault]:

@@ -30,7 +30,7 @@ from appliance.config.load import DEFAULT, Fault, Loaded, is_secret
 from appliance.config.schema import PLANNED_PROVIDERS, Configuration, ProviderSection
 from appliance.config.secrets import is_reference, reveal
 from appliance.config.services import empty
-from appliance.config.stages import KINDS, stage_settings
+from appliance.config.stages import KINDS
 from appliance.errors import ApplianceError, ConfigurationInvalid
 from appliance.interfaces import Provider
 
@@ -127,10 +127,9 @@ def build(name: str, configuration: Configuration) -> Provider:
 
 def _stage_key_faults(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[Fault]:
     told: set[str] = set()
-    for kind, stage in chain_stages(configuration):
+    for kind, stage, settings in chain_stages(configuration):
         table = getattr(stage, "section", stage.name)
         section = configuration.providers.get(table, ProviderSection())
-        settings = stage_settings(kind, stage, section.model_dump(), tables(configuration).get("chain", {}))
         own_server = kind == "llm" and bool(settings.get("base_url"))
         if table in KEYS and table not in told and not stage.local and not own_server:
             told.add(table)

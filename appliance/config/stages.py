@@ -26,9 +26,9 @@ class StageSettings(Protocol):
 def stage_settings(
     kind: str, stage: StageSettings, section: Mapping[str, Any], chain: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The keys for a stage's factory: of `section`, and over them those of `chain`, which concern a whole ladder.
+    """The keys for a stage's factory: of `section`, and over them those of `chain`, which are the first rung's.
 
-    Of `chain` only keys that the stage has are taken, since the next rung may be another service.
+    Of `chain` only keys that the stage has are taken.
     """
     prefix = f"{kind}_"
     own = {key: value for key, value in section.items() if key in stage.shared_keys}

@@ -39,7 +39,7 @@ class TestGemini(OneShotContract):
         assert "Gugelhupf" in told
         assert cloud.asked[0]["generationConfig"] == {
             "temperature": 0.0,
-            "thinkingConfig": {"thinkingLevel": "MINIMAL"},
+            "thinkingConfig": {"thinkingLevel": "LOW"},
         }
 
     @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ def names_of(value: Any) -> tuple[str, ...]:
 def load_stages(
     kind: str, names: Sequence[str], chain: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
 ) -> list[Any]:
-    """`chain` is `[providers.chain]`, `tables` all provider tables. Raise UnknownName, DriverMissing,
-    ConfigurationInvalid."""
+    """`chain` is `[providers.chain]`, whose keys are those of the first; `tables` are all provider tables.
+
+    Raise UnknownName, DriverMissing, ConfigurationInvalid.
+    """
     stages = []
-    for name in names:
+    for place, name in enumerate(names):
         factory: Any = plugins.load(f"appliance.{kind}", name)
         section = tables.get(getattr(factory, "section", name), {})
-        stages.append(factory(stage_settings(kind, factory, section, chain)))
+        stages.append(factory(stage_settings(kind, factory, section, {} if place else chain)))
     return stages

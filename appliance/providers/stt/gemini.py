@@ -42,7 +42,7 @@ class Settings(ServiceSettings):
     language: str = ""
     """Instead of the conversation's."""
     thinking: Literal["auto", "off", "minimal", "low", "medium", "high"] = "auto"
-    """auto: as little as the model can; off: nothing is said of it, for models that refuse that."""
+    """auto: as little as all models of its line take; off: nothing is said of it, for models that refuse that."""
     deadline: Annotated[float, Field(ge=1, le=60)] = 7.0
     """Seconds from the end of a turn to its transcript."""
 
@@ -180,4 +180,4 @@ def _thinking(settings: Settings) -> str:
     if settings.thinking != "auto":
         return "" if settings.thinking == "off" else settings.thinking.upper()
     known = settings.model.startswith("gemini-3") and "flash" in settings.model
-    return "MINIMAL" if known else ""
+    return "LOW" if known else ""
