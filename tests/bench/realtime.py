@@ -238,7 +238,7 @@ def _ages(person: Person, service: TimedService, question: Samples) -> list[floa
 
 
 async def _talks() -> list[Figure]:
-    late, over = await _with_all(_late_audio), await _with_all(_talked_over)
+    late, over = await _with_all(_late_audio), await _with_all(talked_over)
     return [each for figures in (*late, *over) for each in figures]
 
 
@@ -265,7 +265,7 @@ async def _late_audio(stage: Stage, service: TimedService) -> list[Figure]:
     ]
 
 
-async def _talked_over(stage: Stage, service: TimedService) -> list[Figure]:
+async def talked_over(stage: Stage, service: TimedService) -> list[Figure]:
     """Each interruption is the next question, so that every answer from the first on is talked over."""
     person = stage.enter(KIND, [service.provider])
     await person.until(lambda: person.session.link.up, 20)

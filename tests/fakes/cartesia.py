@@ -14,6 +14,7 @@ import base64
 import functools
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -187,6 +188,7 @@ class CartesiaTalk(Talk):
             if number == len(pieces) - 1 and self.cloud.breaks("last sound"):
                 self.reset()
                 return
+            spoken.sounded_at = spoken.sounded_at or time.monotonic()
             await self._chunk(spoken, piece)
             spoken.pcm += piece
             if number == 0 and self.cloud.breaks("first sound"):

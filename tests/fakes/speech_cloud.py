@@ -61,6 +61,8 @@ class Spoken:
     asked: list[dict[str, Any]] = field(default_factory=list)
     pcm: bytes = b""
     """What was sent of its sound."""
+    sounded_at: float = 0.0
+    """Monotonic second at which the first of it was sent."""
     cancelled: bool = False
     done: bool = False
     task: asyncio.Task[None] | None = None

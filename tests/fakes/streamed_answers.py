@@ -100,6 +100,8 @@ class StreamedAnswers(ABC):
         self.chop = 0
         """Bytes of each write; 0: an event at a time."""
         self.pace = 0.0
+        self.think = 0.0
+        """Seconds before an answer's head."""
         self.garbage = False
         """Between the events come such as no client knows, and such as are none."""
         self.answering: Callable[[Asked], Plan] = lambda _: Plan(["Yes."])
@@ -283,6 +285,7 @@ class StreamedAnswers(ABC):
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        await asyncio.sleep(self.think)
         head = f"HTTP/1.1 200 OK\r\ncontent-type: {plan.content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
         writer.write(head.encode())
         await writer.drain()

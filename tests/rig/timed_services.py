@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import numpy as np
 
+from tests.rig.chain_service import ChainService
 from tests.rig.services import GeminiService, OpenAiService, Service
 from tests.rig.sounds import Samples
 
@@ -95,6 +96,36 @@ class TimedGemini(GeminiService, TimedService):
 
     def truncated_ms(self) -> list[int | None]:
         return [None] * self.server.answers
+
+
+class TimedChain(ChainService, TimedService):
+    """Answers begin with BEGINS: what a voice is asked for tells no answer from a piece of one. Nothing is told of what
+    came when: a fake of speech to text keeps no times."""
+
+    BEGINS = "It "
+
+    def pace(self, speed: float, *, think: float, jitter_ms: float = 0.0) -> None:
+        """Each of the three thinks for so long."""
+        assert not jitter_ms
+        self.mouth.speed = speed
+        self.ear.think = self.mind.think = self.mouth.think = think
+
+    def arrived(self) -> list[tuple[float, Samples]]:
+        raise NotImplementedError
+
+    def first_audio_at(self) -> float:
+        raise NotImplementedError
+
+    def heard_by_all(self) -> Samples:
+        return np.concatenate([np.frombuffer(bytes(session.pcm), "<i2") for session in self.ear.sessions])
+
+    def sounded_at(self) -> list[float]:
+        return [
+            one.sounded_at for one in self.mouth.spoken if one.text.startswith(self.BEGINS) and one.sounded_at
+        ]
+
+    def truncated_ms(self) -> list[int | None]:
+        return [None] * len(self.sounded_at())
 
 
 TIMED_SERVICES: dict[str, type[TimedService]] = {
