@@ -25,7 +25,7 @@ MOST_MB = 110
 
 
 def measure() -> list[Figure]:
-    """All figures; about three minutes."""
+    """All figures; about six minutes."""
     return [
         *asyncio.run(_answers()),
         *asyncio.run(_barge_ins()),
@@ -91,4 +91,7 @@ async def _barge_ins() -> list[Figure]:
 
 async def _process() -> list[Figure]:
     async with TimedChain(in_daemon=True) as service:
-        return await realtime_process.call(service, most_mb=MOST_MB)
+        return [
+            *await realtime_process.call(service, most_mb=MOST_MB),
+            *await realtime_process.talked_over(service),
+        ]

@@ -42,7 +42,7 @@ def figures() -> list[Figure]:
 
 async def _service(name: str) -> list[Figure]:
     async with TIMED_SERVICES[name](in_daemon=True) as service:
-        return [*await call(service), *await _talked_over(service), *await _start(service)]
+        return [*await call(service), *await talked_over(service), *await _start(service)]
 
 
 def _figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
@@ -91,7 +91,7 @@ def _daemon_cpu(handset: Handset) -> float:
     return float(times.user + times.system)
 
 
-async def _talked_over(service: TimedService) -> list[Figure]:
+async def talked_over(service: TimedService) -> list[Figure]:
     """On the telephone; each interruption is the next question, so that every answer is talked over."""
     chance = random.Random(4)
     delays: list[float] = []
