@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
-from appliance.providers.chain.rungs import Rungs
+from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.stages import Hearing, SpeechToText, Transcript, TranscriptEvent, Transcription
 
 FRAME_MS: Final = 20
@@ -79,18 +79,18 @@ class Ear:
     # --- from the session ---
 
     async def open(self) -> None:
-        """Connect to the first stage that can be reached. Raise the first one's fault when none can."""
-        first: ApplianceError | None = None
+        """Connect to the first stage that can be reached. Raise the fault that speaks for all when none can."""
+        faults: list[ApplianceError] = []
         for rung in self._rungs.order(self._now()):
             try:
                 connection = await self._dial(rung)
             except ApplianceError as fault:
-                first = first or fault
+                faults.append(fault)
                 continue
             self._task = asyncio.get_running_loop().create_task(self._run(rung, connection), name="chain ear")
             self._task.add_done_callback(self._ended)
             return
-        raise first or ProviderUnavailable("the chain has no speech to text")
+        raise verdict(faults or [ProviderUnavailable("the chain has no speech to text")])
 
     def hear(self, turn: int, pcm: bytes) -> None:
         """20 ms of `turn`, at 16 kHz."""
@@ -224,7 +224,7 @@ class Ear:
             hopeless = not any(fault.retryable for fault in faults)
             if not mine and (hopeless or waited_for):
                 self._is_lost = True
-                self.lost(faults[0])
+                self.lost(verdict(faults))
                 await asyncio.Event().wait()
         raise AssertionError
 

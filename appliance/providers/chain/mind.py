@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
-from appliance.providers.chain.rungs import Rungs
+from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.stages import AnswerPart, LanguageModel, Prompt
 
 TRIES: Final = 2
@@ -35,12 +35,12 @@ class Mind:
         self._rungs.give_up(fault, asyncio.get_running_loop().time())
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
-        """As LanguageModel.answer; what it raises is the fault of the model that should have answered.
+        """As LanguageModel.answer; what it raises is the fault that speaks for all models.
 
         Nothing is tried again once a part was given: the person hears it already.
         """
         clock = asyncio.get_running_loop().time
-        first: ApplianceError | None = None
+        faults: list[ApplianceError] = []
         for rung in self._rungs.order(clock()):
             for attempt in range(TRIES):
                 given = False
@@ -55,11 +55,11 @@ class Mind:
                     self._rungs.failed(rung, fault, clock())
                     if given:
                         raise
-                    first = first or fault
+                    faults.append(fault)
                     self._trouble("llm_failed", f"{self._models[rung].name}: {fault.message}")
                     if not fault.retryable or attempt == TRIES - 1:
                         break
-        raise first or ProviderUnavailable("the chain has no language model")
+        raise verdict(faults or [ProviderUnavailable("the chain has no language model")])
 
 
 async def _within(parts: AsyncGenerator[AnswerPart, None]) -> AsyncGenerator[AnswerPart, None]:

@@ -1,5 +1,6 @@
 """Which stage of a kind is asked first. Pure: the caller tells the time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,14 @@ REFUSED_SECONDS: Final = 600.0
 """The same for a key that was refused, or an account with nothing left."""
 GIVEN_UP_SECONDS: Final = 10.0
 """After a whole ladder was of no use again and again: time for the session's own ladder."""
+
+
+def verdict(faults: Sequence[ApplianceError]) -> ApplianceError:
+    """Of the faults of all rungs, the one that speaks for them: a retry may mend the first that says so.
+
+    A refused key on one rung must not have the whole chain refused while another is only away for a moment.
+    """
+    return next((fault for fault in faults if fault.retryable), faults[0])
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import pytest
 from appliance.errors import (
     ApplianceError,
     ConfigurationInvalid,
+    CredentialsRejected,
     DriverMissing,
     ProviderUnavailable,
     QuotaExhausted,
@@ -125,6 +126,22 @@ async def test_models_that_answer_nothing_again_and_again_are_left_alone_for_a_w
     assert await answered(chain, 4) == ["completed"]
     model.fail(ProviderUnavailable("away"), times=2)
     assert await answered(chain, 5) == ["failed"]
+    await chain.close()
+
+
+@virtual_time
+async def test_a_refused_key_beside_a_stage_that_is_away_does_not_refuse_the_chain():
+    chain, kinds = chain_of(
+        stt=(FakeSpeechToText("a"), FakeSpeechToText("b")),
+        llm=(FakeLanguageModel("a"), FakeLanguageModel("b")),
+    )
+    kinds["stt"][0].refuse_with(CredentialsRejected("no"))
+    kinds["stt"][1].refuse_with(ProviderUnavailable("away"))
+    with pytest.raises(ProviderUnavailable):
+        await chain.connect(Setup("s1"))
+    kinds["llm"][0].fail(CredentialsRejected("no"))
+    kinds["llm"][1].fail(ProviderUnavailable("away"), times=2)
+    assert await answered(chain, 1) == ["failed"]
     await chain.close()
 
 
