@@ -209,7 +209,7 @@ async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]])
 
 STORY: Any = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(PAUSES)), min_size=1, max_size=14)
 FEW: Any = st.lists(st.sampled_from(list(ANSWERS)), max_size=6)
-EXAMPLES = 250
+EXAMPLES = 125
 SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
 
 

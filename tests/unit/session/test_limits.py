@@ -119,7 +119,7 @@ async def test_who_talks_without_end_hears_the_goodbye_and_cannot_interrupt_it()
 @virtual_time
 async def test_without_a_limit_a_call_goes_on():
     async with Booth(idle_timeout=100_000.0) as booth:
-        await booth.wait(7200)
+        await booth.wait(1800)
         assert booth.session.open
         assert booth.voice.spoken == []
 

@@ -105,7 +105,7 @@ def test_whatever_becomes_of_the_providers_the_best_serves_in_the_end_and_nothin
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(max_examples=700, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=SLOW)
 @given(STORY)
 def test_the_same_many_times(steps):
     run(live(steps))
