@@ -21,7 +21,7 @@ run: setup ## the appliance on this machine: microphone, sip:handset@127.0.0.1, 
 
 test: ## all tests, with the servers and phones they need (ARGS="-k name"; ARGS=-n0 one after the other)
 	@provisioning/setup.sh test
-	@$(call PYTEST,4) $(ARGS)
+	@$(call PYTEST,5) $(ARGS)
 
 check: ## format, lint, types, layers and the fast tests
 	@provisioning/setup.sh check

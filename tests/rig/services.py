@@ -1,5 +1,6 @@
 """The fakes of the realtime services behind one face: what tests of dropped links and of a whole daemon ask of each."""
 
+import asyncio
 import json
 import os
 from abc import ABC, abstractmethod
@@ -8,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 from unittest import mock
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from tests.fakes import gemini_live, gpt_live, openai_realtime
 from tests.rig.sounds import Samples, likeness
 from tests.rig.wire import Wire
 
+_ENVIRONMENT: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 ALIKE = 0.8
 PIECE_SECONDS = 0.02
 """Where a busy machine broke an answer off and went on later, no more than this of it is missed."""
@@ -49,9 +52,11 @@ class Service(ABC):
     async def __aenter__(self) -> Self:
         await self._begin()
         if not self._in_daemon:
-            with mock.patch.dict(os.environ, self.environ):
-                self.provider = plugins.load("appliance.providers", self.name)(self.section)
-                await self.provider.warm()
+            self.provider = plugins.load("appliance.providers", self.name)(self.section)
+            # One after the other: what one puts back must not be what another put there.
+            async with _ENVIRONMENT.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                with mock.patch.dict(os.environ, self.environ):
+                    await self.provider.warm()
             self._stack.push_async_callback(self.provider.close)
         return self
 

@@ -76,7 +76,8 @@ def _thoughts(settings: Settings, call: PastCall) -> Iterator[Json]:
     known = call.opaque.get("openai")
     if not settings.thinks or not isinstance(known, dict) or known.get("model") != settings.model_name:
         return
-    for item in known.get("reasoning") or ():
+    reasoning = known.get("reasoning")
+    for item in reasoning if isinstance(reasoning, list) else ():
         if isinstance(item, dict) and isinstance(item.get("id"), str) and isinstance(item.get("sealed"), str):
             yield {"type": "reasoning", "id": item["id"], "summary": [], "encrypted_content": item["sealed"]}
 

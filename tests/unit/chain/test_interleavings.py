@@ -150,16 +150,14 @@ def check_words(parts: Parts, booth: Booth) -> None:
 
 
 def check_turns(booth: Booth, parts: Parts) -> None:
-    """Every turn got something to hear, or was superseded, or had nothing to be answered."""
+    """Whoever was understood got something to hear, at the latest with the answer to what they went on to say."""
     thinking: dict[int, float] = {}
     for at, event in booth.events:
         if isinstance(event, TurnChanged) and event.state == "thinking":
             thinking.setdefault(event.turn, at)
     understood = {event.turn for event in booth.of(Transcript) if event.role == "user" and event.text}
-    began = sorted((at, turn) for turn, at in thinking.items())
-    ends = [*(at for at, _ in began), booth.loop.time()][1:]
-    for (at, turn), end in zip(began, ends, strict=True):
-        within = [event for when, event in booth.events if at <= when <= end]
+    for turn, at in thinking.items():
+        within = [event for when, event in booth.events if at <= when]
         spoken = any(isinstance(event, Transcript) and event.role == "assistant" for event in within)
         told = any(isinstance(event, Warned) and event.code in TOLD for event in within)
         superseded = any(isinstance(event, Interrupted) for event in within)
