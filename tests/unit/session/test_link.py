@@ -22,6 +22,8 @@ from tests.fakes.provider import FAST, RESTORING, FakeConnection, FakeProvider, 
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 
+pytestmark = pytest.mark.slow
+
 NO_KEY = "A speech service does not accept my key. Please have it checked."
 NO_SETUP = "A speech service does not accept my settings. Please have them checked."
 NO_CREDIT = "The credit of a speech service is used up."

@@ -14,6 +14,8 @@ from tests.fakes.provider import FakeProvider
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import run
 
+pytestmark = pytest.mark.slow
+
 
 def tell(event: ProviderEvent) -> Callable[[FakeProvider], None]:
     """The newest connection says it, where there is one."""
@@ -103,7 +105,6 @@ def test_whatever_becomes_of_the_providers_the_best_serves_in_the_end_and_nothin
     run(live(steps))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=SLOW)
 @given(STORY)

@@ -29,6 +29,8 @@ from appliance.interfaces import (
 from tests.fakes.openai_realtime import FakeOpenAi
 from tests.unit.realtime.openai.talker import provider_of, speech, talking
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def cloud() -> AsyncIterator[FakeOpenAi]:

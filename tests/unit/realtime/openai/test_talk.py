@@ -31,6 +31,8 @@ from tests.fakes.openai_realtime import FakeOpenAi
 from tests.rig.spoken import silence
 from tests.unit.realtime.openai.talker import RATE, Talker, provider_of, speech, talking
 
+pytestmark = pytest.mark.slow
+
 BACKGROUND = ToolDeclaration("order", "", {"type": "object"}, Delivery.WHEN_IDLE)
 
 
