@@ -144,7 +144,7 @@ def _remote(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _daemon_verbs(verbs: Any) -> None:
     _with_config(
-        _verb(verbs, "run", "appliance.daemon:run", "run the daemon in the foreground", "handset run")
+        _verb(verbs, "run", "appliance.process:run", "run the daemon in the foreground", "handset run")
     )
     check = _verb(
         verbs,

@@ -1,39 +1,31 @@
-"""The daemon: builds every part, wires them, runs until told to end. The only place that knows them all."""
-# Longer than other files, since nothing else may wire.
+"""The appliance: builds every part, wires them, starts and stops them. The only place that knows them all."""
 
-import argparse
 import asyncio
 import functools
 import logging
-import os
-import signal
-import sys
-import threading
 from collections.abc import Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from appliance import heap, log, plugins
+from appliance import log, plugins
 from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
 from appliance.call.controller import Calls
-from appliance.config.check import read, report
-from appliance.config.load import Loaded
-from appliance.config.providers import build
+from appliance.config.check import read
 from appliance.config.schema import Configuration
 from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
-from appliance.control.location import page_address
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
-from appliance.errors import ApplianceError, ConfigurationInvalid, DriverMissing, UnknownName
+from appliance.errors import ApplianceError, DriverMissing, UnknownName
 from appliance.events import EventBus, Warned
-from appliance.health import Health, Notifier
-from appliance.interfaces import EchoCanceller, LineKind, Provider, SoundCard, Telephone, Tool
+from appliance.health import Health
+from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
 from appliance.phone import Phones
 from appliance.room import Room
+from appliance.rungs import Rungs
 from appliance.session.checkpoint import Checkpoints
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
@@ -49,90 +41,12 @@ STOP_SECONDS: Final = 4.5
 FIRST_STOP_SECONDS: Final = 3.9
 """What telephone and sound card get of it: the rest must still be closed when one of them hangs."""
 LINGER_SECONDS: Final = 0.3
-EXIT_CONFIGURATION: Final = 2
-EXIT_CONFIGURATION_SERVICE: Final = 78
-EXIT_INTERNAL: Final = 70
 _AUDIO_SILENT_SECONDS: Final = 20.0
 _RECALL_SECONDS: Final = 2.0
 """How long the start waits for what the last run left; on a slow card it comes later."""
 _STORE_SECONDS: Final = 30.0
-_SPARE_SECONDS: Final = 5.0
-"""Between loading one provider and the next: the first is dialled meanwhile, and has the processor."""
 _RELOADABLE: Final = frozenset({"log", "agents", "contacts", "providers"})
 logger = logging.getLogger(__name__)
-
-
-def run(args: argparse.Namespace) -> int:
-    """The verb `run`: exit 0 after SIGTERM, 2 (78 for systemd) for a faulty configuration, 1 when it cannot start.
-
-    70 is a fault of ours.
-    """
-    faulty = EXIT_CONFIGURATION_SERVICE if os.environ.get("NOTIFY_SOCKET") else EXIT_CONFIGURATION
-    loaded = read(args.config)
-    if loaded.configuration is None:
-        report(loaded)
-        print("nothing was started", file=sys.stderr)
-        return faulty
-    log.begin(loaded.configuration.log.level)
-    heap.bound()
-    try:
-        return asyncio.run(_serve(loaded, args.config))
-    except ApplianceError as error:
-        print(f"handset: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
-        return faulty if isinstance(error, ConfigurationInvalid) else 1
-    except Exception:
-        logger.exception("the appliance broke")
-        return EXIT_INTERNAL
-
-
-async def _serve(loaded: Loaded, config: str | None) -> int:
-    loop = asyncio.get_running_loop()
-    ending = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, ending.set)
-    # Until it has started, what it reads is new anyway.
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    appliance = Appliance(loaded.require(), config)
-    reloads: set[asyncio.Task[Any]] = set()
-    notifier = Notifier()
-
-    def reload() -> None:
-        task = loop.create_task(_reload_for_signal(appliance, notifier))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    try:
-        await appliance.start()
-        logger.info("the kiosk page is at %s", page_address(appliance.configuration.control))
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        notifier.ready()
-        await ending.wait()
-        notifier.stopping()
-    finally:
-        hung = _end_after(STOP_SECONDS, EXIT_INTERNAL)
-        await appliance.stop()
-        hung.cancel()
-    # All is closed. A look-up of a name that hangs in a thread is nobody's loss.
-    _end_after(LINGER_SECONDS, 0)
-    return 0
-
-
-async def _reload_for_signal(appliance: "Appliance", notifier: Notifier) -> None:
-    notifier.reloading()
-    try:
-        await appliance.reload()
-    except ApplianceError as error:
-        logger.error("the configuration was not reloaded: %s", error.message)
-    finally:
-        notifier.ready()
-
-
-def _end_after(seconds: float, code: int) -> threading.Timer:
-    """End the process then, whatever hangs; a thread of its own, since the loop itself may be what hangs."""
-    timer = threading.Timer(seconds, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 class Appliance:
@@ -158,7 +72,7 @@ class Appliance:
         self.bus = EventBus()
         self.health = Health()
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
-        self.providers = [build(name, configuration) for name in configuration.conversation.providers]
+        self.rungs = Rungs(configuration, self.bus)
         self.usage = self._meter()
         self.checkpoints = Checkpoints(None if alone else self.store)
         kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
@@ -186,7 +100,7 @@ class Appliance:
             await self._start_telephone(self.calls)
         self.health.count("timer", self.timers.counters)
         self._spawn(self.timers.run())
-        self._spawn(self._warm())
+        self._spawn(self.rungs.warm(self.busy))
 
     async def stop(self) -> None:
         """Hang up, close every session and device, write what is left; at most 4.5 s."""
@@ -201,7 +115,7 @@ class Appliance:
         await _settle(self.lines.close(SHUTDOWN))
         if self.control is not None:
             await _settle(self.control.stop())
-        await _settle(*(provider.close() for provider in self.providers))
+        await _settle(*(provider.close() for provider in self.rungs.providers))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -222,7 +136,8 @@ class Appliance:
             for name in Configuration.model_fields
             if getattr(fresh, name) != getattr(self.configuration, name)
         ]
-        await self._renew_providers(fresh)
+        await _settle(*(provider.close() for provider in self.rungs.renew(fresh)))
+        self._spawn(self.rungs.warm(self.busy))
         if "log" in changed:
             log.begin(fresh.log.level)
         # Without the agent that is in force, sessions would find nobody to talk to.
@@ -240,27 +155,6 @@ class Appliance:
         waiting = [name for name in changed if name not in reloadable]
         logger.info("configuration reloaded: applied %s, waiting for a restart %s", applied, waiting)
         return {"applied": applied, "restart": waiting}
-
-    async def _renew_providers(self, fresh: Configuration) -> None:
-        """From the next dial on, their keys and settings are those of `fresh`, and of the files that it names.
-
-        Connections that are there stay. So does a local provider that is unchanged: its models are loaded;
-        and one that is to go at the restart, whose table may be gone already.
-        """
-        before, wanted = self.configuration.providers, fresh.conversation.providers
-        renewed = {
-            place: build(name, fresh)
-            for place, name in enumerate(self.configuration.conversation.providers)
-            if name in wanted
-            and (
-                not self.providers[place].capabilities.local or before.get(name) != fresh.providers.get(name)
-            )
-        }
-        old = [self.providers[place] for place in renewed]
-        for place, provider in renewed.items():
-            self.providers[place] = provider
-        await _settle(*(provider.close() for provider in old))
-        self._spawn(self._warm())
 
     async def diagnose(self) -> Mapping[str, Any]:
         """What `doctor` sees, but from inside."""
@@ -283,12 +177,12 @@ class Appliance:
     def _meter(self) -> Usage:
         usage = Usage(
             self.configuration.limits.minutes_per_day,
-            local=[provider.name for provider in self.providers if provider.capabilities.local],
+            local=[provider.name for provider in self.rungs.providers if provider.capabilities.local],
             book=None if self._alone else self.store,
         )
         self.bus.listen(usage.notice)
         self.health.count("usage", usage.counters)
-        for name in dict.fromkeys(provider.name for provider in self.providers):
+        for name in dict.fromkeys(provider.name for provider in self.rungs.providers):
             self.health.count("provider", functools.partial(usage.provider_counters, name), provider=name)
         return usage
 
@@ -301,7 +195,7 @@ class Appliance:
         vad = configuration.vad
         around = Surroundings(
             bus=self.bus,
-            providers=self.providers,
+            providers=self.rungs.providers,
             journal=NoJournal() if self._alone else self.store,
             voice=plugins.load("appliance.voices", "espeak")(),
             conversation=configuration.conversation,
@@ -398,23 +292,6 @@ class Appliance:
         self.store.open()
         await asyncio.wait({self._spawn(self._recall())}, timeout=_RECALL_SECONDS)
         self.health.count("store", self.store.counters)
-
-    async def _warm(self) -> None:
-        """Load what the first turn needs, so that it is not slow; and in quiet moments what the lower rungs need."""
-        for rung, provider in enumerate(self.providers):
-            if rung:
-                await asyncio.sleep(_SPARE_SECONDS)
-            while rung and self.busy():  # noqa: ASYNC110 # no event tells that all lines are quiet
-                await asyncio.sleep(1.0)
-            await self._load(provider)
-
-    async def _load(self, provider: Provider) -> None:
-        """What fails here is told again when it is used."""
-        try:
-            await provider.warm()
-        except ApplianceError as error:
-            self.bus.publish(Warned(code=error.code, message=error.message, hint=error.hint))
-            logger.warning("provider %s is not ready: %s", provider.name, error.message)
 
     def _session_over(self, line: Line, session: Session, reason: str) -> None:
         """A session ended by itself: end the call or the client's line that it was held on."""

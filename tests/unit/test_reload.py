@@ -54,11 +54,11 @@ async def test_a_key_that_was_put_right_is_used_after_a_reload(tmp_path: Path, p
         session = appliance.lines.open_session(line)
         await _until(lambda: session.provider == "offline")
         assert not appliance.standings.free("openai", 1e9)
-        offline = appliance.providers[1]
+        offline = appliance.rungs.providers[1]
         write(cloud.key)
         told = await appliance.reload()
         assert told["restart"] == []
-        assert appliance.providers[1] is offline
+        assert appliance.rungs.providers[1] is offline
         await _until(lambda: session.provider == "openai")
         await appliance.stop()
 
@@ -71,8 +71,8 @@ async def test_a_provider_that_goes_with_the_next_restart_keeps_its_key_until_th
         '[providers.openai]\napi_key = "sk-test-and-twenty-characters"\n'
     )
     appliance = Appliance(read(str(config)).require(), str(config), alone=True)
-    before = tuple(appliance.providers)
+    before = tuple(appliance.rungs.providers)
     config.write_text(common + '[conversation]\nproviders = ["offline"]\n')
     assert "conversation" in (await appliance.reload())["restart"]
-    assert tuple(appliance.providers) == before
+    assert tuple(appliance.rungs.providers) == before
     await appliance.stop()

@@ -15,7 +15,7 @@ def _appliance(folder: Path, *providers: FakeProvider) -> Appliance:
     config = folder / "handset.toml"
     config.write_text(f'[room]\nenabled = false\n[storage]\ndirectory = "{folder}"\n')
     appliance = Appliance(read(str(config)).require(), str(config), alone=True)
-    appliance.providers[:] = providers
+    appliance.rungs.providers[:] = providers
     return appliance
 
 
