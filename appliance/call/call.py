@@ -26,6 +26,12 @@ class Call:
     display_name: str = ""
     answer_timer: asyncio.TimerHandle | None = None
 
+    def cancel_timer(self) -> None:
+        """It need not be answered or given up later."""
+        if self.answer_timer is not None:
+            self.answer_timer.cancel()
+            self.answer_timer = None
+
     def wire(self) -> dict[str, Any]:
         """As `status` shows it."""
         return {

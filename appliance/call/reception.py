@@ -1,0 +1,135 @@
+"""Incoming calls: taken or refused, answered at once, after the ring time, or left ringing for somebody to answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from appliance.call.admission import FORBIDDEN, Refusal, admit, is_allowed
+from appliance.call.call import Call
+from appliance.call.machine import CallState
+from appliance.call.server import Server
+from appliance.call.table import CallTable
+from appliance.config.schema import Sip
+from appliance.errors import TelephoneUnavailable, UnknownName
+from appliance.events import CallChanged, EventBus
+from appliance.interfaces import IncomingCall, Telephone
+
+_RING_LIMIT_SECONDS: Final = 180.0
+logger = logging.getLogger(__name__)
+
+
+class Reception:
+    """Belongs to the loop's thread. `free` says whether there is somebody to talk to one more caller."""
+
+    def __init__(
+        self, telephone: Telephone, settings: Sip, bus: EventBus, table: CallTable, free: Callable[[], bool]
+    ) -> None:
+        self._telephone = telephone
+        self._settings = settings
+        self._bus = bus
+        self._table = table
+        self._free = free
+        self._server = Server((settings.server, *settings.outbound_proxy) if settings.server else ())
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counters = {"calls_in": 0, "refused": 0}
+
+    def open(self) -> None:
+        """Look up where calls through the server come from; returns at once."""
+        if self._settings.server:
+            self._spawn(self._server.resolve())
+
+    async def close(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def counters(self) -> Mapping[str, int]:
+        return self._counters
+
+    def take(self, event: IncomingCall) -> None:
+        """Have it ring or answered, or refuse it. A stranger may be the server at an address not looked up yet."""
+        refusal = self._judge(event)
+        if refusal is not None and refusal.code == FORBIDDEN and self._server.stale():
+            self._spawn(self._take_after_resolving(event))
+            return
+        if refusal is not None:
+            self._refuse(event, refusal.code, refusal.reason)
+            return
+        call = Call(
+            event.call, "in", event.peer, CallState.INCOMING, time.time(), display_name=event.display_name
+        )
+        self._counters["calls_in"] += 1
+        self._table.add(call)
+        self._ring(call)
+
+    async def _take_after_resolving(self, event: IncomingCall) -> None:
+        await self._server.resolve()
+        self.take(event)
+
+    def _judge(self, event: IncomingCall) -> Refusal | None:
+        settings = self._settings
+        return admit(
+            event.source,
+            calls=len(self._table),
+            max_calls=settings.max_calls if self._free() else 0,
+            server=settings.server,
+            server_addresses=self._server.addresses,
+            allow=settings.allow,
+        )
+
+    def _refuse(self, event: IncomingCall, code: int, reason: str) -> None:
+        """Only a caller who is allowed here is told of on the bus: scanners are not."""
+        self._counters["refused"] += 1
+        logger.info("call %s refused with %d", event.call, code)
+        if is_allowed(
+            event.source,
+            server=self._settings.server,
+            server_addresses=self._server.addresses,
+            allow=self._settings.allow,
+        ):
+            self._bus.publish(
+                CallChanged(
+                    call=event.call, direction="in", state="ended", peer=event.peer, code=code, reason=reason
+                )
+            )
+        try:
+            self._telephone.reject(event.call, code, reason)
+        except (UnknownName, TelephoneUnavailable):
+            logger.info("call %s had gone before it was refused", event.call)
+
+    def _ring(self, call: Call) -> None:
+        settings, loop = self._settings, asyncio.get_running_loop()
+        try:
+            if settings.auto_answer and settings.ring_time <= 0:
+                self._telephone.answer(call.id)
+                return
+            self._telephone.ring(call.id)
+        except (UnknownName, TelephoneUnavailable):
+            logger.info("call %s had gone before it could ring", call.id)
+            return
+        if settings.auto_answer:
+            call.answer_timer = loop.call_later(settings.ring_time, self._answer_due, call)
+        else:
+            call.answer_timer = loop.call_later(_RING_LIMIT_SECONDS, self._ring_over, call)
+
+    def _answer_due(self, call: Call) -> None:
+        self._late(call, lambda: self._telephone.answer(call.id))
+
+    def _ring_over(self, call: Call) -> None:
+        self._late(call, lambda: self._telephone.reject(call.id, 480, "Temporarily Unavailable"))
+
+    def _late(self, call: Call, act: Callable[[], None]) -> None:
+        """Run a timer's act on a call that may have gone meanwhile."""
+        if call.state not in (CallState.INCOMING, CallState.RINGING):
+            return
+        try:
+            act()
+        except (UnknownName, TelephoneUnavailable):
+            logger.info("call %s had gone", call.id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
