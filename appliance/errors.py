@@ -137,7 +137,7 @@ class QuotaExhausted(ApplianceError):
 
 
 class SetupRejected(ApplianceError):
-    """A provider refuses what it was asked for, as an unknown model; it will until the configuration changes."""
+    """A provider refuses what it was asked for, as an unknown model; mostly until the configuration changes."""
 
     code = "setup_rejected"
     default_hint = "look at model and voice of this provider in the configuration"

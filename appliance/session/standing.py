@@ -6,11 +6,9 @@ from typing import Final
 
 from appliance.errors import (
     ApplianceError,
-    CredentialsRejected,
     DriverMissing,
     QuotaExhausted,
     RateLimited,
-    SetupRejected,
 )
 
 LIMIT_SECONDS: Final = 5.0
@@ -19,27 +17,31 @@ LONGEST_TOLD_SECONDS: Final = 3600.0
 LIMIT_MEMORY_SECONDS: Final = 120.0
 """A rate limit that comes later than so after the one before is no further one."""
 QUOTA_SECONDS: Final = 900.0
-REFUSED_SECONDS: Final = 300.0
+REFUSED_SECONDS: Final = (60.0, 300.0, 900.0)
+"""After the first refusal, the second, and each further one: now and then a service refuses a good key or model."""
 SHUNNED_SECONDS: Final = 15.0
 """Found out of reach so lately, a rung is nothing to begin with where there is another."""
 
 
-def rest_after(fault: ApplianceError, limits: int) -> float:
+def rest_after(fault: ApplianceError, times: int) -> float:
     """Seconds that a provider is to be left alone after `fault`; 0: the back-off alone says when it is dialled.
 
-    `limits` are the rate limits in a row, this one included. Infinite: until the configuration is read again.
+    `times`: the rate limits, or else the refusals, in a row, this one included. Infinite: until the configuration is
+    read again.
     """
     match fault:
         case RateLimited(retry_after=told) if told is not None and told >= 0:
             return min(told, LONGEST_TOLD_SECONDS)
         case RateLimited():
-            return min(LIMIT_SECONDS * 2.0 ** min(limits - 1, 10), LONGEST_LIMIT_SECONDS)
-        case CredentialsRejected() | SetupRejected() | DriverMissing():
+            return min(LIMIT_SECONDS * 2.0 ** min(times - 1, 10), LONGEST_LIMIT_SECONDS)
+        case DriverMissing():
             return math.inf
         case QuotaExhausted():
             return QUOTA_SECONDS
+        case _ if fault.retryable:
+            return 0.0
         case _:
-            return 0.0 if fault.retryable else REFUSED_SECONDS
+            return REFUSED_SECONDS[min(times, len(REFUSED_SECONDS)) - 1]
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Standing:
     shunned_until: float = 0.0
     limits: int = 0
     limited_at: float = 0.0
+    refusals: int = 0
+    """In a row, and no connection since."""
 
 
 class Standings:
@@ -71,11 +75,7 @@ class Standings:
     def failed(self, provider: str, fault: ApplianceError, now: float) -> None:
         """A dial failed, or a connection broke."""
         standing = self.of(provider)
-        if isinstance(fault, RateLimited):
-            lately = now - standing.limited_at <= LIMIT_MEMORY_SECONDS
-            standing.limits = standing.limits + 1 if lately else 1
-            standing.limited_at = now
-        free_at = now + rest_after(fault, standing.limits)
+        free_at = now + rest_after(fault, _times(standing, fault, now))
         # A dial that began before a refusal, and ran out of time after it, says nothing against the refusal.
         if free_at >= standing.free_at:
             standing.code, standing.reason, standing.free_at = fault.code, fault.message, free_at
@@ -89,9 +89,23 @@ class Standings:
         return self.of(provider).free_at <= now
 
     def shunned(self, provider: str, now: float) -> bool:
-        """It was out of reach just now."""
-        return self.of(provider).shunned_until > now
+        """It was out of reach just now, or refused when it was last asked."""
+        standing = self.of(provider)
+        return standing.shunned_until > now or standing.refusals > 0
 
     def clear(self) -> None:
         """The configuration was read again: whatever refused may be tried."""
         self._of.clear()
+
+
+def _times(standing: Standing, fault: ApplianceError, now: float) -> int:
+    """Count `fault`; return how many of its kind there were in a row."""
+    if isinstance(fault, RateLimited):
+        lately = now - standing.limited_at <= LIMIT_MEMORY_SECONDS
+        standing.limits = standing.limits + 1 if lately else 1
+        standing.limited_at = now
+        return standing.limits
+    # Two sessions whose dials went side by side were refused once.
+    if not fault.retryable and (standing.free_at <= now or not standing.refusals):
+        standing.refusals += 1
+    return standing.refusals

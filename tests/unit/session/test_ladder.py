@@ -37,7 +37,7 @@ def delays_of(made: Ladder, now: float, times: int, *, waited_for: bool = False)
 
 
 @pytest.mark.parametrize(
-    ("fault", "limits", "seconds"),
+    ("fault", "times", "seconds"),
     [
         (AWAY, 0, 0),
         (RateLimited("slow down", retry_after=30.0), 1, 30),
@@ -50,14 +50,17 @@ def delays_of(made: Ladder, now: float, times: int, *, waited_for: bool = False)
         (RateLimited("slow down"), 3, 20),
         (RateLimited("slow down"), 99, 120),
         (QuotaExhausted("empty"), 0, 900),
-        (KEY, 0, math.inf),
-        (SetupRejected("no such model"), 0, math.inf),
-        (DriverMissing("no library"), 0, math.inf),
-        (RequestInvalid("odd"), 0, 300),
+        (KEY, 1, 60),
+        (KEY, 2, 300),
+        (KEY, 3, 900),
+        (KEY, 99, 900),
+        (SetupRejected("no such model"), 1, 60),
+        (RequestInvalid("odd"), 1, 60),
+        (DriverMissing("no library"), 1, math.inf),
     ],
 )
-def test_each_fault_has_its_rest(fault: ApplianceError, limits: int, seconds: float):
-    assert rest_after(fault, limits) == seconds
+def test_each_fault_has_its_rest(fault: ApplianceError, times: int, seconds: float):
+    assert rest_after(fault, times) == seconds
 
 
 class TestStandings:
@@ -76,7 +79,25 @@ class TestStandings:
         standings = Standings()
         standings.failed("a", KEY, 100.0)
         standings.failed("a", AWAY, 101.0)
-        assert (standings.of("a").code, standings.free("a", 1e9)) == ("credentials_rejected", False)
+        assert (standings.of("a").code, standings.free("a", 159.9)) == ("credentials_rejected", False)
+
+    def test_one_that_refuses_is_asked_again_ever_more_seldom(self):
+        standings, now, waits = Standings(), 100.0, []
+        for _ in range(4):
+            standings.failed("a", KEY, now)
+            began = now
+            while not standings.free("a", now):
+                now += 1.0
+            waits.append(now - began)
+        assert waits == [60, 300, 900, 900]
+
+    def test_dials_side_by_side_that_are_refused_are_one_refusal(self):
+        standings = Standings()
+        standings.failed("a", KEY, 100.0)
+        standings.failed("a", KEY, 100.2)
+        standings.failed("a", KEY, 161.0)
+        assert not standings.free("a", 460.0)
+        assert standings.free("a", 461.0)
 
     def test_a_connection_or_a_new_configuration_forgets_a_refusal(self):
         standings = Standings()
@@ -84,6 +105,7 @@ class TestStandings:
             standings.failed("a", KEY, 100.0)
             forget()
             assert standings.free("a", 100.0)
+            assert not standings.shunned("a", 100.0)
             assert standings.of("a").code == ""
 
 
@@ -191,15 +213,21 @@ class TestFalling:
             made.failed(AWAY, float(now), waited_for=True)
             assert made.rung != 0
 
-    def test_when_all_refuse_for_good_nothing_is_dialled_until_the_configuration_is_read_again(self):
+    def test_when_all_refuse_they_rest_until_the_configuration_is_read_again_or_a_minute_passed(self):
         standings = Standings()
         made = ladder("a", "b", "c", standings=standings)
         made.start(0.0)
-        delays = [made.failed(KEY, 0.1, waited_for=True) for _ in range(3)]
-        assert delays == [0, 0, math.inf]
+        delays = [made.failed(KEY, 1.0, waited_for=True) for _ in range(3)]
+        assert delays == [0, 0, 60]
+        assert made.hurry(50.0) is None
         standings.clear()
         assert made.start(50.0) == 0
         assert made.rung == 0
+
+    def test_without_its_library_a_rung_is_not_dialled_until_the_configuration_is_read_again(self):
+        made = ladder()
+        made.start(0.0)
+        assert made.failed(DriverMissing("no library"), 1.0, waited_for=True) == math.inf
 
     def test_when_all_refuse_the_one_that_may_be_tried_first_is_waited_for(self):
         made = ladder("a", "b", "c")
@@ -224,6 +252,20 @@ class TestTogether:
         first.failed(KEY, 0.1, waited_for=True)
         second.start(5.0)
         assert second.rung == 1
+
+    def test_a_rung_that_refused_is_nothing_to_begin_with_but_one_to_look_for(self):
+        standings = Standings()
+        first, second = (ladder("a", "b", standings=standings) for _ in range(2))
+        first.start(0.0)
+        first.failed(KEY, 0.0, waited_for=True)
+        second.start(100.0)
+        second.rose(100.0)
+        assert (second.rung, second.higher(110.0)) == (1, (0,))
+        first.rung = 0
+        first.rose(120.0)
+        third = ladder("a", "b", standings=standings)
+        third.start(121.0)
+        assert third.rung == 0
 
     def test_what_one_session_found_out_of_reach_another_does_not_begin_with_for_a_while(self):
         standings = Standings()

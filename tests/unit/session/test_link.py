@@ -95,19 +95,42 @@ class TestFaults:
         story()
 
     @virtual_time
-    async def test_when_all_refuse_nothing_is_dialled_and_each_question_gets_a_word(self):
+    async def test_when_all_refuse_they_are_dialled_seldom_and_each_question_gets_a_word(self):
         providers = three()
         for provider in providers:
-            provider.refuse_with(*[CredentialsRejected(f"{provider.name}: wrong key")] * 5)
+            provider.refuse_with(*[CredentialsRejected(f"{provider.name}: wrong key")] * 9)
         async with Booth(providers=providers, open_session=False, idle_timeout=9000.0) as booth:
             booth.lines.open_session(booth.line)
             await booth.wait(3600)
-            assert [provider.dials for provider in providers] == [1, 1, 1]
+            # After 1 minute, 5 more, and then every 15.
+            assert [provider.dials for provider in providers] == [6, 6, 6]
             assert [event.code for event in booth.of(Failed)] == ["credentials_rejected"] * 3
             await booth.speak(0.8)
             assert await booth.state("speaking") < 2.5
             await booth.idle()
             assert booth.voice.spoken == [NO_KEY, NO_SERVICE]
+
+    @virtual_time
+    async def test_a_good_key_that_was_refused_once_is_taken_again_after_a_minute_without_a_word(self):
+        far, near, _ = three()
+        far.refuse_with(CredentialsRejected("wrong key"))
+        async with Booth(providers=[far, near], idle_timeout=5000.0) as booth:
+            assert booth.session.provider == "b"
+            took = await booth.until(lambda: booth.session.provider == "a", seconds=90.0)
+            assert 55.0 <= took <= 65.0
+            assert far.dials == 2
+            assert booth.voice.spoken == [NO_KEY]
+
+    @virtual_time
+    async def test_so_is_that_of_the_only_provider(self):
+        async with Booth(open_session=False, idle_timeout=5000.0) as booth:
+            booth.provider.refuse_with(SetupRejected("no such model"))
+            booth.lines.open_session(booth.line)
+            took = await booth.until(lambda: booth.session.state == "active", seconds=90.0)
+            assert 59.0 <= took <= 61.0
+            await booth.speak(0.8)
+            await booth.until(lambda: booth.provider.answers != [])
+            assert booth.voice.spoken == [NO_SETUP]
 
     @virtual_time
     async def test_a_session_that_begins_where_all_have_refused_says_why(self):
@@ -139,7 +162,7 @@ class TestFaults:
         far, near, _ = three()
         far.refuse_with(CredentialsRejected("wrong key"))
         async with Booth(providers=[far, near]) as booth:
-            await booth.wait(1000 * 0.25)
+            await booth.wait(30.0)
             assert booth.session.provider == "b"
             booth.lines.redial()
             await booth.until(lambda: booth.session.provider == "a", seconds=3.0)
@@ -906,8 +929,10 @@ class TestClimbing:
             await booth.until(lambda: booth.session.provider == "b")
             far.go_down(CredentialsRejected("wrong key"))
             dials = far.dials
-            await booth.wait(300.0)
+            await booth.wait(50.0)
             assert far.dials == dials + 1
+            await booth.wait(250.0)
+            assert far.dials == dials + 2
             assert ("a", "down", "credentials_rejected") in told(booth)
             assert [event.code for event in booth.of(Failed)] == ["credentials_rejected"]
             assert booth.voice.spoken == []
