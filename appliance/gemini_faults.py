@@ -15,10 +15,8 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.link_faults import LONGEST_RETRY_AFTER, retry_after
+from appliance.link_faults import LONGEST_RETRY_AFTER, REFUSING_CODES, retry_after
 
-REFUSING_CODES: Final = frozenset({1007, 1008})
-"""Bad argument or handle; unknown model or policy."""
 HANDLE_CODES: Final = frozenset({1007, 1008, 1011})
 """With one of these a handle may be refused where a fresh session is not."""
 KEY_HINT: Final = "look at GOOGLE_API_KEY, GEMINI_API_KEY or providers.gemini.api_key"

@@ -29,17 +29,21 @@ LONGEST_RETRY_AFTER: Final = 3_600.0
 QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "billing_not_active"}
 )
+REFUSING_CODES: Final = frozenset({1007, 1008})
+"""Of a close during set-up: what was asked for makes no sense to the service, or breaks its rules."""
 _KEY_HINT: Final = "look at the key of this provider: run handset check"
 
 
 def unreachable(provider: str, where: str, fault: BaseException) -> ApplianceError:
-    """Translate what a dial raised. `where` is the host; no key stands in the message."""
+    """Translate what a dial or set-up raised. `where` is the host; no key stands in the message."""
     if isinstance(fault, ApplianceError):
         return fault
     if isinstance(fault, InvalidStatus):
         response = fault.response
         return refused(provider, response.status_code, response.headers, bytes(response.body or b""))
     if isinstance(fault, ConnectionClosed):
+        if fault.rcvd is not None and fault.rcvd.code in REFUSING_CODES:
+            return SetupRejected(f"{provider} refused the session ({fault.rcvd.code})")
         return closed(provider, fault)
     if isinstance(fault, InvalidURI):
         return SetupRejected(f"{provider}: base_url is no usable address", hint="look at base_url")
@@ -98,7 +102,7 @@ def refused(provider: str, status: int, headers: Mapping[str, str], body: bytes)
 
 
 def closed(provider: str, fault: ConnectionClosed) -> ProviderUnavailable:
-    """Translate the end of a socket. The reason that came with it is not repeated: it may hold anything."""
+    """Translate the end of a socket that served. The reason that came with it is not repeated: it may hold anything."""
     if fault.rcvd is not None:
         return ProviderUnavailable(f"{provider} closed the connection ({fault.rcvd.code})")
     if fault.sent is not None and "ping" in fault.sent.reason:

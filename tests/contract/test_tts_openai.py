@@ -27,6 +27,8 @@ async def spoken(cloud, text="Hello.", **settings):
 
 
 async def test_how_to_speak_is_sent_where_it_is_set(cloud):
+    await spoken(cloud, voice="voice_1234")
+    assert cloud.spoken[-1].asked[0]["voice"] == {"id": "voice_1234"}
     await spoken(cloud, instructions="Speak calmly.", speed=1.5, voice="cedar")
     (asked,) = cloud.spoken[-1].asked
     assert (asked["instructions"], asked["speed"], asked["voice"]) == ("Speak calmly.", 1.5, "cedar")

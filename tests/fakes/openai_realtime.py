@@ -164,6 +164,7 @@ class FakeOpenAi:
         self._script: deque[Plan] = deque()
         self._heard: deque[str] = deque()
         self._fates: deque[str] = deque()
+        self._closes: deque[tuple[int, str]] = deque()
         self._standing = ""
         self._server: Server | None = None
         self._back: asyncio.Task[None] | None = None
@@ -252,6 +253,10 @@ class FakeOpenAi:
 
     def drop_in_setup(self, times: int = 1) -> None:
         self._fates.extend(["drop_in_setup"] * times)
+
+    def close_in_setup(self, code: int, reason: str = "") -> None:
+        """The next link is opened and closed with this at once, as where the key is looked at only then."""
+        self._closes.append((code, reason))
 
     def reject_credentials(self, *, standing: bool = False) -> None:
         """The next dial, or every one, finds its key refused."""
@@ -366,6 +371,9 @@ class FakeOpenAi:
         session = Session(self, socket, f"sess_{len(self.sessions) + 1}", model)
         self.sessions.append(session)
         try:
+            if self._closes:
+                await socket.close(*self._closes.popleft())
+                return
             await session.run()
         except ConnectionClosed:
             pass

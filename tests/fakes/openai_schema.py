@@ -105,6 +105,16 @@ def _turn_detection(value: Any, path: str) -> None:
     _object({**common, **own})(value, path)
 
 
+def _voice(value: Any, path: str) -> None:
+    """One of the service's own by its name, or one that was made for the account, by its id."""
+    if isinstance(value, dict):
+        _object({"id": _text}, "id")(value, path)
+        if not value["id"].startswith("voice_"):
+            raise Refused("invalid_value", "No such voice.", f"{path}.id")
+    else:
+        _one_of(*VOICES)(value, path)
+
+
 _function = _object(
     {"type": _one_of("function"), "name": _text, "description": _text, "parameters": _typed(dict)},
     "type",
@@ -140,7 +150,7 @@ _session = _object(
                         "turn_detection": _maybe(_turn_detection),
                     }
                 ),
-                "output": _object({"format": _form, "voice": _one_of(*VOICES), "speed": _between(0.25, 1.5)}),
+                "output": _object({"format": _form, "voice": _voice, "speed": _between(0.25, 1.5)}),
             }
         ),
         "tools": _list_of(_function),
@@ -189,7 +199,7 @@ _response = _object(
         "tools": _list_of(_function),
         "tool_choice": _typed(str, dict),
         "max_output_tokens": _typed(int, str),
-        "audio": _object({"output": _object({"voice": _one_of(*VOICES), "format": _form})}),
+        "audio": _object({"output": _object({"voice": _voice, "format": _form})}),
     }
 )
 EVENTS: dict[str, Check] = {

@@ -21,7 +21,7 @@ from tests.fakes.speech_cloud import CHUNK_MS, Spoken, chunks_of, sound_of
 
 RATE = 24_000
 MODELS = frozenset({"gpt-4o-mini-tts", "tts-1", "tts-1-hd"})
-VOICES = frozenset({"alloy", "ash", "coral", "marin", "cedar"})
+VOICES = frozenset({"alloy", "ash", "coral", "marin", "cedar", "voice_1234"})
 FIELDS = frozenset({"input", "model", "voice", "instructions", "response_format", "speed", "stream_format"})
 STEPS = ("asked", "head", "first sound", "last sound")
 LONGEST = 4_096
@@ -97,14 +97,14 @@ class FakeOpenAiSpeech(HttpService):
             await self.violate(exchange, wrong)
         elif asked["model"] not in MODELS:
             await self.refuse_exchange(exchange, 404, "model_not_found")
-        elif asked["voice"] not in VOICES:
+        elif _voice(asked) not in VOICES:
             await self.refuse_exchange(exchange, 400, "invalid_value")
         elif self._refusals:
             await self.refuse_exchange(exchange, *self._refusals.popleft())
         elif sum(1 for spoken in self.spoken if not (spoken.done or spoken.cancelled)) >= self.contexts:
             await self.violate(exchange, "too many at once", 429)
         else:
-            spoken = Spoken("", asked["input"], RATE, asked["voice"], [asked])
+            spoken = Spoken("", asked["input"], RATE, _voice(asked), [asked])
             self.spoken.append(spoken)
             try:
                 await self._speak(exchange, spoken)
@@ -138,6 +138,14 @@ class FakeOpenAiSpeech(HttpService):
             await asyncio.sleep(max(0.0, due - loop.time()))
         spoken.done = True
         exchange.end()
+
+
+def _voice(asked: dict[str, Any]) -> str:
+    """A voice that was made for the account goes by its id."""
+    voice = asked["voice"]
+    own = isinstance(voice, dict)
+    name = str(voice.get("id") if own else voice)
+    return name if name.startswith("voice_") == own else ""
 
 
 def _wrong(asked: dict[str, Any]) -> str:

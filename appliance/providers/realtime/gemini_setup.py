@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from appliance.errors import ConfigurationInvalid
 from appliance.interfaces import CalledTool, HistoryItem, Setup, ToolDeclaration, ToolResult
+from appliance.voice_names import wished
 
 MODEL: Final = "gemini-3.8-live"
 TOOL_TEXT_BOUND: Final = 4_000
@@ -168,7 +169,7 @@ def _detection(settings: Settings, setup: Setup) -> Json:
 
 def _speech(settings: Settings, setup: Setup) -> Json:
     config: Json = {}
-    voice = setup.voice or settings.voice
+    voice = wished(setup.voice, "gemini") or settings.voice
     if voice:
         config["voice_config"] = {"prebuilt_voice_config": {"voice_name": voice}}
     if settings.language:

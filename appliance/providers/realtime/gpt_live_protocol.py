@@ -38,6 +38,7 @@ from appliance.interfaces import (
     TurnEnded,
     UserHeard,
 )
+from appliance.voice_names import openai_voice, wished
 
 RATE: Final = 16_000
 HISTORY_MESSAGES: Final = 128
@@ -69,8 +70,8 @@ def start_message(
         "audio": {"format": {"type": "audio/pcm", "rate": RATE}},
         "store": store,
     }
-    if voice or setup.voice:
-        session["audio"]["output"] = {"voice": voice or setup.voice}
+    if chosen := wished(setup.voice, "openai") or voice:
+        session["audio"]["output"] = {"voice": openai_voice(chosen)}
     if setup.tools:
         session["delegation"] = {"type": "responses", "responses": _backend(setup, tool_model)}
     if setup.history:

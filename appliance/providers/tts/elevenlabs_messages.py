@@ -14,9 +14,10 @@ from pydantic import Field
 from appliance import link_faults
 from appliance.config.services import ServiceSettings
 from appliance.errors import ApplianceError, ProviderUnavailable
-from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, untagged, wished
+from appliance.providers.tts.plain import nearest_rate, plain, portions, primary, untagged
 from appliance.providers.tts.utterance import Utterance, listed, seconds
 from appliance.stages import Piece
+from appliance.voice_names import wished
 
 NAME: Final = "elevenlabs"
 HOST: Final = "api.elevenlabs.io"

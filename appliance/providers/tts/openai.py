@@ -15,9 +15,10 @@ from appliance.http_faults import translated
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.places import Places
-from appliance.providers.tts.plain import plain, portions, says_nothing, wished
+from appliance.providers.tts.plain import plain, portions, says_nothing
 from appliance.providers.tts.terms import Terms
 from appliance.stages import Piece, Sound
+from appliance.voice_names import openai_voice, wished
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -92,7 +93,7 @@ class OpenAiTts:
         request = client.audio.speech.with_streaming_response.create(
             input=text,
             model=settings.model,
-            voice=wished(voice, NAME) or settings.voice,
+            voice=openai_voice(wished(voice, NAME) or settings.voice),
             response_format="pcm",
             **{name: value for name, value in optional.items() if value is not None},  # type: ignore[arg-type]
         )

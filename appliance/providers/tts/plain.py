@@ -9,11 +9,6 @@ _TAG: Final = re.compile(r"<+([/!?]?-*\s?[A-Za-z][^<>]*)>+")
 _UNSPOKEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
 _ENDS: Final = (". ", "! ", "? ", "\n", "。", "؟ ", "; ", ", ", " ")
 """Where a long text is best cut, the best first."""
-_FORMS: Final = {
-    "cartesia": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-    "elevenlabs": re.compile(r"(?=.*[0-9A-Z])[0-9A-Za-z]{20}"),
-}
-"""How the voices of services are called that number them."""
 
 
 def plain(text: str) -> str:
@@ -67,9 +62,3 @@ def nearest_rate(offered: Iterable[int], wanted: int) -> int:
 def primary(language: str) -> str:
     """The language without its region: "pt" for "pt-BR"."""
     return language.replace("_", "-").partition("-")[0].lower()
-
-
-def wished(voice: str, service: str) -> str:
-    """`voice`, or nothing where it is another service's: an agent's voice is of the first in a ladder of services."""
-    forms = {name for name, form in _FORMS.items() if form.fullmatch(voice)}
-    return voice if service in forms or not (forms or service in _FORMS) else ""

@@ -70,6 +70,12 @@ def test_the_agents_voice_comes_before_the_configured_one() -> None:
     assert "speech_config" not in config()
 
 
+def test_an_agents_voice_of_another_service_is_not_asked_for() -> None:
+    made = config({"voice": "Puck"}, voice="marin")["speech_config"]
+    assert made["voice_config"]["prebuilt_voice_config"] == {"voice_name": "Puck"}
+    assert "speech_config" not in config({}, voice="voice_1234")
+
+
 def test_tools_do_not_block() -> None:
     tool = ToolDeclaration("call", "Calls.", {"type": "object", "properties": {"to": {"type": "string"}}})
     assert config(tools=[tool])["tools"] == [

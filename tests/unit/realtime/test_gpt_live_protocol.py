@@ -254,3 +254,13 @@ def test_the_start_has_tools_history_and_language():
     assert session["audio"] == {"format": {"type": "audio/pcm", "rate": 16_000}}
     assert [one["role"] for one in session["input"]] == ["user", "assistant", "developer"]
     assert session["delegation"]["responses"]["tools"][0]["name"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("agents", "configured", "sent"),
+    [("marin", "ash", "marin"), ("Kore", "ash", "ash"), ("voice_1234", "", {"id": "voice_1234"})],
+)
+def test_the_voice_is_the_agents_where_the_service_has_it(agents: str, configured: str, sent: object) -> None:
+    setup = Setup("s1", voice=agents)
+    session = start_message(setup, model="m", voice=configured, language="", tool_model="big")["session"]
+    assert session["audio"]["output"] == {"voice": sent}

@@ -11,7 +11,6 @@ from appliance.providers.tts.plain import (
     primary,
     says_nothing,
     untagged,
-    wished,
 )
 
 
@@ -74,22 +73,3 @@ def test_the_nearest_rate_above_or_the_highest(wanted, given):
 @pytest.mark.parametrize(("language", "bare"), [("en", "en"), ("pt-BR", "pt"), ("zh_Hant", "zh"), ("", "")])
 def test_the_primary_language(language, bare):
     assert primary(language) == bare
-
-
-@pytest.mark.parametrize(
-    ("voice", "service", "taken"),
-    [
-        ("marin", "openai", True),
-        ("af_bella", "openai", True),
-        ("voice_1234", "openai", True),
-        ("f786b574-daa5-4673-aa0c-cbe3e8534c02", "openai", False),
-        ("JBFqnCBsd6RMkjVDRZzb", "openai", False),
-        ("JBFqnCBsd6RMkjVDRZzb", "elevenlabs", True),
-        ("JBFqnCBsd6RMkjVDRZzb", "cartesia", False),
-        ("f786b574-daa5-4673-aa0c-cbe3e8534c02", "cartesia", True),
-        ("marin", "cartesia", False),
-        ("", "cartesia", False),
-    ],
-)
-def test_a_voice_is_wished_from_the_service_that_has_it(voice, service, taken):
-    assert wished(voice, service) == (voice if taken else "")

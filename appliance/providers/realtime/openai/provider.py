@@ -80,6 +80,11 @@ class OpenAiRealtime:
                     raise
         except asyncio.CancelledError:
             raise
+        except ConnectionClosed as fault:
+            error = refusals.of_close(fault.rcvd.reason if fault.rcvd is not None else "")
+            if error:
+                raise refusals.of_setup(error) from fault
+            raise link_faults.unreachable(self.name, self._settings.host, fault) from fault
         except Exception as fault:
             raise link_faults.unreachable(self.name, self._settings.host, fault) from fault
         seconds = FILL_SECONDS[self._settings.turns]

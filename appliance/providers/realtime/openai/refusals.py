@@ -1,4 +1,4 @@
-"""What an `error` of the service means. Pure."""
+"""What an `error` of the service means, and a close that has one for its reason. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from appliance.link_faults import QUOTA_CODES
 _KEY_CODES: Final = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization"})
 _RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down"})
 _EXPIRED: Final = frozenset({"session_expired"})
+_CLOSING: Final = re.compile(r"([a-z_]{1,64})\.([a-z_]{1,64})")
 _WAIT: Final = re.compile(r"try again in (\d{1,6}(?:\.\d{1,9})?) ?(ms|s)\b", re.IGNORECASE)
 
 
@@ -59,6 +60,12 @@ def of_setup(error: Mapping[str, Any]) -> ApplianceError:
 def of_answer(error: Mapping[str, Any]) -> ApplianceError | None:
     """The error that keeps the service from answering here and now; None where it may answer when asked again."""
     return _limited(error) if code_of(error) in _RATE_CODES else ending(error)
+
+
+def of_close(reason: str) -> Mapping[str, Any]:
+    """The error in the reason of a close, as in 3000 "invalid_request_error.invalid_api_key"; empty where none is."""
+    found = _CLOSING.fullmatch(reason)
+    return {} if found is None else {"type": found[1], "code": found[2]}
 
 
 def error_of(details: object) -> Mapping[str, Any]:

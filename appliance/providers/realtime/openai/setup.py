@@ -9,6 +9,7 @@ from typing import Any, Final
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, Setup
 from appliance.providers.realtime.openai import wire
 from appliance.providers.realtime.openai.settings import DEFAULT_VOICE, Settings
+from appliance.voice_names import openai_voice, wished
 
 RATE: Final = 24_000
 """The only rate of the service's linear PCM."""
@@ -135,7 +136,8 @@ def _input(settings: Settings, setup: Setup) -> dict[str, Any]:
 
 def _output(settings: Settings, setup: Setup) -> dict[str, Any]:
     speed = {} if settings.speed == 1.0 else {"speed": settings.speed}
-    return {"format": _PCM, "voice": setup.voice or settings.voice or DEFAULT_VOICE, **speed}
+    voice = wished(setup.voice, "openai") or settings.voice or DEFAULT_VOICE
+    return {"format": _PCM, "voice": openai_voice(voice), **speed}
 
 
 def _transcription(settings: Settings, setup: Setup) -> dict[str, str] | None:

@@ -79,11 +79,56 @@ async def test_a_refused_dial_says_why(
         await talker.finished(1)
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "becomes"),
+    [
+        (1007, "", SetupRejected),
+        (1008, "policy", SetupRejected),
+        (3000, "invalid_request_error.invalid_api_key", CredentialsRejected),
+        (4000, "invalid_request_error.model_not_found", SetupRejected),
+        (4000, "insufficient_quota.insufficient_quota", QuotaExhausted),
+        (3000, "server_error.overloaded", ProviderUnavailable),
+        (3000, "", ProviderUnavailable),
+        (1000, "", ProviderUnavailable),
+        (1001, "going away", ProviderUnavailable),
+        (1011, "", ProviderUnavailable),
+    ],
+)
+async def test_a_close_during_set_up_says_why(
+    cloud: FakeOpenAi, code: int, reason: str, becomes: type[ApplianceError]
+) -> None:
+    provider = provider_of(cloud)
+    cloud.close_in_setup(code, reason)
+    with pytest.raises(ApplianceError) as told:
+        await provider.connect(Setup("s1"))
+    assert type(told.value) is becomes
+    async with talking(provider):
+        pass
+
+
 async def test_a_rate_limit_says_for_how_long(cloud: FakeOpenAi) -> None:
     cloud.limit()
     with pytest.raises(RateLimited) as told:
         await provider_of(cloud).connect(Setup("s1"))
     assert told.value.retry_after == 2.0
+
+
+@pytest.mark.parametrize(
+    ("configured", "agents", "sent"),
+    [
+        ("voice_1234", "", {"id": "voice_1234"}),
+        ("cedar", "voice_1234", {"id": "voice_1234"}),
+        ("cedar", "ash", "ash"),
+        ("cedar", "Kore", "cedar"),
+        ("", "JBFqnCBsd6RMkjVDRZzb", "marin"),
+    ],
+)
+async def test_the_voice_is_the_agents_where_the_service_has_it(
+    cloud: FakeOpenAi, configured: str, agents: str, sent: object
+) -> None:
+    async with talking(provider_of(cloud, voice=configured), voice=agents):
+        assert cloud.session.config["audio"]["output"]["voice"] == sent
+    assert cloud.violations == []
 
 
 @pytest.mark.parametrize(
@@ -228,6 +273,23 @@ async def test_an_error_that_ends_the_talk_is_raised(
 ) -> None:
     async with talking(provider_of(cloud)) as talker:
         await cloud.say_error(code)
+        assert type(await talker.ended()) is becomes
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "becomes"),
+    [
+        (3000, "invalid_request_error.invalid_api_key", CredentialsRejected),
+        (1008, "insufficient_quota.insufficient_quota", QuotaExhausted),
+        (4000, "invalid_request_error.session_expired", ProviderUnavailable),
+        (1008, "", ProviderUnavailable),
+    ],
+)
+async def test_a_close_says_why_the_talk_ends(
+    cloud: FakeOpenAi, code: int, reason: str, becomes: type[ApplianceError]
+) -> None:
+    async with talking(provider_of(cloud)) as talker:
+        await cloud.close(code, reason)
         assert type(await talker.ended()) is becomes
 
 
