@@ -299,7 +299,7 @@ async def test_whatever_happens_in_whatever_order_a_piece_is_whole_or_has_failed
     async def trouble() -> None:
         for _ in range(5):
             await asyncio.sleep(chance.random() * 0.15)
-            chance.choice([cloud.drop, lambda: cloud.break_at(chance.choice(service.steps))])()
+            chance.choice([cloud.drop, lambda: cloud.drop_at(chance.choice(service.steps))])()
 
     tasks = [asyncio.create_task(speak(number)) for number in range(16)]
     for task in chance.sample(tasks, 4):
@@ -431,7 +431,7 @@ async def test_a_very_long_piece_is_spoken_whole(service, build, cloud):
 )
 async def test_wherever_the_link_breaks_the_next_piece_is_whole(build, cloud, step):
     stage = build()
-    cloud.break_at(step)
+    cloud.drop_at(step)
     with pytest.raises(ProviderUnavailable):
         await say(stage, GREETING)
     assert (await say(stage, GREETING)).pcm == sound_of(cloud.spoken[-1].text, 24_000)
@@ -446,7 +446,7 @@ async def test_wherever_the_link_breaks_the_next_piece_is_whole(build, cloud, st
 async def test_a_kept_link_that_breaks_costs_no_sound_twice(build, cloud, step):
     stage = build()
     await say(stage, "Yes.")
-    cloud.break_at(step)
+    cloud.drop_at(step)
     if step == "asked":  # nothing was spoken yet: it is asked for again, over a new link
         assert (await say(stage, GREETING)).pcm
     else:
@@ -641,7 +641,7 @@ async def test_neither_what_is_said_nor_the_key_reaches_the_log(build, cloud):
         root.handlers[:] = [logging.StreamHandler(written)]
         cloud.garbage()
         await say(build(), "The secret word is abracadabra.")
-        cloud.break_at(STEPS[3])
+        cloud.drop_at(STEPS[3])
         with contextlib.suppress(ProviderUnavailable):
             await say(build(), "The secret word is abracadabra.")
     finally:

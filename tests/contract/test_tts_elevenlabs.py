@@ -120,7 +120,7 @@ async def test_contexts_that_close_slowly_never_get_more_than_the_service_allows
         sounds = stage.speak(Piece(f"Number {number} is long enough to go on for quite a while after that."))
         await anext(sounds)
         await sounds.aclose()
-    assert len(cloud.talks) > 1
+    assert len(cloud.sessions) > 1
     cloud.speed = 0.0
     assert await spoken(stage, TEXT) == sound_of(f"{TEXT} ", 24_000)
 

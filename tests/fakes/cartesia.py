@@ -3,7 +3,7 @@
 async with FakeCartesia() as cloud:
     stage = CartesiaTts({"base_url": cloud.base_url, "api_key": cloud.key})
     cloud.speed = 4.0                               # paced; 0: in one burst
-    cloud.break_at("first sound")                   # also drop(), stall(), refuse(3.0), idle = 1.0
+    cloud.drop_at("first sound")                    # also drop(), stall(), refuse(3.0), idle = 1.0
     cloud.will_refuse(404, "voice_not_found")       # the next piece; also will_be_silent(), garbage()
     cloud.find("Hello.").pcm                        # what it sent of a piece
     assert cloud.violations == []
@@ -11,7 +11,6 @@ async with FakeCartesia() as cloud:
 
 import asyncio
 import base64
-import functools
 import json
 import re
 import time
@@ -50,9 +49,10 @@ EXPIRY = 1.0
 class FakeCartesia(SpeechCloud):
     """All voices of VOICES; `contexts` at once, as the account's plan says."""
 
+    key = "sk_car_test_0000000000"
+
     def __init__(self) -> None:
         super().__init__()
-        self.key = "sk_car_test_0000000000"
         self.contexts = 2
         self.voices = VOICES
 
@@ -68,7 +68,7 @@ class FakeCartesia(SpeechCloud):
     def fault_body(self, code: str) -> Mapping[str, Any]:
         return {"error_code": code, "title": "Refused", "message": "Refused.", "request_id": "r-1"}
 
-    def talk(self, socket: ServerConnection) -> Talk:
+    def link(self, socket: ServerConnection) -> Talk:
         return CartesiaTalk(self, socket)
 
     @property
@@ -85,9 +85,7 @@ class CartesiaTalk(Talk):
         self._over: set[str] = set()
 
     async def take(self, message: dict[str, Any]) -> None:
-        if self.cloud.breaks("asked"):
-            self.reset()
-            return
+        self.at("asked")
         context = message.get("context_id")
         if not isinstance(context, str) or not context:
             await self._refuse("", 400, "invalid_request", "no context_id")
@@ -129,7 +127,7 @@ class CartesiaTalk(Talk):
             )
             return
         if not self.cloud.next_silent():
-            spoken.task = self.begin(functools.partial(self._speak, spoken))
+            spoken.task = self.begin(self._speak(spoken))
 
     def _trouble(self, message: dict[str, Any]) -> tuple[int, str, str] | None:
         if unknown := set(message) - KNOWN:
@@ -185,15 +183,13 @@ class CartesiaTalk(Talk):
         for number, piece in enumerate(pieces):
             if self.cloud.garbled:
                 await self._garbage(spoken)
-            if number == len(pieces) - 1 and self.cloud.breaks("last sound"):
-                self.reset()
-                return
+            if number == len(pieces) - 1:
+                self.at("last sound")
             spoken.sounded_at = spoken.sounded_at or time.monotonic()
             await self._chunk(spoken, piece)
             spoken.pcm += piece
-            if number == 0 and self.cloud.breaks("first sound"):
-                self.reset()
-                return
+            if number == 0:
+                self.at("first sound")
             now = [word for word in words if number * span <= word[1] < (number + 1) * span]
             if now and self.cloud.tells_words:
                 times = {
@@ -218,7 +214,7 @@ class CartesiaTalk(Talk):
         await self._say(spoken.context, "chunk", data=data, done=False, step_time=1.0)
 
     async def _say(self, context: str, kind: str, **fields: Any) -> None:
-        await self.send(**{"type": kind, "context_id": context, "status_code": 206, **fields})
+        await self.say(**{"type": kind, "context_id": context, "status_code": 206, **fields})
 
     async def _refuse(self, context: str, status: int, code: str, violation: str) -> None:
         if violation:
@@ -245,9 +241,9 @@ class CartesiaTalk(Talk):
             },
         ]
         for message in messages:
-            await self.send_raw(json.dumps(message))
+            await self.say_raw(json.dumps(message))
         for raw in (b"\xff\x00", "{", '{"type": NaN}'):
-            await self.send_raw(raw)
+            await self.say_raw(raw)
 
 
 def _fixed(message: Mapping[str, Any]) -> dict[str, Any]:

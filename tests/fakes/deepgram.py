@@ -11,22 +11,15 @@ async with FakeDeepgram() as cloud:
 
 import asyncio
 import json
-import socket
-import ssl
-import struct
 from collections import deque
 from collections.abc import Mapping
-from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from tests.fakes.certificate import loopback_certificate
+from tests.fakes.socket_service import SocketLink, SocketService
 from tests.rig.coded_speech import Recogniser
 
 NOVA = "/v1/listen"
@@ -78,17 +71,16 @@ GARBAGE: tuple[str | bytes, ...] = (
 )
 
 
-class FakeDeepgram:
-    """All of it belongs to one loop."""
+class FakeDeepgram(SocketService["Session"]):
+    key = "deepgram-key-of-the-tests-0123456789"
+    refusals: ClassVar[Mapping[str, tuple[int, str]]] = {
+        "key": (401, "INVALID_AUTH"),
+        "quota": (402, "ASR_PAYMENT_REQUIRED"),
+        "rate": (429, "TOO_MANY_REQUESTS"),
+    }
 
     def __init__(self, *, tls: bool = False) -> None:
-        self._tls = tls
-        self.key = "deepgram-key-of-the-tests-0123456789"
-        self.port = 0
-        self.sessions: list[Session] = []
-        self.violations: list[str] = []
-        """Whatever it refused."""
-        self.dials = 0
+        super().__init__(tls=tls)
         self.idle_seconds = 10.0
         """Without sound or word for so long, v1 hangs up; v2 sixty seconds, unless this was changed."""
         self.noticeable = 0.1
@@ -107,40 +99,6 @@ class FakeDeepgram:
         self.hears: str | None = None
         """How all speech is written down, where `will_hear` said nothing; None: its coded words."""
         self._script: deque[str] = deque()
-        self._fates: deque[Response] = deque()
-        self._cut = ""
-        self._server: Server | None = None
-        self._back: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._listen()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._back is not None:
-            self._back.cancel()
-        self.drop()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    @property
-    def base_url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
-
-    @property
-    def certificate(self) -> Path:
-        """Of a server with `tls`: what SSL_CERT_FILE must name."""
-        return loopback_certificate()[0]
-
-    @property
-    def links(self) -> int:
-        return sum(session.live for session in self.sessions)
-
-    @property
-    def session(self) -> "Session":
-        """The newest."""
-        return self.sessions[-1]
 
     # --- what it is told ---
 
@@ -148,106 +106,35 @@ class FakeDeepgram:
         """The next utterances are written down so, whatever sounds."""
         self._script.extend(texts)
 
-    def drop(self) -> None:
-        for session in self.sessions:
-            session.reset()
-
-    def drop_at(self, step: str) -> None:
-        """The link is reset when the protocol comes to `step` for the next time."""
-        self._cut = step
-
-    async def close(self, code: int, reason: str = "") -> None:
-        for session in self.live():
-            await session.socket.close(code, reason)
-
-    def stall(self) -> None:
-        for session in self.live():
-            transport = session.socket.transport
-            assert isinstance(transport, asyncio.Transport)
-            transport.pause_reading()
-            session.stalled = True
-
-    def refuse(self, seconds: float) -> None:
-        assert self._server is not None
-        self._server.close(close_connections=False)
-        self._back = asyncio.get_running_loop().create_task(self._come_back(seconds))
-
-    def reject_credentials(self) -> None:
-        self._fates.append(_refusal(401, "INVALID_AUTH"))
-
-    def quota(self) -> None:
-        self._fates.append(_refusal(402, "ASR_PAYMENT_REQUIRED"))
-
-    def rate_limit(self, retry_after: float) -> None:
-        self._fates.append(_refusal(429, "TOO_MANY_REQUESTS", {"Retry-After": f"{retry_after:g}"}))
-
     async def garbage(self) -> None:
-        for session in self.live():
-            messages: list[str | bytes] = [*GARBAGE, *session.nonsense()]
-            for message in messages:
+        for session in self.live:
+            for message in (*GARBAGE, *session.nonsense()):
                 await session.socket.send(message)
 
     async def say(self, **message: Any) -> None:
         """Every link is told this."""
-        for session in self.live():
-            await session.send(message)
-
-    def live(self) -> list["Session"]:
-        return [session for session in self.sessions if session.live]
+        for session in self.live:
+            await session.say(**message)
 
     # --- for its sessions ---
 
     def understand(self) -> str | None:
         return self._script.popleft() if self._script else self.hears
 
-    def cuts(self, step: str) -> bool:
-        """Whether the link is to be reset now."""
-        if self._cut != step:
-            return False
-        self._cut = ""
-        return True
+    # --- the service ---
 
-    # --- inside ---
-
-    async def _listen(self) -> None:
-        context = None
-        if self._tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*loopback_certificate())
-        self._server = await serve(
-            self._converse,
-            "127.0.0.1",
-            self.port,
-            process_request=self._admit,
-            ssl=context,
-            ping_interval=None,
-            close_timeout=0.2,
-            compression=None,
-        )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
-
-    async def _come_back(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._listen()
-
-    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        self.dials += 1
-        if self.cuts("dial"):
-            socket.transport.abort()
-            return None
-        if self._fates:
-            return self._fates.popleft()
+    def refuse_request(self, request: Request) -> Response | None:
         if request.headers.get("Authorization") != f"Token {self.key}":
-            self.violations.append("the key")
-            return _refusal(401, "INVALID_AUTH")
+            self.violate("the key")
+            return self.refusal(401, "INVALID_AUTH")
         parts = urlsplit(request.path)
         wrong = _wrong(parts.path, parse_qs(parts.query, keep_blank_values=True))
         if wrong:
-            self.violations.append(wrong)
-            return _refusal(404 if parts.path not in _KNOWN else 400, "INVALID_QUERY_PARAMETER")
+            self.violate(wrong)
+            return self.refusal(404 if parts.path not in _KNOWN else 400, "INVALID_QUERY_PARAMETER")
         return None
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    def link(self, socket: ServerConnection) -> "Session":
         # The two versions stand in files of their own, which know this one.
         from tests.fakes.deepgram_flux import FluxSession
         from tests.fakes.deepgram_nova import NovaSession
@@ -256,27 +143,13 @@ class FakeDeepgram:
         parts = urlsplit(socket.request.path)
         asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         kind = NovaSession if parts.path == NOVA else FluxSession
-        session: Session = kind(self, socket, asked)
-        self.sessions.append(session)
-        try:
-            await session.run()
-        except (ConnectionClosed, Cut):
-            pass
-        finally:
-            session.live = False
+        return kind(self, socket, asked)
 
+    def fault_body(self, code: str) -> Mapping[str, Any]:
+        return {"err_code": code, "err_msg": f"{code}.", "request_id": "request-1"}
 
-def _refusal(status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = json.dumps({"err_code": code, "err_msg": f"{code}.", "request_id": "request-1"}).encode()
-    named = Headers(
-        {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "dg-error": code,
-            **(headers or {}),
-        }
-    )
-    return Response(status, HTTPStatus(status).phrase, named, body)
+    def refusal(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
+        return super().refusal(status, code, {"dg-error": code, **(headers or {})})
 
 
 def _wrong(path: str, asked: Mapping[str, list[str]]) -> str:
@@ -314,22 +187,16 @@ def _wrong_value(values: Mapping[str, str]) -> str:
     return ""
 
 
-class Cut(Exception):
-    """The link was reset, as the test had asked for."""
-
-
-class Session:
+class Session(SocketLink):
     """One connection of a client. Base of both versions."""
 
     longest_idle = 0.0
     """Seconds; 0: as the fake says."""
 
     def __init__(self, cloud: FakeDeepgram, socket: ServerConnection, asked: Mapping[str, str]) -> None:
+        super().__init__(cloud, socket)
         self.cloud = cloud
-        self.socket = socket
         self.asked = asked
-        self.live = True
-        self.stalled = False
         self.texts: list[str] = []
         """The types of the messages that came, in order."""
         self.pcm = bytearray()
@@ -337,13 +204,13 @@ class Session:
 
     async def run(self) -> None:
         await self.open()
-        await self.step("open")
+        self.at("open")
         while True:
             try:
                 async with asyncio.timeout(self.longest_idle or self.cloud.idle_seconds):
                     message = await self.socket.recv()
             except TimeoutError:
-                self.cloud.violations.append("idle for too long")
+                self.violate("idle for too long")
                 await self.socket.close(1011, "NET-0001")
                 return
             if isinstance(message, bytes):
@@ -365,31 +232,12 @@ class Session:
     def nonsense(self) -> list[str]:
         raise NotImplementedError
 
-    async def send(self, message: Mapping[str, Any]) -> None:
-        if not self.stalled:
-            await self.socket.send(json.dumps(message))
-
-    async def step(self, name: str) -> None:
-        if self.cloud.cuts(name):
-            self.reset()
-            raise Cut
-
-    def reset(self) -> None:
-        """RST, as a router sends it that has forgotten the connection."""
-        if not self.live:
-            return
-        self.live = False
-        raw: socket.socket | None = self.socket.transport.get_extra_info("socket")
-        if raw is not None and raw.fileno() >= 0:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.transport.abort()
-
     async def _sound(self, pcm: bytes) -> None:
         if not pcm or len(pcm) % 2:
-            self.cloud.violations.append(f"{len(pcm)} bytes of sound")
+            self.violate(f"{len(pcm)} bytes of sound")
             await self.socket.close(1008, "DATA-0000")
             return
-        await self.step("audio")
+        self.at("audio")
         self.pcm += pcm
         size = int(self.asked["sample_rate"]) // 50 * 2
         for at in range(0, len(pcm), size):
@@ -401,7 +249,7 @@ class Session:
             message = json.loads(text)
             self.texts.append(message["type"])
         except (ValueError, KeyError, TypeError):
-            self.cloud.violations.append("a text that is no message")
+            self.violate("a text that is no message")
             return True
-        await self.step(message["type"])
+        self.at(message["type"])
         return await self.word(message)

@@ -33,13 +33,13 @@ class FluxSession(Session):
         if heard.words and not self._speaking:
             self._speaking = True
             await self._tell("StartOfTurn")
-            await self.step("start")
+            self.at("start")
         elif self._awaiting_end and heard.quiet_for == 0:
             self._awaiting_end = False
             await self._tell("TurnResumed")
         elif heard.position - self._updated_at >= _UPDATE_SECONDS - 1e-6:
             await self._tell("Update")
-            await self.step("update")
+            self.at("update")
         if self._speaking:
             await self._look_for_the_end()
 
@@ -51,12 +51,12 @@ class FluxSession(Session):
                         await asyncio.sleep(self.cloud.think)
                     self.heard.flush()
                     await self._end("manual")
-                    await self.step("final")
+                    self.at("final")
                 return True
             case {"type": "CloseStream", **rest} if not rest:
                 await self.socket.close(1000)
                 return False
-        self.cloud.violations.append(f"a message {message.get('type')}")
+        self.violate(f"a message {message.get('type')}")
         await self._number({"type": "Error", "code": "UNPARSABLE_CLIENT_MESSAGE", "description": "unknown"})
         await self.socket.close(1008)
         return False
@@ -117,5 +117,5 @@ class FluxSession(Session):
         )
 
     async def _number(self, message: dict[str, Any]) -> None:
-        await self.send({**message, "sequence_id": self._sequence})
+        await self.say(**{**message, "sequence_id": self._sequence})
         self._sequence += 1

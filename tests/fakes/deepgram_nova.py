@@ -47,21 +47,19 @@ class NovaSession(Session):
             case {"type": "CloseStream", **rest} if not rest:
                 self.heard.flush()
                 await self._result(final=True)
-                await self.send(
-                    {
-                        "type": "Metadata",
-                        "transaction_key": "deprecated",
-                        "request_id": "request-1",
-                        "sha256": "0",
-                        "created": "2026-11-21T00:00:00Z",
-                        "duration": self.heard.position,
-                        "channels": 1,
-                    }
+                await self.say(
+                    type="Metadata",
+                    transaction_key="deprecated",
+                    request_id="request-1",
+                    sha256="0",
+                    created="2026-11-21T00:00:00Z",
+                    duration=self.heard.position,
+                    channels=1,
                 )
                 await self.socket.close(1000)
                 return False
-        self.cloud.violations.append(f"a message {message.get('type')}")
-        await self.send({"type": "Error", "variant": "SchemaError", "description": "unknown", "message": ""})
+        self.violate(f"a message {message.get('type')}")
+        await self.say(type="Error", variant="SchemaError", description="unknown", message="")
         return True
 
     def nonsense(self) -> list[str]:
@@ -93,7 +91,7 @@ class NovaSession(Session):
         self.heard.flush()
         await self._result(final=True, from_finalize=True)
         self._begin()
-        await self.step("final")
+        self.at("final")
 
     def _begin(self) -> None:
         self.heard.begin()
@@ -103,7 +101,7 @@ class NovaSession(Session):
         gap = int(self.asked.get("utterance_end_ms", 0)) / 1000
         if gap and self._last_word_end is not None and self.heard.position - self._last_word_end >= gap:
             end, self._last_word_end = self._last_word_end, None
-            await self.send({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": round(end, 3)})
+            await self.say(type="UtteranceEnd", channel=[0, 1], last_word_end=round(end, 3))
 
     async def _result(self, *, final: bool, speech_final: bool = False, from_finalize: bool = False) -> None:
         if not final and self.asked.get("interim_results") != "true":
@@ -117,35 +115,33 @@ class NovaSession(Session):
         text = " ".join(word.text for word in words)
         if text and self.asked.get("smart_format") == "true":
             text = text[0].upper() + text[1:] + ("." if final else "")
-        await self.send(
-            {
-                "type": "Results",
-                "channel_index": [0, 1],
-                "start": round(start, 3),
-                "duration": round(end - start, 3),
-                "is_final": final,
-                "speech_final": speech_final,
-                "from_finalize": from_finalize,
-                "channel": {
-                    "alternatives": [
-                        {
-                            "transcript": text,
-                            "confidence": 0.98,
-                            "words": [
-                                {
-                                    "word": word.text,
-                                    "start": round(word.start, 3),
-                                    "end": round(word.end, 3),
-                                    "confidence": 0.98,
-                                    "punctuated_word": word.text,
-                                }
-                                for word in words
-                            ],
-                        }
-                    ]
-                },
-                "metadata": {"request_id": "request-1", "model_info": {}, "model_uuid": "0"},
-            }
+        await self.say(
+            type="Results",
+            channel_index=[0, 1],
+            start=round(start, 3),
+            duration=round(end - start, 3),
+            is_final=final,
+            speech_final=speech_final,
+            from_finalize=from_finalize,
+            channel={
+                "alternatives": [
+                    {
+                        "transcript": text,
+                        "confidence": 0.98,
+                        "words": [
+                            {
+                                "word": word.text,
+                                "start": round(word.start, 3),
+                                "end": round(word.end, 3),
+                                "confidence": 0.98,
+                                "punctuated_word": word.text,
+                            }
+                            for word in words
+                        ],
+                    }
+                ]
+            },
+            metadata={"request_id": "request-1", "model_info": {}, "model_uuid": "0"},
         )
         if text:
-            await self.step("final piece" if final else "interim")
+            self.at("final piece" if final else "interim")

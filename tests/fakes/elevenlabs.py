@@ -10,7 +10,6 @@ that is closed before its first sound is over at once, without any; those that w
 
 import asyncio
 import base64
-import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -82,7 +81,7 @@ class FakeElevenLabs(SpeechCloud):
     def fault_body(self, code: str) -> Mapping[str, Any]:
         return {"detail": {"status": code, "message": "Refused."}}
 
-    def talk(self, socket: ServerConnection) -> Talk:
+    def link(self, socket: ServerConnection) -> Talk:
         assert socket.request is not None
         kind = MultiTalk if urlsplit(socket.request.path).path.endswith(MULTI) else SingleTalk
         return kind(self, socket)
@@ -111,7 +110,7 @@ class _Talk(Talk):
     async def refuse(self, code: str, violation: str = "") -> None:
         if violation:
             self.violate(violation)
-        await self.send(message="Refused.", error=code, code=1008)
+        await self.say(message="Refused.", error=code, code=1008)
         await self.socket.close(1008, "Refused.")
 
 
@@ -123,9 +122,7 @@ class MultiTalk(_Talk):
         self._closed: set[str] = set()
 
     async def take(self, message: dict[str, Any]) -> None:
-        if self.cloud.breaks("asked"):
-            self.reset()
-            return
+        self.at("asked")
         if code := self.unknown():
             await self.refuse(code)
             return
@@ -172,7 +169,7 @@ class MultiTalk(_Talk):
         if refusal := self.cloud.next_refusal():
             await self.refuse(CODES[refusal[0]])
         elif not self.cloud.next_silent():
-            spoken.task = self.begin(functools.partial(self._speak, spoken))
+            spoken.task = self.begin(self._speak(spoken))
 
     async def _close(self, spoken: Spoken) -> None:
         self._closed.add(spoken.context)
@@ -193,9 +190,8 @@ class MultiTalk(_Talk):
         for number, piece in enumerate(pieces):
             if self.cloud.garbled:
                 await self._garbage(spoken)
-            if number == len(pieces) - 1 and self.cloud.breaks("last sound"):
-                self.reset()
-                return
+            if number == len(pieces) - 1:
+                self.at("last sound")
             times = _alignment(spoken.text, number * span, span) if self.cloud.tells_words else None
             spoken.pcm += piece
             await self._say(
@@ -204,9 +200,8 @@ class MultiTalk(_Talk):
                 alignment=times,
                 normalizedAlignment=times and {**times, "chars": ["x"] * len(times["chars"])},
             )
-            if number == 0 and self.cloud.breaks("first sound"):
-                self.reset()
-                return
+            if number == 0:
+                self.at("first sound")
             due += span / 1000 / self.cloud.speed if self.cloud.speed else 0.0
             await asyncio.sleep(max(0.0, due - loop.time()))
         spoken.done = True
@@ -219,7 +214,7 @@ class MultiTalk(_Talk):
         await self._say(spoken.context, **{"is_final" if self.cloud.snake else "isFinal": True})
 
     async def _say(self, context: str, **fields: Any) -> None:
-        await self.send(**fields, **{"context_id" if self.cloud.snake else "contextId": context})
+        await self.say(**fields, **{"context_id" if self.cloud.snake else "contextId": context})
 
     async def _garbage(self, spoken: Spoken) -> None:
         times = {"chars": [7, "x"], "charStartTimesMs": [0, "soon"], "charDurationsMs": None}
@@ -232,9 +227,9 @@ class MultiTalk(_Talk):
             {"audio": "", "contextId": spoken.context, "alignment": times},
         ]
         for message in messages:
-            await self.send_raw(json.dumps(message))
+            await self.say_raw(json.dumps(message))
         for raw in (b"\xff\x00", "{"):
-            await self.send_raw(raw)
+            await self.say_raw(raw)
 
 
 class SingleTalk(_Talk):
@@ -263,9 +258,9 @@ class SingleTalk(_Talk):
         for number, piece in enumerate(chunks_of(sound_of(spoken.text, spoken.rate), spoken.rate, span)):
             spoken.pcm += piece
             times = _alignment(spoken.text, number * span, span)
-            await self.send(audio=base64.b64encode(piece).decode(), alignment=times, isFinal=None)
+            await self.say(audio=base64.b64encode(piece).decode(), alignment=times, isFinal=None)
         spoken.done = True
-        await self.send(audio=None, isFinal=True)
+        await self.say(audio=None, isFinal=True)
         await self.socket.close(1000)
 
 

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from tests.fakes.socket_service import SocketLink, SocketService, refusal
+from tests.fakes.socket_service import GARBAGE, SocketLink, SocketService
 from tests.rig.coded_speech import Recogniser
 
 MODELS = frozenset({"scribe_v2_realtime", "scribe_v3_live"})
@@ -37,10 +37,11 @@ STEPS = ("dial", "started", "chunk", "partial", "commit", "committed")
 """For `drop_at`."""
 
 
-class FakeScribe(SocketService):
+class FakeScribe(SocketService["Link"]):
+    key = "sk_test"
+
     def __init__(self) -> None:
         super().__init__()
-        self.key = "sk_test"
         self.idle_limit = 10.0
         self.auto_commit = 90.0
         """Seconds of sound after which it commits by itself."""
@@ -52,6 +53,9 @@ class FakeScribe(SocketService):
 
     def keep_silent(self) -> None:
         self._silent += 1
+
+    async def garbage(self) -> None:
+        await self.send_raw(*GARBAGE)
 
     async def complain(self, kind: str) -> None:
         await self.send_raw(json.dumps({"message_type": kind, "error": "."}))
@@ -66,7 +70,7 @@ class FakeScribe(SocketService):
 
     def refuse_request(self, request: Request) -> Response | None:
         if request.headers.get("xi-api-key") != self.key:
-            return refusal(401, "invalid_api_key")
+            return self.refusal(401, "invalid_api_key")
         parts = urlsplit(request.path)
         named = parse_qsl(parts.query)
         given = dict(named)
@@ -81,22 +85,24 @@ class FakeScribe(SocketService):
         )
         if wrong:
             self.violate(f"dialled {request.path}")
-            return refusal(400, "invalid_parameters")
+            return self.refusal(400, "invalid_parameters")
         if given.get("model_id") not in MODELS:
-            return refusal(400, "model_not_found")
+            return self.refusal(400, "model_not_found")
         return None
 
-    async def converse(self, socket: ServerConnection) -> None:
-        link = Link(self, socket)
-        self.sessions.append(link)
-        await link.run()
+    def link(self, socket: ServerConnection) -> "Link":
+        return Link(self, socket)
 
 
 class Link(SocketLink):
+    """`received` is what came beside the audio, `pcm` the audio."""
+
     def __init__(self, cloud: FakeScribe, socket: ServerConnection) -> None:
         super().__init__(cloud, socket)
         assert socket.request is not None
         self.asked = parse_qsl(urlsplit(socket.request.path).query)
+        self.received: list[dict[str, Any]] = []
+        self.pcm = bytearray()
         self.commits: list[bytes] = []
         """The audio of each commit."""
         self._cloud = cloud
@@ -154,14 +160,14 @@ class Link(SocketLink):
             pcm = base64.b64decode(message["audio_base_64"], validate=True)
             assert len(pcm) % 2 == 0
         except (AssertionError, KeyError, TypeError, binascii.Error) as fault:
-            self._cloud.violate(f"{type(fault).__name__} in {sorted(message)}")
+            self.violate(f"{type(fault).__name__} in {sorted(message)}")
             return None
         return pcm
 
     async def _commit(self) -> None:
         seconds = len(self._buffer) / 2 / self._rate
         if seconds < SHORTEST:
-            self._cloud.violate(f"a commit of {seconds:.2f} s")
+            self.violate(f"a commit of {seconds:.2f} s")
             await self.say(message_type="commit_throttled", error=f"only {seconds:.2f}s of uncommitted audio")
             await self.socket.close(1000, "commit_throttled")
             return

@@ -44,10 +44,6 @@ class FakeGeminiGenerate(StreamedAnswers):
         self.signatures: set[str] = set()
         """What it gave away, and takes back."""
 
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     def told_key(self, headers: Mapping[str, str]) -> str:
         return headers.get("x-goog-api-key", "")
 

@@ -82,7 +82,7 @@ class FakeGeminiEar(HttpService):
         if request.headers.get("x-goog-api-key") != self.key:
             await self.refuse_exchange(exchange, 401, "API_KEY_INVALID")
         elif version not in {"v1", "v1beta"} or not path.startswith("models/"):
-            await self.violate(exchange, f"{request.method} {request.path}", 404)
+            await self.refuse_wrong(exchange, f"{request.method} {request.path}", 404)
         elif request.method == "GET" and not verb:
             exchange.at("knock")
             if self.knows_models and name in MODELS:
@@ -92,7 +92,7 @@ class FakeGeminiEar(HttpService):
         elif (request.method, verb) == ("POST", "generateContent"):
             await self._generate(exchange, name)
         else:
-            await self.violate(exchange, f"{request.method} {request.path}", 404)
+            await self.refuse_wrong(exchange, f"{request.method} {request.path}", 404)
 
     async def _generate(self, exchange: Exchange, model: str) -> None:
         exchange.at("asked")
@@ -103,7 +103,7 @@ class FakeGeminiEar(HttpService):
         try:
             rate, pcm = _sound(body, model)
         except (AssertionError, KeyError, TypeError, binascii.Error, wave.Error) as fault:
-            await self.violate(exchange, f"{type(fault).__name__} {fault}")
+            await self.refuse_wrong(exchange, f"{type(fault).__name__} {fault}")
             return
         self.files.append(pcm)
         self.asked.append(body)

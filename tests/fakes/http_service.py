@@ -8,20 +8,16 @@ import asyncio
 import email
 import email.policy
 import json
-import socket
-import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.fakes.service import Cut, Listener, Service, reset
+
 BODY_BOUND = 32 * 1024 * 1024
-
-
-class Cut(Exception):
-    """The link is gone, as `drop_at` had it."""
 
 
 @dataclass
@@ -71,8 +67,7 @@ class Exchange:
 
     def at(self, step: str) -> None:
         """The protocol has come to `step`."""
-        if self.service.cut_at == step:
-            self.service.cut_at = ""
+        if self.service.cuts(step):
             self.connection.reset()
             raise Cut
 
@@ -108,53 +103,23 @@ class Exchange:
         self.connection.write("\r\n".join([*lines, "", ""]).encode())
 
 
-class HttpService:
-    """All of it belongs to one loop."""
-
-    key = "key-of-a-test"
-
+class HttpService(Service):
     def __init__(self) -> None:
-        self.port = 0
+        super().__init__()
         self.requests: list[Request] = []
         """Those that were not refused by a fate."""
-        self.violations: list[str] = []
-        """Whatever was refused that a client should know not to do."""
         self.links = 0
         """Requests that are being answered."""
-        self.cut_at = ""
         self.connections: set[_Connection] = set()
         self._fates: deque[str] = deque()
         self._moving = asyncio.Event()
         self._moving.set()
-        self._server: asyncio.Server | None = None
-        self._back: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._listen()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._back is not None:
-            self._back.cancel()
-        self.drop()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     # --- what it is told ---
 
     def drop(self) -> None:
-        """Every connection is reset."""
         for connection in list(self.connections):
             connection.reset()
-
-    def drop_at(self, step: str) -> None:
-        """The link is reset the next time that the protocol comes to `step`."""
-        self.cut_at = step
 
     def stall(self) -> None:
         """Nothing is answered any more, until `go_on`."""
@@ -162,12 +127,6 @@ class HttpService:
 
     def go_on(self) -> None:
         self._moving.set()
-
-    def refuse(self, seconds: float) -> None:
-        """Nothing listens for so long."""
-        assert self._server is not None
-        self._server.close()
-        self._back = asyncio.get_running_loop().create_task(self._come_back(seconds))
 
     def fail(self, status: int = 500) -> None:
         """The next request is answered with this status."""
@@ -201,8 +160,9 @@ class HttpService:
     async def flowing(self) -> None:
         await self._moving.wait()
 
-    async def violate(self, exchange: Exchange, what: str, status: int = 400) -> None:
-        self.violations.append(what)
+    async def refuse_wrong(self, exchange: Exchange, what: str, status: int = 400) -> None:
+        """As `refuse_exchange`, for what a client should know not to do."""
+        self.violate(what)
         await self.refuse_exchange(exchange, status, what)
 
     # --- inside ---
@@ -230,14 +190,9 @@ class HttpService:
         finally:
             self.links -= 1
 
-    async def _listen(self) -> None:
+    async def listen(self) -> Listener:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _come_back(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._listen()
+        return await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port)
 
 
 @dataclass(eq=False)
@@ -270,12 +225,8 @@ class _Connection(asyncio.Protocol):
             self.transport.write(data)
 
     def reset(self) -> None:
-        """RST, as a router sends it that has forgotten the connection."""
         assert self.transport is not None
-        raw: socket.socket | None = self.transport.get_extra_info("socket")
-        if raw is not None and raw.fileno() >= 0:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        reset(self.transport)
 
 
 def _parsed(buffer: bytearray) -> Request | None:

@@ -30,9 +30,11 @@ LONGEST_FILE = 25 * 1024 * 1024
 
 
 class FakeOpenAiAudio(HttpService):
+    key = "sk-test"
+    path = "/v1"
+
     def __init__(self) -> None:
         super().__init__()
-        self.key = "sk-test"
         self.form = "events"
         self.files: list[bytes] = []
         self.asked: list[dict[str, list[str]]] = []
@@ -41,10 +43,6 @@ class FakeOpenAiAudio(HttpService):
         """The status of the list of models."""
         self.litter = False
         self._texts: deque[str] = deque()
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
 
     def will_say(self, *texts: str) -> None:
         self._texts.extend(texts)
@@ -66,20 +64,20 @@ class FakeOpenAiAudio(HttpService):
         elif (request.method, request.path) == ("POST", "/v1/audio/transcriptions"):
             await self._transcribe(exchange)
         else:
-            await self.violate(exchange, f"{request.method} {request.path}", 404)
+            await self.refuse_wrong(exchange, f"{request.method} {request.path}", 404)
 
     async def _transcribe(self, exchange: Exchange) -> None:
         exchange.at("asked")
         fields = exchange.request.form()
         wrong = _wrong(fields)
         if wrong:
-            await self.violate(exchange, wrong, 404 if wrong == "model_not_found" else 400)
+            await self.refuse_wrong(exchange, wrong, 404 if wrong == "model_not_found" else 400)
             return
         self.asked.append({name: [part.text for part in fields[name]] for name in fields if name != "file"})
         with wave.open(io.BytesIO(fields["file"][0].data)) as sound:
             rate, pcm = sound.getframerate(), sound.readframes(sound.getnframes())
             if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
-                await self.violate(exchange, "a file that is not 16 bit mono")
+                await self.refuse_wrong(exchange, "a file that is not 16 bit mono")
                 return
         self.files.append(pcm)
         ear = Recogniser(rate, lambda: self._texts.popleft() if self._texts else None)

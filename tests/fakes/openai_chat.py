@@ -52,16 +52,14 @@ _REASONS = {"stop": "stop", "length": "length", "filter": "content_filter", "oth
 class FakeOpenAiChat(StreamedAnswers):
     """Both APIs at one address."""
 
+    path = "/v1"
+
     def __init__(self, *, keyless: bool = False, strict_templates: bool = True) -> None:
         super().__init__(keyless=keyless)
         self.strict_templates = strict_templates
         self.models = set(MODELS)
         self.sealed: list[str] = []
         """The thoughts that it gave away, as nobody else can read them."""
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
 
     def told_key(self, headers: Mapping[str, str]) -> str:
         scheme, _, key = headers.get("authorization", "").partition(" ")

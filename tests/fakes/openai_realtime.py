@@ -6,7 +6,7 @@
         cloud.will_call("get_time", {})                 # the next answer is a tool call; its result is read out
         cloud.will_hear("what time is it")              # what the next spoken turn is written down as
         cloud.drop()                                    # every link is reset; also close(1011), stall()
-        cloud.refuse(3.0)                               # nothing listens; also hang_in_setup(), limit()...
+        cloud.refuse(3.0)                               # nothing listens; also hang_in_setup(), rate_limit()...
         cloud.sessions[-1].items[-1].samples            # what it received of a spoken turn
         assert cloud.violations == []
 
@@ -19,27 +19,21 @@ import binascii
 import functools
 import json
 import random
-import socket
-import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tests.fakes.certificate import loopback_certificate
 from tests.fakes.openai_schema import EVENTS, RATE, Refused
+from tests.fakes.socket_service import SocketLink, SocketService
 
 FRAME_BYTES = RATE // 50 * 2
 SHORTEST_COMMIT_MS = 100
@@ -138,18 +132,16 @@ def sound_of(number: int, milliseconds: int) -> bytes:
 # --- the server ---
 
 
-class FakeOpenAi:
-    """All of it belongs to one loop. Without instructions it answers "Yes." in one second."""
+class FakeOpenAi(SocketService["Session"]):
+    """Without instructions it answers "Yes." in one second."""
+
+    key = "sk-test"
+    path = "/v1"
+    max_size = APPEND_BOUND * 2
 
     def __init__(self, *, tls: bool = False) -> None:
-        self.key = "sk-test"
-        self.port = 0
-        self._tls = tls
-        self.sessions: list[Session] = []
+        super().__init__(tls=tls)
         self.answers: list[Answer] = []
-        self.violations: list[str] = []
-        """Whatever was refused."""
-        self.dials = 0
         self.hears = "hello"
         """How speech is written down, where `will_hear` said nothing."""
         self.answering: Callable[[str], Plan] = lambda _: Say("Yes.")
@@ -163,37 +155,7 @@ class FakeOpenAi:
         """The output format that it claims to have."""
         self._script: deque[Plan] = deque()
         self._heard: deque[str] = deque()
-        self._fates: deque[str] = deque()
         self._closes: deque[tuple[int, str]] = deque()
-        self._standing = ""
-        self._server: Server | None = None
-        self._back: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._listen()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._back is not None:
-            self._back.cancel()
-        self.drop()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    @property
-    def base_url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
-
-    @property
-    def certificate(self) -> Path:
-        """Of a server with `tls`: what SSL_CERT_FILE must name."""
-        return loopback_certificate()[0]
-
-    @property
-    def session(self) -> "Session":
-        """The newest."""
-        return self.sessions[-1]
 
     # --- what it is told ---
 
@@ -222,35 +184,6 @@ class FakeOpenAi:
         """The next spoken turn is written down as `text`."""
         self._heard.append(text)
 
-    def drop(self) -> None:
-        """Every link is reset."""
-        for session in self.sessions:
-            session.reset()
-
-    async def close(self, code: int, reason: str = "") -> None:
-        """Every link is closed with `code`."""
-        for session in self.sessions:
-            await session.socket.close(code, reason)
-
-    def stall(self) -> None:
-        """Every link stays open, and nothing moves on it any more, no pong either."""
-        for session in self.sessions:
-            session.stall()
-
-    def refuse(self, seconds: float) -> None:
-        """Nothing listens for so long. The links that are stay."""
-        assert self._server is not None
-        self._server.close(close_connections=False)
-        self._back = asyncio.get_running_loop().create_task(self._come_back(seconds))
-
-    def hang_in_dial(self, times: int = 1) -> None:
-        """The handshake is never answered."""
-        self._fates.extend(["hang_in_dial"] * times)
-
-    def hang_in_setup(self, times: int = 1) -> None:
-        """The session never says that it is configured."""
-        self._fates.extend(["hang_in_setup"] * times)
-
     def drop_in_setup(self, times: int = 1) -> None:
         self._fates.extend(["drop_in_setup"] * times)
 
@@ -258,39 +191,15 @@ class FakeOpenAi:
         """The next link is opened and closed with this at once, as where the key is looked at only then."""
         self._closes.append((code, reason))
 
-    def reject_credentials(self, *, standing: bool = False) -> None:
-        """The next dial, or every one, finds its key refused."""
-        self._fate("401", standing=standing)
-
-    def limit(self, *, standing: bool = False) -> None:
-        """Too many requests: come again in two seconds."""
-        self._fate("429", standing=standing)
-
-    def exhaust_quota(self, *, standing: bool = False) -> None:
-        self._fate("quota", standing=standing)
-
-    def accept(self) -> None:
-        """End what was `standing`."""
-        self._standing = ""
-
     async def say_error(self, code: str, kind: str = "invalid_request_error", **fields: Any) -> None:
         """Every session gets an `error`."""
-        for session in self.live():
+        for session in self.live:
             await session.send("error", error={"type": kind, "code": code, "message": "", **fields})
 
     async def expire(self) -> None:
         """The sixty minutes are over."""
         await self.say_error("session_expired")
         await self.close(1001)
-
-    async def send_raw(self, *messages: bytes | str) -> None:
-        """Every session gets these, as they are."""
-        for session in self.live():
-            for message in messages:
-                await session.socket.send(message)
-
-    def live(self) -> Iterator["Session"]:
-        return (session for session in self.sessions if session.live)
 
     # --- for its sessions ---
 
@@ -305,98 +214,36 @@ class FakeOpenAi:
     def understand(self) -> str:
         return self._heard.popleft() if self._heard else self.hears
 
-    def next_fate(self, *kinds: str) -> bool:
-        """Whether the next fate is of these; it is used up then."""
-        if self._fates and self._fates[0] in kinds:
-            self._fates.popleft()
-            return True
-        return False
+    def next_close(self) -> tuple[int, str] | None:
+        return self._closes.popleft() if self._closes else None
 
-    # --- inside ---
+    # --- the service ---
 
-    def _fate(self, kind: str, *, standing: bool) -> None:
-        if standing:
-            self._standing = kind
-        else:
-            self._fates.append(kind)
-
-    async def _listen(self) -> None:
-        context = None
-        if self._tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*loopback_certificate())
-        self._server = await serve(
-            self._converse,
-            "127.0.0.1",
-            self.port,
-            process_request=self._admit,
-            ssl=context,
-            ping_interval=None,
-            close_timeout=0.2,
-            max_size=APPEND_BOUND * 2,
-            compression=None,
-        )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
-
-    async def _come_back(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._listen()
-
-    async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        self.dials += 1
-        if self.next_fate("hang_in_dial"):
-            await socket.wait_closed()
-        fate = self._standing
-        for kind in ("401", "429", "quota"):
-            if self.next_fate(kind):
-                fate = kind
-        if fate == "429":
-            return _refusal(429, "rate_limit_exceeded", {"Retry-After": "2"})
-        if fate == "quota":
-            return _refusal(429, "insufficient_quota")
-        if fate == "401" or request.headers.get("Authorization") != f"Bearer {self.key}":
-            return _refusal(401, "invalid_api_key")
+    def refuse_request(self, request: Request) -> Response | None:
+        if request.headers.get("Authorization") != f"Bearer {self.key}":
+            return self.refusal(401, "invalid_api_key")
         if "OpenAI-Beta" in request.headers:
-            self.violations.append("the beta header")
-            return _refusal(400, "beta_api_shape_disabled")
+            self.violate("the beta header")
+            return self.refusal(400, "beta_api_shape_disabled")
         parts = urlsplit(request.path)
         if parts.path != "/v1/realtime":
-            self.violations.append(f"path {parts.path}")
-            return _refusal(404, "not_found")
+            self.violate(f"path {parts.path}")
+            return self.refusal(404, "not_found")
         return None
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    def link(self, socket: ServerConnection) -> "Session":
         assert socket.request is not None
         model = parse_qs(urlsplit(socket.request.path).query).get("model", [""])[0]
-        session = Session(self, socket, f"sess_{len(self.sessions) + 1}", model)
-        self.sessions.append(session)
-        try:
-            if self._closes:
-                await socket.close(*self._closes.popleft())
-                return
-            await session.run()
-        except ConnectionClosed:
-            pass
-        finally:
-            session.end()
+        return Session(self, socket, f"sess_{len(self.sessions) + 1}", model)
 
 
-def _refusal(status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = json.dumps(
-        {"error": {"type": "invalid_request_error", "code": code, "message": f"{code}."}}
-    ).encode()
-    named = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})})
-    return Response(status, HTTPStatus(status).phrase, named, body)
-
-
-class Session:
+class Session(SocketLink):
     """One connection of a client."""
 
     def __init__(self, cloud: FakeOpenAi, socket: ServerConnection, name: str, model: str) -> None:
-        self.socket = socket
+        super().__init__(cloud, socket)
         self.name = name
         self.model = model
-        self.live = True
         self.events: list[dict[str, Any]] = []
         """What the client sent, without the audio."""
         self.received: list[tuple[float, bytes]] = []
@@ -406,7 +253,6 @@ class Session:
         self.config: dict[str, Any] = {}
         self.buffer = bytearray()
         self._cloud = cloud
-        self._stalled = False
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._held: deque[str] = deque()
@@ -415,7 +261,6 @@ class Session:
         self._open_calls: set[str] = set()
         self._active: Answer | None = None
         self._speaking: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = 0
         self._handlers: Mapping[str, Callable[[dict[str, Any]], Any]] = {
             "session.update": self._update,
@@ -451,23 +296,6 @@ class Session:
 
     # --- the socket ---
 
-    def reset(self) -> None:
-        """RST, as a router sends it that has forgotten the connection."""
-        if not self.live:
-            return
-        self.live = False
-        raw: socket.socket | None = self.socket.transport.get_extra_info("socket")
-        if raw is not None and raw.fileno() >= 0:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.transport.abort()
-
-    def stall(self) -> None:
-        self._stalled = True
-        transport = self.socket.transport
-        assert isinstance(transport, asyncio.Transport)
-        if not transport.is_closing():
-            transport.pause_reading()
-
     def hold(self) -> None:
         """What the service says is on its way and does not arrive, until `release`."""
         self._flowing.clear()
@@ -475,14 +303,7 @@ class Session:
     def release(self) -> None:
         self._flowing.set()
 
-    def end(self) -> None:
-        self.live = False
-        for task in self._tasks:
-            task.cancel()
-
     async def send(self, kind: str, **fields: Any) -> None:
-        if self._stalled:
-            await self.socket.wait_closed()
         self._numbers += 1
         text = json.dumps({"type": kind, "event_id": f"event_{self._numbers}", **fields})
         if not self._flowing.is_set():
@@ -490,12 +311,15 @@ class Session:
             return
         try:
             while self._held:
-                await self.socket.send(self._held.popleft())
-            await self.socket.send(text)
+                await self.say_raw(self._held.popleft())
+            await self.say_raw(text)
         except ConnectionClosed:
             self.live = False
 
     async def run(self) -> None:
+        if close := self._cloud.next_close():
+            await self.socket.close(*close)
+            return
         if self.model not in MODELS:
             await self._refuse(
                 "", Refused("model_not_found", f"The model '{self.model}' does not exist.", "model")
@@ -527,7 +351,7 @@ class Session:
                 self.events.append({"type": kind, **event})
             await self._handlers[kind](event)
         except Refused as refused:
-            self._cloud.violations.append(f"{refused.code} {refused.param}".strip())
+            self.violate(f"{refused.code} {refused.param}".strip())
             await self._refuse(event_id, refused)
 
     async def _refuse(self, event_id: str, refused: Refused) -> None:
@@ -549,12 +373,6 @@ class Session:
             "expires_at": self._expires_at,
             **self.config,
         }
-
-    def _later(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     # --- client events ---
 
@@ -641,7 +459,7 @@ class Session:
         await self.send("input_audio_buffer.committed", item_id=item.id, previous_item_id=self._last_item())
         await self._add(item)
         if self.config.get("audio", {}).get("input", {}).get("transcription"):
-            self._later(self._transcribe(item))
+            self.begin(self._transcribe(item))
 
     async def _transcribe(self, item: Item) -> None:
         await asyncio.sleep(self._cloud.transcribes_after)
@@ -752,7 +570,7 @@ class Session:
         self._cloud.answers.append(answer)
         self.answers.append(answer)
         self._active = answer
-        self._speaking = self._later(self._respond(answer))
+        self._speaking = self.begin(self._respond(answer))
 
     def _modality(self) -> str:
         return str(self.config.get("output_modalities", ["audio"])[0])

@@ -3,7 +3,7 @@
     async with FakeOpenAiSpeech() as cloud:
         stage = OpenAiTts({"base_url": cloud.base_url, "api_key": cloud.key})
         cloud.kind = "audio/mpeg"               # as a server that knows no PCM
-        cloud.break_at("first sound")           # also drop(), stall(), refuse(3.0), fail(503), will_refuse(404, ...)
+        cloud.drop_at("first sound")            # also drop(), stall(), refuse(3.0), fail(503), will_refuse(404, ...)
         cloud.spoken[-1].pcm                    # what it sent of the newest piece
         assert cloud.violations == []
 
@@ -28,9 +28,11 @@ LONGEST = 4_096
 
 
 class FakeOpenAiSpeech(HttpService):
+    key = "sk-test-0000000000"
+    path = "/v1"
+
     def __init__(self) -> None:
         super().__init__()
-        self.key = "sk-test-0000000000"
         self.voices = VOICES
         self.contexts = 3
         self.spoken: list[Spoken] = []
@@ -46,13 +48,9 @@ class FakeOpenAiSpeech(HttpService):
         self._refusals: deque[tuple[int, str]] = deque()
         self._stalls = 0
 
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def break_at(self, step: str) -> None:
+    def drop_at(self, step: str) -> None:
         assert step in STEPS
-        self.drop_at(step)
+        super().drop_at(step)
 
     def will_be_silent(self) -> None:
         """The next piece is promised, and nothing comes of it."""
@@ -86,15 +84,15 @@ class FakeOpenAiSpeech(HttpService):
             return
         exchange.at("asked")
         if (request.method, request.path) != ("POST", "/v1/audio/speech"):
-            await self.violate(exchange, f"{request.method} {request.path}", 404)
+            await self.refuse_wrong(exchange, f"{request.method} {request.path}", 404)
         elif request.headers.get("content-type") != "application/json":
-            await self.violate(exchange, f"content type {request.headers.get('content-type')}", 415)
+            await self.refuse_wrong(exchange, f"content type {request.headers.get('content-type')}", 415)
         else:
             await self._asked(exchange, json.loads(request.body))
 
     async def _asked(self, exchange: Exchange, asked: dict[str, Any]) -> None:
         if wrong := _wrong(asked):
-            await self.violate(exchange, wrong)
+            await self.refuse_wrong(exchange, wrong)
         elif asked["model"] not in MODELS:
             await self.refuse_exchange(exchange, 404, "model_not_found")
         elif _voice(asked) not in VOICES:
@@ -102,7 +100,7 @@ class FakeOpenAiSpeech(HttpService):
         elif self._refusals:
             await self.refuse_exchange(exchange, *self._refusals.popleft())
         elif sum(1 for spoken in self.spoken if not (spoken.done or spoken.cancelled)) >= self.contexts:
-            await self.violate(exchange, "too many at once", 429)
+            await self.refuse_wrong(exchange, "too many at once", 429)
         else:
             spoken = Spoken("", asked["input"], RATE, _voice(asked), [asked])
             self.spoken.append(spoken)

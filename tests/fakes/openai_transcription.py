@@ -17,7 +17,6 @@ Source: the service's guide to realtime transcription, and the types of the SDK.
 import asyncio
 import base64
 import binascii
-import contextlib
 import json
 from collections import deque
 from collections.abc import Mapping
@@ -26,10 +25,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tests.fakes.socket_service import Cut, SocketLink, SocketService, refusal
+from tests.fakes.socket_service import GARBAGE, SocketLink, SocketService
 from tests.rig.coded_speech import Recogniser
 
 RATE = 24_000
@@ -58,20 +56,18 @@ class Turn:
     text: str
 
 
-class FakeOpenAiTranscription(SocketService):
+class FakeOpenAiTranscription(SocketService["Link"]):
+    key = "sk-test"
+    path = "/v1"
+
     def __init__(self) -> None:
         super().__init__()
-        self.key = "sk-test"
         self.thinks = 0.01
         self.expires_at: float | None = None
         self.charges: Mapping[str, Any] | None = None
         """Instead of the seconds of audio."""
         self._texts: deque[str] = deque()
         self._oddities: deque[str] = deque()
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
 
     def will_say(self, *texts: str) -> None:
         self._texts.extend(texts)
@@ -91,6 +87,9 @@ class FakeOpenAiTranscription(SocketService):
     def next_oddity(self) -> str:
         return self._oddities.popleft() if self._oddities else ""
 
+    async def garbage(self) -> None:
+        await self.send_raw(*GARBAGE)
+
     async def expire(self) -> None:
         """The sixty minutes are over."""
         error = {"type": "invalid_request_error", "code": "session_expired", "message": "."}
@@ -99,25 +98,27 @@ class FakeOpenAiTranscription(SocketService):
 
     def refuse_request(self, request: Request) -> Response | None:
         if request.headers.get("Authorization") != f"Bearer {self.key}":
-            return refusal(401, "invalid_api_key")
+            return self.refusal(401, "invalid_api_key")
         parts = urlsplit(request.path)
         if parts.path != "/v1/realtime" or parse_qsl(parts.query) != [("intent", "transcription")]:
             self.violate(f"dialled {request.path}")
-            return refusal(400, "invalid_request")
+            return self.refusal(400, "invalid_request")
         if "OpenAI-Beta" in request.headers:
             self.violate("the beta header")
-            return refusal(400, "beta_api_shape_disabled")
+            return self.refusal(400, "beta_api_shape_disabled")
         return None
 
-    async def converse(self, socket: ServerConnection) -> None:
-        link = Link(self, socket)
-        self.sessions.append(link)
-        await link.run()
+    def link(self, socket: ServerConnection) -> "Link":
+        return Link(self, socket)
 
 
 class Link(SocketLink):
+    """`received` is what came beside the audio, `pcm` the audio."""
+
     def __init__(self, cloud: FakeOpenAiTranscription, socket: ServerConnection) -> None:
         super().__init__(cloud, socket)
+        self.received: list[dict[str, Any]] = []
+        self.pcm = bytearray()
         self.turns: list[Turn] = []
         self.config: dict[str, Any] = {}
         self._cloud = cloud
@@ -127,17 +128,12 @@ class Link(SocketLink):
         self._said = 0
         self._numbers = 0
         self._swapped: list[Turn] = []
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         self.at("created")
         await self.tell("session.created", session=self._session())
-        try:
-            async for raw in self.socket:
-                await self._take(raw)
-        finally:
-            for task in self._tasks:
-                task.cancel()
+        async for raw in self.socket:
+            await self._take(raw)
 
     async def tell(self, kind: str, **fields: Any) -> None:
         self._numbers += 1
@@ -177,7 +173,7 @@ class Link(SocketLink):
         except Refused as fault:
             if not (fault.code == EMPTY and self._detects):
                 # Where the service ends turns, a client cannot know that it did a moment before.
-                self._cloud.violate(f"{kind}: {fault.code} {fault}")
+                self.violate(f"{kind}: {fault.code} {fault}")
             error = {"type": "invalid_request_error", "code": fault.code, "message": str(fault)}
             await self.tell("error", error={**error, "param": None, "event_id": event.get("event_id")})
 
@@ -259,13 +255,7 @@ class Link(SocketLink):
         self.at("committed")
         await self.tell("input_audio_buffer.committed", item_id=turn.item, previous_item_id=previous)
         await self.tell("conversation.item.added", item={"id": turn.item}, previous_item_id=previous)
-        task = asyncio.create_task(self._transcribe(turn, said))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _transcribe(self, turn: Turn, said: int) -> None:
-        with contextlib.suppress(ConnectionClosed, Cut):
-            await self._answer(turn, said)
+        self.begin(self._answer(turn, said))
 
     async def _answer(self, turn: Turn, said: int) -> None:
         oddity, *more = self._cloud.next_oddity().split(" ")

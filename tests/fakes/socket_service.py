@@ -1,57 +1,72 @@
 """What the fakes of services with a WebSocket have in common: dials, refusals, and links that break.
 
-A subclass says in `refuse_request` what a handshake must look like, and in `converse` what is said on a link, naming
-the steps of its protocol with `SocketLink.at`.
+A subclass says in `refuse_request` what a handshake must look like, and gives in `link` what is said on a connection: a
+SocketLink, which names the steps of its protocol with `at`.
 """
 
 import asyncio
 import json
-import socket
-import struct
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, TypeVar
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.fakes.service import Cut, Listener, Service, reset
 
-class Cut(Exception):
-    """The link is gone, as `drop_at` had it."""
+GARBAGE = ("{", "[]", "null", '"x"', "[" * 5_000, b"\xff\x00", "{}", '{"type": 7}', '{"message_type": []}')
+"""What no client can use."""
 
 
 class SocketLink:
-    """One connection of a client. `received`: its messages without the audio; `pcm`: the audio."""
+    """One connection of a client."""
 
-    def __init__(self, service: "SocketService", socket: ServerConnection) -> None:
+    def __init__(self, service: "SocketService[Any]", socket: ServerConnection) -> None:
         self.service = service
         self.socket = socket
         self.live = True
-        self.received: list[dict[str, Any]] = []
-        self.pcm = bytearray()
         self._stalled = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve the link until it ends. To be written down by the service."""
+        raise NotImplementedError
 
     async def say(self, **message: Any) -> None:
         """Where the link is stalled it never arrives."""
+        await self.say_raw(json.dumps(message))
+
+    async def say_raw(self, raw: str | bytes) -> None:
         if self._stalled:
             await self.socket.wait_closed()
-        await self.socket.send(json.dumps(message))
+        await self.socket.send(raw)
 
     def at(self, step: str) -> None:
         """The protocol has come to `step`."""
-        if self.service.cut_at == step:
-            self.service.cut_at = ""
+        if self.service.cuts(step):
             self.reset()
             raise Cut
+
+    def violate(self, what: str) -> None:
+        self.service.violate(what)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it beside, until the link ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
 
     def reset(self) -> None:
         """RST, as a router sends it that has forgotten the connection."""
         if self.live:
             self.live = False
-            _reset(self.socket)
+            reset(self.socket.transport)
 
     def stall(self) -> None:
         """It stays open, and nothing moves on it any more, no pong either."""
@@ -61,183 +76,174 @@ class SocketLink:
         if not transport.is_closing():
             transport.pause_reading()
 
+    def end(self) -> None:
+        """It is gone."""
+        self.live = False
+        for task in self._tasks:
+            task.cancel()
 
-class SocketService:
-    """All of it belongs to one loop."""
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not isinstance(fault, ConnectionClosed | Cut):
+            self.violate(f"the fake failed: {fault!r}")
 
-    key = "key-of-a-test"
 
-    def __init__(self) -> None:
-        self.port = 0
-        self.sessions: list[Any] = []
-        """A SocketLink each, the newest last."""
-        self.violations: list[str] = []
-        """Whatever was refused that a client should know not to do."""
+Link = TypeVar("Link", bound=SocketLink)
+
+
+class SocketService(Service, Generic[Link]):
+    """`drop_at("dial")` is about the handshake; what else there is, its links say."""
+
+    max_size = 1024 * 1024
+    """Bytes of a message."""
+    refusals: ClassVar[Mapping[str, tuple[int, str]]] = {
+        "key": (401, "invalid_api_key"),
+        "quota": (429, "insufficient_quota"),
+        "rate": (429, "rate_limit_exceeded"),
+    }
+    """With which status and code it refuses a dial."""
+
+    def __init__(self, *, tls: bool = False) -> None:
+        super().__init__(tls=tls)
+        self.sessions: list[Link] = []
+        """The newest last."""
         self.dials = 0
-        self.cut_at = ""
         self._fates: deque[str] = deque()
-        self._server: Server | None = None
-        self._back: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._listen()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._back is not None:
-            self._back.cancel()
-        self.drop()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        self._standing = ""
+        self._retry_after = 0.0
 
     @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def session(self) -> Link:
+        """The newest."""
+        return self.sessions[-1]
+
+    @property
+    def live(self) -> list[Link]:
+        return [link for link in self.sessions if link.live]
 
     @property
     def links(self) -> int:
-        """Those that are open."""
-        return sum(1 for _ in self._live())
+        """How many are open."""
+        return len(self.live)
 
     # --- what it is told ---
 
     def drop(self) -> None:
-        """Every link is reset."""
-        for link in self._live():
+        for link in self.live:
             link.reset()
 
     async def close(self, code: int, reason: str = "") -> None:
         """Every link is closed with `code`."""
-        for link in list(self._live()):
+        for link in self.live:
             await link.socket.close(code, reason)
 
     def stall(self) -> None:
         """Every link stays open, and nothing moves on it any more."""
-        for link in self._live():
+        for link in self.live:
             link.stall()
 
     async def send_raw(self, *messages: bytes | str) -> None:
         """Every link gets these, as they are."""
-        for link in list(self._live()):
+        for link in self.live:
             for message in messages:
                 await link.socket.send(message)
 
-    async def garbage(self) -> None:
-        """Every link gets what no client can use."""
-        await self.send_raw(
-            "{", "[]", "null", '"x"', "[" * 5_000, b"\xff\x00", "{}", '{"type": 7}', '{"message_type": []}'
-        )
+    def hang_in_dial(self, times: int = 1) -> None:
+        """The next handshakes are never answered."""
+        self._fates.extend(["hang_in_dial"] * times)
 
-    def refuse(self, seconds: float) -> None:
-        """Nothing listens for so long. The links that are stay."""
-        assert self._server is not None
-        self._server.close(close_connections=False)
-        self._back = asyncio.get_running_loop().create_task(self._come_back(seconds))
+    def hang_in_setup(self, times: int = 1) -> None:
+        """The next links never say that they are ready."""
+        self._fates.extend(["hang_in_setup"] * times)
 
-    def drop_at(self, step: str) -> None:
-        """The link is reset the next time that the protocol comes to `step`; "dial" is the handshake."""
-        self.cut_at = step
+    def reject_credentials(self, *, standing: bool = False) -> None:
+        """The next dial, or every one, finds its key refused."""
+        self._fate("key", standing=standing)
 
-    def hang_in_dial(self) -> None:
-        """The next handshake is never answered."""
-        self._fates.append("hang_in_dial")
+    def quota(self, *, standing: bool = False) -> None:
+        """The next dial, or every one, finds an account with nothing left."""
+        self._fate("quota", standing=standing)
 
-    def hang_in_setup(self) -> None:
-        """The next link never says that it is ready."""
-        self._fates.append("hang_in_setup")
+    def rate_limit(self, retry_after: float = 2.0, *, standing: bool = False) -> None:
+        """The next dial, or every one, is to come again later."""
+        self._retry_after = retry_after
+        self._fate("rate", standing=standing)
 
-    def reject_credentials(self) -> None:
-        """The next dial finds its key refused."""
-        self._fates.append("401")
+    def accept(self) -> None:
+        """End what was `standing`."""
+        self._standing = ""
 
-    def quota(self) -> None:
-        """The next dial finds an account with nothing left."""
-        self._fates.append("quota")
+    # --- for its links ---
 
-    def rate_limit(self, retry_after: float = 2.0) -> None:
-        """The next dial is to come again later."""
-        self._fates.append(f"429 {retry_after}")
+    def next_fate(self, *kinds: str) -> str:
+        """The next fate where it is of these; it is used up then."""
+        return self._fates.popleft() if self._fates and self._fates[0] in kinds else ""
 
     # --- for its subclasses ---
 
-    def next_fate(self, kind: str) -> bool:
-        """Whether the next fate is of this kind; it is used up then."""
-        if self._fates and self._fates[0].partition(" ")[0] == kind:
-            self._fates.popleft()
-            return True
-        return False
-
-    def violate(self, what: str) -> None:
-        self.violations.append(what)
-
+    @abstractmethod
     def refuse_request(self, request: Request) -> Response | None:
-        """What is wrong with a handshake."""
-        raise NotImplementedError
+        """What is wrong with a handshake: a `refusal`."""
 
-    async def converse(self, socket: ServerConnection) -> None:
-        """Serve a link until it ends; it is among `sessions` from the beginning."""
-        raise NotImplementedError
+    @abstractmethod
+    def link(self, socket: ServerConnection) -> Link:
+        """What serves a connection."""
 
-    # --- inside ---
+    def fault_body(self, code: str) -> Mapping[str, Any]:
+        """How a refusal of a handshake is said."""
+        return {"error": {"type": "invalid_request_error", "code": code, "message": f"{code}."}}
 
-    def _live(self) -> Iterator[Any]:
-        return (link for link in self.sessions if link.live)
+    def refusal(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
+        """An HTTP answer that is no upgrade."""
+        body = json.dumps(self.fault_body(code)).encode()
+        named = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        return Response(status, HTTPStatus(status).phrase, Headers({**named, **(headers or {})}), body)
 
-    async def _listen(self) -> None:
-        self._server = await serve(
+    async def listen(self) -> Listener:
+        return await serve(
             self._serve,
             "127.0.0.1",
             self.port,
             process_request=self._admit,
+            ssl=self.security(),
             ping_interval=None,
             close_timeout=0.2,
+            max_size=self.max_size,
             compression=None,
         )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
 
-    async def _come_back(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._listen()
+    def close_listener(self) -> None:
+        assert isinstance(self._listener, Server)
+        self._listener.close(close_connections=False)
+
+    # --- inside ---
+
+    def _fate(self, kind: str, *, standing: bool) -> None:
+        if standing:
+            self._standing = kind
+        else:
+            self._fates.append(kind)
 
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         self.dials += 1
-        if self.cut_at == "dial":
-            self.cut_at = ""
-            _reset(socket)
         if self.next_fate("hang_in_dial"):
             await socket.wait_closed()
-        retry_after = self._fates[0].partition(" ")[2] if self._fates else ""
-        if self.next_fate("429"):
-            return refusal(429, "rate_limit_exceeded", {"Retry-After": retry_after})
-        if self.next_fate("quota"):
-            return refusal(429, "insufficient_quota")
-        if self.next_fate("401"):
-            return refusal(401, "invalid_api_key")
+            return None
+        if self.cuts("dial"):
+            reset(socket.transport)
+            return None
+        if fate := self.next_fate(*self.refusals) or self._standing:
+            again = {"Retry-After": f"{self._retry_after:g}"} if fate == "rate" else None
+            return self.refusal(*self.refusals[fate], again)
         return self.refuse_request(request)
 
     async def _serve(self, socket: ServerConnection) -> None:
+        link = self.link(socket)
+        self.sessions.append(link)
         try:
-            await self.converse(socket)
+            await link.run()
         except (ConnectionClosed, Cut):
             pass
         finally:
-            for link in self.sessions:
-                if link.socket is socket:
-                    link.live = False
-
-
-def _reset(connection: ServerConnection) -> None:
-    raw: socket.socket | None = connection.transport.get_extra_info("socket")
-    if raw is not None and raw.fileno() >= 0:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.transport.abort()
-
-
-def refusal(status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An HTTP answer that is no upgrade."""
-    body = json.dumps(
-        {"error": {"type": "invalid_request_error", "code": code, "message": f"{code}."}}
-    ).encode()
-    named = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})})
-    return Response(status, HTTPStatus(status).phrase, named, body)
+            link.end()

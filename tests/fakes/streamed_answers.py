@@ -12,13 +12,13 @@ assert cloud.violations == []
 import asyncio
 import contextlib
 import json
-import socket
-import struct
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from tests.fakes.service import Listener, Service, reset
 
 Where = Literal["accept", "request", "head", "start", "torn", "text", "end"]
 """Before anything is read; after the request; after the head; after events without text; within the first event that
@@ -86,16 +86,15 @@ class Asked:
     complete: bool = False
 
 
-class StreamedAnswers(ABC):
-    """All of it belongs to one loop. Without instructions it answers "Yes."."""
+class StreamedAnswers(Service):
+    """Without instructions it answers "Yes."."""
 
     key = "sk-test-key"
 
     def __init__(self, *, keyless: bool = False) -> None:
-        self.port = 0
+        super().__init__()
         self.keyless = keyless
         self.asked: list[Asked] = []
-        self.violations: list[str] = []
         self.connections = 0
         self.chop = 0
         """Bytes of each write; 0: an event at a time."""
@@ -108,23 +107,14 @@ class StreamedAnswers(ABC):
         """What is answered where nothing else was told."""
         self._plans: deque[Plan] = deque()
         self._fates: deque[Fate] = deque()
-        self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._back: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._listen()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._back is not None:
-            self._back.cancel()
-        if self._server is not None:
-            self._server.close()
         for link in list(self._links):
             link.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
+        await super().__aexit__()
 
     # --- what it is told ---
 
@@ -171,26 +161,19 @@ class StreamedAnswers(ABC):
         self._fates.append(Fate(status=status, code=code))
 
     def drop(self) -> None:
-        """Every connection is reset."""
         for writer in list(self._writers):
-            _reset(writer)
+            reset(writer.transport)
 
     def refuse(self, seconds: float) -> None:
         """Nothing listens for so long, and every connection is reset."""
-        assert self._server is not None
-        self._server.close()
+        super().refuse(seconds)
         self.drop()
-        self._back = asyncio.get_running_loop().create_task(self._come_back(seconds))
 
     @property
     def last(self) -> Asked:
         return self.asked[-1]
 
     # --- a service's own ---
-
-    @property
-    @abstractmethod
-    def base_url(self) -> str: ...
 
     @abstractmethod
     def check(self, asked: Asked) -> None:
@@ -210,13 +193,8 @@ class StreamedAnswers(ABC):
 
     # --- inside ---
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._link, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _come_back(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._listen()
+    async def listen(self) -> Listener:
+        return await asyncio.start_server(self._link, "127.0.0.1", self.port)
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -333,7 +311,7 @@ class StreamedAnswers(ABC):
         if fate.stall:
             await until(lambda: _gone(reader, writer), 60.0)
         else:
-            _reset(writer)
+            reset(writer.transport)
         raise _Broken
 
 
@@ -352,13 +330,6 @@ class _Broken(Exception):
 
 def _gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     return reader.at_eof() or reader.exception() is not None or writer.transport.is_closing()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    plug = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 def _write_whole(writer: asyncio.StreamWriter, status: int, body: Json, headers: Mapping[str, str]) -> None:

@@ -175,8 +175,8 @@ class OpenAiService(Service):
     def refuse(self, code: str) -> None:
         {
             "credentials_rejected": self.server.reject_credentials,
-            "quota_exhausted": self.server.exhaust_quota,
-            "rate_limited": self.server.limit,
+            "quota_exhausted": self.server.quota,
+            "rate_limited": self.server.rate_limit,
         }[code](standing=True)
 
     def accept(self) -> None:

@@ -60,8 +60,8 @@ async def test_the_session_is_configured_before_anything_is_said(cloud: FakeOpen
     ("fate", "becomes"),
     [
         (FakeOpenAi.reject_credentials, CredentialsRejected),
-        (FakeOpenAi.exhaust_quota, QuotaExhausted),
-        (FakeOpenAi.limit, RateLimited),
+        (FakeOpenAi.quota, QuotaExhausted),
+        (FakeOpenAi.rate_limit, RateLimited),
         (FakeOpenAi.drop_in_setup, ProviderUnavailable),
     ],
 )
@@ -107,7 +107,7 @@ async def test_a_close_during_set_up_says_why(
 
 
 async def test_a_rate_limit_says_for_how_long(cloud: FakeOpenAi) -> None:
-    cloud.limit()
+    cloud.rate_limit()
     with pytest.raises(RateLimited) as told:
         await provider_of(cloud).connect(Setup("s1"))
     assert told.value.retry_after == 2.0
