@@ -40,12 +40,33 @@ _ABBREVIATIONS: Final = frozenset(
 )
 _SPOKEN: Final = (
     (re.compile(r"```.*?(```|$)", re.DOTALL), " "),
-    (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
-    (re.compile(r"</?[A-Za-z][^<>]{0,200}>"), " "),
-    (re.compile(r"https?://(?:www\.)?([^\s/]+)\S*"), r"\1"),
-    (re.compile(r"^\s{0,3}(?:#{1,6}|[-*+•>]|\d+[.)])\s+", re.MULTILINE), ""),
+    (re.compile(r"!?\[([^\]]*)\]\([^()]*(?:\([^()]*\)[^()]*)*\)"), r"\1"),
+    (re.compile(r"</?[A-Za-z][^<>]{0,200}>|<[|｜][^<>\n]{1,60}[|｜]>"), " "),
+    (
+        re.compile(r"\b(?:https?://(?:www\.)?|www\.)([^\s/?#]+?)(?:[/?#]\S*?)?(?=[.,;:!?)\]\"'”’]*(?:\s|$))"),
+        r"\1",
+    ),
+    (re.compile(r"&(?:amp|#38);"), "&"),
+    (re.compile(r"&(?:lt|gt|nbsp|#160);"), " "),
+    (re.compile(r"&(?:quot|#34);"), '"'),
+    (re.compile(r"&(?:apos|#39);"), "'"),
+    # The line between a table's head and its rows; then the bars between its cells.
+    (re.compile(r"^[ \t]*\|?[ \t]*:?-{2,}[-:| \t]*$", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]*\|+[ \t]*|[ \t]*\|+[ \t]*$", re.MULTILINE), ""),
+    (re.compile(r"[ \t]*\|+[ \t]*"), ", "),
+    # Numbers stay: "42. That is all." begins as a list does, and a list may be read with its numbers.
+    (re.compile(r"^\s{0,3}(?:#{1,6}|[-*+•>])\s+", re.MULTILINE), ""),
+    (re.compile(r"(?<=\d)\s?\*\s?(?=\d)"), " × "),
+    (re.compile(r"(?<=\d)\s?\*\*\s?(?=\d)"), " ^ "),
+    (re.compile(r"(?<=[^\W_])_+(?=[^\W_])"), " "),
     (re.compile(r"[*_`~]{1,3}(?=\S)|(?<=\S)[*_`~]{1,3}"), ""),
-    (re.compile(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\uFE00-\uFE0F\u200B-\u200F\u2066-\u2069]"), " "),
+    (re.compile(r"[\U0001F000-\U0001FAFF\u2300-\u23FF\u2600-\u27BF\u2B00-\u2BFF]"), " "),
+    (
+        re.compile(r"[\u200E\u200F\u202A-\u202E\u2060\u2066-\u2069\u20E3\uFE00-\uFE0F\U000E0020-\U000E007F]"),
+        "",
+    ),
+    # Within a word they shape it, as in Persian and Hindi; what is left of an emoji's does not.
+    (re.compile(r"(?:(?<=\s)|^)[\u200B-\u200D]+|[\u200B-\u200D]+(?=\s|$)"), ""),
     (re.compile(r"[\x00-\x08\x0b-\x1f\x7f]"), " "),
     (re.compile(r"([.!?…])[.!?…]+"), r"\1"),
 )

@@ -19,6 +19,8 @@ LEAST: Final = 60
 """Characters that later pieces have, where there are so many."""
 MOST: Final = 240
 HOLD_SECONDS: Final = 1.2
+LOOK_AHEAD: Final = 400
+"""Characters behind a piece's bound that may tell where it ends: what is beyond is looked at later."""
 _CLAUSE: Final = re.compile(r"[,;:][\"'”’)\]]*(?=\s)|\s[-–—](?=\s)|[，、；：،؛]")
 _INSIDE: Final = re.compile(
     r"!?\[[^\]\n]{0,200}$|\]\([^)\s]{0,400}$|</?[A-Za-z][^<>\n]{0,200}$|`[^`\n]{1,80}$"
@@ -54,7 +56,7 @@ class Chunker:
         due = self.due()
         if due is None or now < due:
             return []
-        cut = self._cut(self._text, min(len(self._text), self._most), paused=True)
+        cut = self._cut(self._window(), min(len(self._text), self._most), paused=True)
         pieces = self._take(cut) if cut else []
         self._since = now if self._text.strip() else None
         return pieces
@@ -64,7 +66,8 @@ class Chunker:
         self._text += self._fences.finish()
         pieces = list(self._whole())
         while self._text.strip():
-            cut = len(self._text) if len(self._text) <= self._most else self._cut(self._text, self._most)
+            text = self._window()
+            cut = len(text) if len(text) <= self._most else self._cut(text, self._most)
             pieces += self._take(cut)
         self._text, self._since = "", None
         return pieces
@@ -81,7 +84,7 @@ class Chunker:
 
     def _next_cut(self) -> int:
         """Where the next piece ends; 0 while it cannot be told."""
-        text = self._text
+        text = self._window()
         ends = [end for end in sentence_ends(text, more=True) if not _INSIDE.search(text[:end])]
         if not self._begun:
             clauses = (end for end in _clauses(text) if len(text[:end].strip()) >= self._first)
@@ -110,6 +113,10 @@ class Chunker:
         while within > 1 and (unicodedata.combining(text[within]) or text[within] in "\u200d\ufe0f"):
             within -= 1
         return within
+
+    def _window(self) -> str:
+        """What of the text is looked at: all of a long one, for each of its pieces, would take seconds."""
+        return self._text[: self._most + LOOK_AHEAD]
 
     def _take(self, cut: int) -> list[str]:
         piece, self._text = speakable(self._text[:cut]), self._text[cut:].lstrip(" ")

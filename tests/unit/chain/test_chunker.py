@@ -1,5 +1,7 @@
 """A model's text becomes pieces that can be spoken."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,11 +59,64 @@ def test_a_number_that_comes_in_two_parts_is_not_torn():
 def test_lists_headings_emphasis_links_and_pictures_are_read_as_words():
     text = "## Plan\n- **First** item\n- second _item_\n1. third\nSee [the page](https://example.org/a?b=c), ok 😀."
     said = " ".join(pieces_of(text))
-    assert said == "Plan First item second item third See the page, ok ."
+    assert said == "Plan First item second item 1. third See the page, ok ."
 
 
 def test_an_address_is_read_by_its_host():
     assert pieces_of("Look at https://www.example.org/a/b?c=d today.") == ["Look at example.org today."]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("42. That is the answer.", "42. That is the answer."),
+        (
+            "Everybody knows it ended in 1945. 1945. Not later.",
+            "Everybody knows it ended in 1945. 1945. Not later.",
+        ),
+        ("5*4 is 20, and 2**3 is 8.", "5 × 4 is 20, and 2 ^ 3 is 8."),
+        ("Open my_first_file now.", "Open my first file now."),
+    ],
+)
+def test_numbers_and_names_are_not_taken_for_markup(text: str, spoken: str):
+    assert " ".join(pieces_of(text)) == spoken
+    assert " ".join(pieces_of(*text)) == spoken
+
+
+def test_a_number_that_comes_after_a_pause_is_spoken():
+    chunker = Chunker()
+    pieces = chunker.add("The answer is ", 0.0) + chunker.overdue(HOLD_SECONDS)
+    pieces += chunker.add("42. And what else?", 2.0) + chunker.finish()
+    assert " ".join(pieces) == "The answer is 42. And what else?"
+
+
+@pytest.mark.parametrize("text", ["می\u200cخواهم بروم", "क्\u200dष है"])  # noqa: RUF001
+def test_what_shapes_a_word_stays_in_it(text: str):
+    assert pieces_of(text) == [text]
+
+
+def test_a_table_is_read_cell_by_cell():
+    pieces = pieces_of("| Town | Miles |\n|---|---:|\n| Rome | 12 |\n")
+    assert " ".join(pieces) == "Town, Miles Rome, 12"
+
+
+def test_what_a_chat_template_left_is_not_spoken():
+    assert pieces_of("<|im_start|>Good morning.<|im_end|>") == ["Good morning."]
+
+
+def test_an_address_ends_where_its_sentence_does():
+    assert (
+        pieces_of("It is at https://example.org/a/b.html. Or see www.example.com/x.")[0]
+        == "It is at example.org."
+    )
+
+
+def test_a_long_answer_that_comes_at_once_holds_nothing_up():
+    text = "This is a sentence of some words. " * 3_000
+    began = time.process_time()
+    pieces = pieces_of(text)
+    assert time.process_time() - began < 10.0
+    assert " ".join(pieces).split() == text.split()
 
 
 def test_code_is_left_out_also_when_its_marks_come_in_parts():
