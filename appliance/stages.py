@@ -254,14 +254,13 @@ class Piece:
     """What one request speaks: up to some sentences of plain text without markup.
 
     `rate` is the line's own rate: a service that offers it speaks at it, others at the nearest they have above it, else
-    their highest. `follows` is the text that was spoken just before it in the same answer, for the intonation.
+    their highest.
     """
 
     text: str
     voice: str = ""
     language: str = "en"
     rate: int = 24_000
-    follows: str = ""
 
 
 class TextToSpeech(Stage, Protocol):

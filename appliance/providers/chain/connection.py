@@ -7,9 +7,7 @@ ToolResult ───────────────────────
 import asyncio
 import itertools
 import json
-import logging
 import secrets
-import traceback
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -41,6 +39,7 @@ from appliance.providers.chain.memory import BROKEN, Memory
 from appliance.providers.chain.mind import Mind
 from appliance.providers.chain.mouth import Mouth, Utterance
 from appliance.providers.chain.outbox import Outbox
+from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import (
     AnswerCall,
     AnswerCut,
@@ -63,7 +62,7 @@ LONGEST_ANSWER: Final = 16_000
 MOST_STEPS: Final = 8
 """Answers in a row that only call tools: then the model must speak."""
 REMEMBERED: Final = 64
-logger = logging.getLogger(__name__)
+CLOSE_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ class _Answer:
     turn: int
     text: str = ""
     called: bool = False
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[ApplianceError | None] | None = None
 
 
 class ChainConnection:
@@ -130,7 +129,7 @@ class ChainConnection:
                 return
             case SendAudio():
                 if command.turn != self._ended:
-                    self._open = command.turn
+                    self._begin_turn(command.turn)
                 self._ear.hear(command.turn, command.frame.pcm)
             case CommitTurn():
                 self._commit(command.turn)
@@ -176,6 +175,12 @@ class ChainConnection:
 
     # --- turns ---
 
+    def _begin_turn(self, turn: int) -> None:
+        if self._open not in (None, turn):
+            # It was neither committed nor discarded: nothing of what follows would be understood before it.
+            self._discard(self._open)
+        self._open = turn
+
     def _commit(self, turn: int) -> None:
         if self._open == turn or turn == self._ended:
             self._open = None
@@ -185,8 +190,8 @@ class ChainConnection:
         elif turn not in self._unread:
             self._settle(turn, "silent")
 
-    def _discard(self, turn: int) -> None:
-        if self._open == turn:
+    def _discard(self, turn: int | None) -> None:
+        if turn is not None and turn in (self._open, self._ended):
             self._open = None
             self._drop_draft()
             self._ear.discard(turn)
@@ -267,13 +272,22 @@ class ChainConnection:
         answer = _Answer(self._mouth.begin(self._next_name(), turn), turn)
         self._answers[answer.utterance.response] = answer
         self._thinking = answer
-        work = self._make(answer, self._drafted(turn) or self._mind.answer(self._prompt()))
+        work = self._work(answer, self._drafted(turn) or self._mind.answer(self._prompt()))
         answer.task = asyncio.get_running_loop().create_task(work, name=f"chain answer {turn}")
         answer.task.add_done_callback(lambda done: self._made(answer, done))
 
     def _prompt(self, *more: Said) -> Prompt:
         tools = self._setup.tools if self._steps <= MOST_STEPS else ()
         return Prompt((*self._memory.items(), *more), self._setup.instructions, tools, self._setup.session)
+
+    async def _work(self, answer: _Answer, parts: AsyncGenerator[AnswerPart, None]) -> ApplianceError | None:
+        """Make it; return why that failed."""
+        try:
+            with blamed_on("the chain"):
+                await self._make(answer, parts)
+        except ApplianceError as fault:
+            return fault
+        return None
 
     async def _make(self, answer: _Answer, parts: AsyncGenerator[AnswerPart, None]) -> None:
         chunker = Chunker()
@@ -296,19 +310,17 @@ class ChainConnection:
                     break
             self._speak(answer, chunker.finish())
         finally:
-            if waiting is not None:
-                waiting.cancel()
-                await asyncio.wait({waiting}, timeout=1.0)
-            await parts.aclose()
+            await _end(parts, waiting)
 
     def _take(self, answer: _Answer, part: AnswerPart, chunker: Chunker, now: float) -> bool:
         """What the model gives next; False when that is enough."""
         match part:
             case AnswerText():
-                answer.text += part.text
-                self._memory.assistant(answer.utterance.response, part.text)
-                self._speak(answer, chunker.add(part.text, now))
-                if len(answer.text) > LONGEST_ANSWER:
+                text = part.text[: LONGEST_ANSWER - len(answer.text)]
+                answer.text += text
+                self._memory.assistant(answer.utterance.response, text)
+                self._speak(answer, chunker.add(text, now))
+                if len(answer.text) >= LONGEST_ANSWER:
                     self._trouble("answer_too_long", "the language model did not end its answer")
                     return False
             case AnswerCall():
@@ -331,27 +343,27 @@ class ChainConnection:
             answer.called = True
             self._memory.called(AnswerCall(call_id, call.tool, call.arguments, call.opaque))
 
-    def _made(self, answer: _Answer, done: "asyncio.Task[None]") -> None:
+    def _made(self, answer: _Answer, done: "asyncio.Task[ApplianceError | None]") -> None:
         """The model has ended, or failed; what it gave is still being spoken."""
         if self._thinking is answer:
             self._thinking = None
-        fault = None if done.cancelled() else done.exception()
-        if done.cancelled():
+        fault = None if done.cancelled() else done.result()
+        if done.cancelled() or answer.utterance.status == "cancelled":
             answer.utterance.end("cancelled")
         elif fault is not None:
             self._failed(answer, fault)
         else:
             self._failures = 0
-            answer.utterance.end("completed" if answer.called or answer.utterance.gave else "silent")
+            silent = not (answer.called or answer.utterance.gave)
+            if silent and answer.text.strip():
+                self._trouble(
+                    "nothing_to_say", "an answer of the language model has nothing that can be spoken"
+                )
+            answer.utterance.end("silent" if silent else "completed")
         if not self._closed:
             self._ask()
 
-    def _failed(self, answer: _Answer, fault: BaseException) -> None:
-        if not isinstance(fault, ApplianceError):
-            # Its kind and place only: its message may hold what was said.
-            place = traceback.extract_tb(fault.__traceback__)[-1]
-            logger.error("chain answer failed: %s at %s:%s", type(fault).__name__, place.name, place.lineno)
-            fault = ProviderUnavailable(f"the chain failed: {type(fault).__name__}")
+    def _failed(self, answer: _Answer, fault: ApplianceError) -> None:
         self._failures += 1
         if not fault.retryable or self._failures > 1 or self._mind.doubtful:
             # What no apology mends: the session's ladder has another rung, perhaps. Dialled at once, this one would
@@ -397,6 +409,8 @@ class ChainConnection:
         told = {"error": command.error} if command.error else dict(command.result)
         self._memory.settle(command.call_id, json.dumps(told, default=str) if told else BROKEN)
         if command.delivery is Delivery.INTERRUPT and not batch.muted and self._thinking is not None:
+            utterance = self._thinking.utterance
+            self._memory.rewrite(utterance.response, " ".join(utterance.spoken))
             self._break_off(self._thinking)
 
     # --- an answer before its turn has ended ---
@@ -441,6 +455,16 @@ class ChainConnection:
 
 class _NoMore(Exception):
     """The parts are at their end: a future cannot hold StopAsyncIteration."""
+
+
+async def _end(parts: AsyncGenerator[AnswerPart], waiting: "asyncio.Future[AnswerPart] | None") -> None:
+    """At most CLOSE_SECONDS: a request that was cancelled ends by itself, and is not waited for any longer."""
+    if waiting is not None:
+        waiting.cancel()
+        done, _ = await asyncio.wait({waiting}, timeout=CLOSE_SECONDS)
+        if not done:
+            return
+    await parts.aclose()
 
 
 async def _next(parts: AsyncGenerator[AnswerPart]) -> AnswerPart:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Final
 
 from appliance.errors import ApplianceError
+from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import AnswerPart, Remembered
 
 BOUND: Final = 2_000
@@ -41,9 +42,10 @@ class Draft:
 
     async def _pump(self, parts: AsyncGenerator[AnswerPart, None]) -> None:
         try:
-            async with aclosing(parts):
-                async for part in parts:
-                    await self._queue.put(part)
+            with blamed_on("the draft"):
+                async with aclosing(parts):
+                    async for part in parts:
+                        await self._queue.put(part)
             await self._queue.put(None)
         except ApplianceError as fault:
             await self._queue.put(fault)

@@ -15,6 +15,7 @@ from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.chain.rungs import Rungs, verdict
+from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import Hearing, SpeechToText, Transcript, TranscriptEvent, Transcription
 
 FRAME_MS: Final = 20
@@ -163,20 +164,22 @@ class Ear:
         """With `patient` a fault that a retry may mend is not held against the stage."""
         stage = self._stages[rung]
         try:
-            await stage.warm()
-            async with asyncio.timeout(DIAL_SECONDS):
-                connection = await stage.connect(self.hearing)
-        except (ApplianceError, TimeoutError) as error:
-            fault = (
-                error
-                if isinstance(error, ApplianceError)
-                else ProviderUnavailable(f"{stage.name} did not answer in time")
-            )
+            with blamed_on(stage.name):
+                connection = await self._connected(stage)
+        except ApplianceError as fault:
             if not patient or not fault.retryable:
                 self._rungs.failed(rung, fault, self._now())
-            raise fault from error
+            raise
         self._rungs.worked(rung)
         return connection
+
+    async def _connected(self, stage: SpeechToText) -> Transcription:
+        await stage.warm()
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                return await stage.connect(self.hearing)
+        except TimeoutError as error:
+            raise ProviderUnavailable(f"{stage.name} did not answer in time") from error
 
     async def _run(self, rung: int, connection: Transcription) -> None:
         while True:
@@ -272,8 +275,9 @@ class Ear:
 
     async def _read(self, connection: Transcription) -> ApplianceError:
         try:
-            async for event in connection:
-                self._take(event)
+            with blamed_on("speech to text"):
+                async for event in connection:
+                    self._take(event)
         except ApplianceError as fault:
             return fault
         return ProviderUnavailable("the connection ended")
@@ -290,26 +294,30 @@ class Ear:
         self.told(event)
 
     async def _write(self, connection: Transcription) -> ApplianceError:
-        free_at = 0.0
         try:
-            while True:
-                self._wake.clear()
-                while self._dropped:
-                    await connection.discard(self._dropped.popleft())
-                entry = next((one for one in self._turns if not one.commit_sent), None)
-                if entry is None or not await self._send(connection, entry):
-                    if await self._idle():
-                        return ProviderUnavailable("no final transcript comes")
-                    continue
-                now = self._now()
-                behind = len(entry.frames) - entry.sent
-                free_at = (
-                    max(free_at, now - 1.0 / RESEND_SPEED) + RESEND_FRAMES * FRAME_MS / 1000 / RESEND_SPEED
-                )
-                if behind > RESEND_FRAMES and free_at > now:
-                    await asyncio.sleep(free_at - now)
+            with blamed_on("speech to text"):
+                await self._write_all(connection)
         except ApplianceError as fault:
             return fault
+        return ProviderUnavailable("no final transcript comes")
+
+    async def _write_all(self, connection: Transcription) -> None:
+        """Return when a final transcript is owed for too long."""
+        free_at = 0.0
+        while True:
+            self._wake.clear()
+            while self._dropped:
+                await connection.discard(self._dropped.popleft())
+            entry = next((one for one in self._turns if not one.commit_sent), None)
+            if entry is None or not await self._send(connection, entry):
+                if await self._idle():
+                    return
+                continue
+            now = self._now()
+            behind = len(entry.frames) - entry.sent
+            free_at = max(free_at, now - 1.0 / RESEND_SPEED) + RESEND_FRAMES * FRAME_MS / 1000 / RESEND_SPEED
+            if behind > RESEND_FRAMES and free_at > now:
+                await asyncio.sleep(free_at - now)
 
     async def _send(self, connection: Transcription, entry: _Turn) -> bool:
         """The next that is to be sent of `entry`; whether there was anything."""

@@ -7,7 +7,8 @@ from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.chain.rungs import Rungs, verdict
-from appliance.stages import AnswerPart, LanguageModel, Prompt
+from appliance.providers.chain.stage_faults import blamed_on
+from appliance.stages import AnswerPart, AnswerText, AnswerUsage, LanguageModel, Prompt, Said
 
 TRIES: Final = 2
 """Of one model for one answer, where a retry can mend it."""
@@ -37,29 +38,41 @@ class Mind:
     async def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
         """As LanguageModel.answer; what it raises is the fault that speaks for all models.
 
-        Nothing is tried again once a part was given: the person hears it already.
+        Nothing is tried again once something was given: the person hears it already. A model that has nothing to say
+        to a person is asked again too; after a tool's result that may be its answer.
         """
         clock = asyncio.get_running_loop().time
+        asked = bool(prompt.items) and isinstance(prompt.items[-1], Said)
         faults: list[ApplianceError] = []
         for rung in self._rungs.order(clock()):
+            name = self._models[rung].name
             for attempt in range(TRIES):
                 given = False
                 try:
-                    async with aclosing(self._models[rung].answer(prompt)) as parts:
-                        async for part in _within(parts):
-                            given = True
-                            yield part
+                    with blamed_on(name):
+                        async with aclosing(self._models[rung].answer(prompt)) as parts:
+                            async for part in _within(parts):
+                                given = given or _is_something(part)
+                                yield part
                     self._rungs.worked(rung)
-                    return
+                    if given or not asked:
+                        return
+                    self._trouble("empty_answer", f"{name} answered nothing")
                 except ApplianceError as fault:
                     self._rungs.failed(rung, fault, clock())
                     if given:
                         raise
                     faults.append(fault)
-                    self._trouble("llm_failed", f"{self._models[rung].name}: {fault.message}")
+                    self._trouble("llm_failed", f"{name}: {fault.message}")
                     if not fault.retryable or attempt == TRIES - 1:
                         break
-        raise verdict(faults or [ProviderUnavailable("the chain has no language model")])
+        if faults or not self._models:
+            raise verdict(faults or [ProviderUnavailable("the chain has no language model")])
+
+
+def _is_something(part: AnswerPart) -> bool:
+    """It is said or done, or tells why nothing is."""
+    return not isinstance(part, AnswerUsage) and not (isinstance(part, AnswerText) and not part.text.strip())
 
 
 async def _within(parts: AsyncGenerator[AnswerPart, None]) -> AsyncGenerator[AnswerPart, None]:

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -20,18 +20,19 @@ from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.frames import milliseconds_of
 from appliance.interfaces import ResponseAudio, ResponseFinished, ResponseStarted, ResponseText
 from appliance.providers.chain.outbox import Outbox
+from appliance.providers.chain.remainder import remainder
 from appliance.providers.chain.rungs import Rungs
+from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import Piece, Sound, TextToSpeech, Word
 
 SOUND_SECONDS: Final = 12.0
-"""No stage may be silent for so long; its own deadlines are shorter."""
+"""No stage may give no sound for so long; its own deadlines are shorter."""
 AHEAD: Final = 3
 """Pieces that are fetched before the one that is being spoken is over."""
 TRIES: Final = 2
-CHARACTER_MS: Final = 62.0
-"""Of speech: for what was said of a piece that broke off and has no times."""
-LONGEST_PIECE_MS: Final = 60_000.0
-"""A stage that never ends a piece is cut off there."""
+LONGEST_PIECE_MS: Final = 10_000.0
+LONGEST_CHARACTER_MS: Final = 1_000.0
+"""A stage that never ends a piece is cut off after the first, and the second for each character: digits take long."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,12 +63,10 @@ class Utterance:
         self.slots: deque[_Slot] = deque()
         self.news = asyncio.Event()
         self._mouth = mouth
-        self._said = ""
 
     def say(self, text: str) -> None:
         """The next piece: plain text, as the chunker gives it."""
-        self.slots.append(_Slot(self._mouth.piece(text, self._said)))
-        self._said = text
+        self.slots.append(_Slot(self._mouth.piece(text)))
         self.gave = True
         self.news.set()
         self._mouth.fetch()
@@ -112,8 +111,8 @@ class Mouth:
         self._news.set()
         return utterance
 
-    def piece(self, text: str, follows: str) -> Piece:
-        return Piece(text, self._voice, self._language, self._rate, follows)
+    def piece(self, text: str) -> Piece:
+        return Piece(text, self._voice, self._language, self._rate)
 
     def cancel(self, utterance: Utterance) -> None:
         """Stop making it, at once; it ends as cancelled."""
@@ -158,12 +157,13 @@ class Mouth:
         for rung in self._rungs.order(self._now()):
             for attempt in range(TRIES):
                 try:
-                    await self._fetch_from(self._stages[rung], piece, slot, got)
+                    with blamed_on(self._stages[rung].name):
+                        await self._fetch_from(self._stages[rung], piece, slot, got)
                     self._rungs.worked(rung)
                     return
                 except ApplianceError as fault:
                     self._trouble("tts_failed", f"{self._stages[rung].name}: {fault.message}")
-                    piece = _rest(slot.piece, got)
+                    piece = replace(slot.piece, text=remainder(slot.piece.text, got.ms, got.words))
                     if not piece.text:
                         return
                     if not fault.retryable or attempt == TRIES - 1:
@@ -176,10 +176,12 @@ class Mouth:
     async def _fetch_from(self, stage: TextToSpeech, piece: Piece, slot: _Slot, got: "_Got") -> None:
         slot.timed = stage.timed
         base, repeated = got.ms, bool(got.words)
+        longest_ms = LONGEST_PIECE_MS + LONGEST_CHARACTER_MS * len(slot.piece.text)
+        sounded_at = self._now()
         async with aclosing(stage.speak(piece)) as sounds:
             while True:
                 try:
-                    async with asyncio.timeout(SOUND_SECONDS):
+                    async with asyncio.timeout_at(sounded_at + SOUND_SECONDS):
                         sound = await anext(sounds)
                 except StopAsyncIteration:
                     return
@@ -192,7 +194,8 @@ class Mouth:
                 got.take(pcm, sound.rate, words)
                 slot.sounds.append(Sound(pcm, sound.rate, words))
                 slot.news.set()
-                if got.ms > LONGEST_PIECE_MS:
+                sounded_at = self._now() if pcm else sounded_at
+                if got.ms > longest_ms:
                     self._trouble("piece_too_long", "a voice did not end a piece of the answer")
                     return
 
@@ -290,19 +293,6 @@ class _Text:
     def rest(self) -> list[tuple[str, float]]:
         rest, self._left = self._left, ""
         return [(f"{rest} ", self.last_ms)] if rest else []
-
-
-def _rest(piece: Piece, got: _Got) -> Piece:
-    """What is still to be said of a piece that broke off: rather a word twice than a word lost."""
-    if not got.ms:
-        return piece
-    tokens = piece.text.split(" ")
-    if got.words:
-        said = max(0, sum(1 for word in got.words if word.start_ms < got.ms) - 1)
-    else:
-        said = len(piece.text[: int(got.ms / CHARACTER_MS)].split(" ")) - 1
-    left = " ".join(tokens[said:]) if got.words or said < len(tokens) - 1 else ""
-    return Piece(left, piece.voice, piece.language, piece.rate, " ".join(tokens[:said]))
 
 
 def _tone(rate: int) -> bytes:

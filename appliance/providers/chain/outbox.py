@@ -9,6 +9,7 @@ from appliance.errors import ApplianceError
 from appliance.interfaces import ProviderEvent, ResponseAudio, ResponseText
 
 BOUND: Final = 64
+_REMEMBERED: Final = 16
 _SPOKEN: Final = (ResponseAudio, ResponseText)
 
 
@@ -19,6 +20,7 @@ class Outbox:
         self._bound = bound
         self._spoken: deque[ProviderEvent] = deque()
         self._urgent: deque[ProviderEvent] = deque()
+        self._withdrawn: deque[str] = deque(maxlen=_REMEMBERED)
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._fault: ApplianceError | None = None
@@ -33,7 +35,7 @@ class Outbox:
 
     def add(self, event: ProviderEvent) -> None:
         """In order with what is spoken, without waiting: for the few events that frame an answer."""
-        if not self._closed:
+        if not self._closed and not self._is_withdrawn(event):
             self._spoken.append(event)
             self._news.set()
 
@@ -44,10 +46,9 @@ class Outbox:
             self._news.set()
 
     def withdraw(self, response: str) -> None:
-        """Drop what is left of an answer's sound and text."""
-        self._spoken = deque(
-            event for event in self._spoken if not (isinstance(event, _SPOKEN) and event.response == response)
-        )
+        """Drop what is left of an answer's sound and text, and what is still put in of it."""
+        self._withdrawn.append(response)
+        self._spoken = deque(event for event in self._spoken if not self._is_withdrawn(event))
         self._room.set()
 
     def close(self, fault: ApplianceError | None = None) -> None:
@@ -74,3 +75,6 @@ class Outbox:
                 await self._news.wait()
         if self._fault is not None:
             raise self._fault
+
+    def _is_withdrawn(self, event: ProviderEvent) -> bool:
+        return isinstance(event, _SPOKEN) and event.response in self._withdrawn

@@ -74,7 +74,7 @@ def test_an_address_is_read_by_its_host():
             "Everybody knows it ended in 1945. 1945. Not later.",
             "Everybody knows it ended in 1945. 1945. Not later.",
         ),
-        ("5*4 is 20, and 2**3 is 8.", "5 × 4 is 20, and 2 ^ 3 is 8."),
+        ("5*4 is 20, and 2**3 is 8.", "5 × 4 is 20, and 2 ^ 3 is 8."),  # noqa: RUF001
         ("Open my_first_file now.", "Open my first file now."),
     ],
 )

@@ -131,7 +131,8 @@ async def test_who_goes_on_is_answered_once_to_all():
 @virtual_time
 async def test_a_model_that_says_nothing_is_a_silent_answer():
     async with Talker() as talker:
-        talker.llm[0].will_say()
+        for _ in range(2):
+            talker.llm[0].will_say()
         await talker.types(1, "hello")
         assert (await talker.answered()).status == "silent"
 
