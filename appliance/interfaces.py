@@ -90,8 +90,11 @@ class VoiceDetector(Protocol):
     rate: int
     frame_samples: int
 
-    def is_speech(self, pcm: bytes) -> bool:
-        """`pcm` is exactly `frame_samples` of s16le mono at `rate`."""
+    def likelihood(self, pcm: bytes) -> float:
+        """How likely it is that somebody speaks, 0 to 1; a detector that only knows yes and no says 1.0 or 0.0.
+
+        `pcm` is exactly `frame_samples` of s16le mono at `rate`.
+        """
         ...
 
     def reset(self) -> None: ...

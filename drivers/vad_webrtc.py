@@ -17,8 +17,8 @@ class WebRtcDetector:
         self._aggressiveness = aggressiveness
         self._engine = webrtcvad.Vad(aggressiveness)
 
-    def is_speech(self, pcm: bytes) -> bool:
-        return bool(self._engine.is_speech(pcm, self.rate))
+    def likelihood(self, pcm: bytes) -> float:
+        return float(self._engine.is_speech(pcm, self.rate))
 
     def reset(self) -> None:
         self._engine = webrtcvad.Vad(self._aggressiveness)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.floor import Levels, NoiseFloor, band_levels
-from appliance.audio.vad import Confirmation, Rechunked
+from appliance.audio.vad import LIKELY, Confirmation, Rechunked
 from appliance.config.schema import Vad
 from appliance.frames import FRAME_MS
 from appliance.interfaces import VoiceDetector
@@ -106,8 +106,8 @@ class DoubleTalk:
 
         `speech`: it was found behind the canceller. False whenever nothing was played in the last ECHO_MS.
         """
-        for verdict in self._detector.verdicts(near):
-            self._detected = verdict
+        for likelihood in self._detector.likelihoods(near):
+            self._detected = likelihood >= LIKELY
         levels = band_levels(near)
         stands_out = self._floor.stands_out_db(levels) >= FLOOR_MARGIN_DB
         over = self._exceeds(levels, far) and stands_out and self._detected

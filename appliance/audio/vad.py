@@ -23,7 +23,12 @@ GROUP: Final = "appliance.voice_detectors"
 AUTOMATIC_CONFIRM: Final = "silero"
 FRAME_BYTES: Final = samples_in(FRAME_MS, WORKING_RATE) * BYTES_PER_SAMPLE
 
-CONFIRM_HITS: Final = 2
+LIKELY: Final = 0.35
+"""From here on a frame of the first detector is speech."""
+EVIDENCE: Final = 1.0
+"""The confirming detector agrees when the likelihoods of a candidate's frames add up to more: one frame never does."""
+FAINT: Final = 0.2
+"""Likelihoods up to this are no evidence."""
 DOUBT_MS: Final = 640
 """When the confirming detector was asked for so long without agreeing, it is no speech."""
 TRUST_MS: Final = 3_000
@@ -31,8 +36,11 @@ TRUST_MS: Final = 3_000
 LOUD_RMS: Final = 2_500.0
 HIGHEST_GAIN: Final = 12.0
 STANDS_OUT_DB: Final = 6.0
-PRIMING_FRAMES: Final = 4
-"""Frames before a candidate that the confirming detector hears first, to settle."""
+PRIMING_FRAMES: Final = 12
+"""Frames before a candidate that the confirming detector hears first. A network that has heard nothing yet is unsure
+for its first 150 ms, and would find a short word too late, or not at all."""
+_NOTHING: Final = [bytes(FRAME_BYTES)] * PRIMING_FRAMES
+"""What was before a line's first frame."""
 
 
 class Edge(StrEnum):
@@ -50,7 +58,7 @@ class Decision:
 
 
 class Rechunked:
-    """Feeds a detector whatever its frame size is. `verdicts` are those that a frame brought, oldest first."""
+    """Feeds a detector whatever its frame size is. `likelihoods` are those that a frame brought, oldest first."""
 
     def __init__(self, detector: VoiceDetector) -> None:
         if detector.rate != WORKING_RATE:
@@ -59,13 +67,13 @@ class Rechunked:
         self._size = detector.frame_samples * BYTES_PER_SAMPLE
         self._pending = b""
 
-    def verdicts(self, pcm: bytes) -> list[bool]:
+    def likelihoods(self, pcm: bytes) -> list[float]:
         self._pending += pcm
-        verdicts: list[bool] = []
+        likelihoods: list[float] = []
         while len(self._pending) >= self._size:
-            verdicts.append(self._detector.is_speech(self._pending[: self._size]))
+            likelihoods.append(self._detector.likelihood(self._pending[: self._size]))
             self._pending = self._pending[self._size :]
-        return verdicts
+        return likelihoods
 
     def reset(self) -> None:
         self._pending = b""
@@ -77,41 +85,48 @@ class Confirmation:
 
     def __init__(self, detector: VoiceDetector) -> None:
         self._detector = Rechunked(detector)
-        self._before: deque[bytes] = deque(maxlen=PRIMING_FRAMES)
+        self._before = deque(_NOTHING, maxlen=PRIMING_FRAMES)
         self._agreed = False
         self._trusted_ms = 0
         self._listening = False
-        self._hits = 0
+        self._evidence = 0.0
         self._asked_ms = 0
         self._loudest = 0.0
 
     def idle(self, pcm: bytes) -> None:
         """A frame that is neither a candidate nor within speech."""
         if self._listening or self._agreed:
-            self.reset()
+            self._agreed = False
+            self._trusted_ms = 0
+            self._rest()
         self._before.append(pcm)
 
     def agrees(self, pcm: bytes) -> bool:
-        """A frame of a candidate or of speech: True once CONFIRM_HITS verdicts were speech, until they fail to come."""
+        """A frame of a candidate or of speech: True once there is EVIDENCE, until it fails to come."""
         if self._trusted_ms > 0:
             self._trusted_ms -= FRAME_MS
             self._before.append(pcm)
             return True
         frames = [pcm] if self._listening else [*self._before, pcm]
+        self._before.append(pcm)
         self._listening = True
-        self._hits += sum(sum(self._detector.verdicts(self._loud(frame))) for frame in frames)
+        for frame in frames:
+            self._evidence += sum(
+                sure for sure in self._detector.likelihoods(self._loud(frame)) if sure > FAINT
+            )
         self._asked_ms += FRAME_MS
-        if self._hits >= CONFIRM_HITS:
+        if self._evidence > EVIDENCE:
             self._agreed, self._trusted_ms = True, TRUST_MS
             self._rest()
         elif self._asked_ms >= DOUBT_MS:
             self._agreed = False
-            self._hits = self._asked_ms = 0
+            self._evidence, self._asked_ms = 0.0, 0
         return self._agreed
 
     def reset(self) -> None:
         self._agreed = False
         self._trusted_ms = 0
+        self._before.extend(_NOTHING)
         self._rest()
 
     def _loud(self, pcm: bytes) -> bytes:
@@ -127,9 +142,8 @@ class Confirmation:
     def _rest(self) -> None:
         self._loudest = 0.0
         self._listening = False
-        self._hits = 0
+        self._evidence = 0.0
         self._asked_ms = 0
-        self._before.clear()
         self._detector.reset()
 
 
@@ -170,8 +184,8 @@ class SpeechGate:
         return Decision(self._speech, edge, float(self._voiced_ms))
 
     def _stands_out(self, pcm: bytes) -> bool:
-        for verdict in self._detector.verdicts(pcm):
-            self._detected = verdict
+        for likelihood in self._detector.likelihoods(pcm):
+            self._detected = likelihood >= LIKELY
         levels = band_levels(pcm)
         above = self._floor.stands_out_db(levels)
         steady = self._steadiness.steady(levels)

@@ -58,8 +58,8 @@ class NoDetector:
     rate = RATE
     frame_samples = FRAME_SAMPLES
 
-    def is_speech(self, pcm: bytes) -> bool:
-        return False
+    def likelihood(self, pcm: bytes) -> float:
+        return 0.0
 
     def reset(self) -> None:
         return

@@ -27,8 +27,8 @@ class Loudness:
     rate = RATE
     frame_samples = 320
 
-    def is_speech(self, pcm):
-        return np.abs(np.frombuffer(pcm, dtype="<i2")).max() > 3_000
+    def likelihood(self, pcm):
+        return float(np.abs(np.frombuffer(pcm, dtype="<i2")).max() > 3_000)
 
     def reset(self):
         pass
@@ -60,7 +60,7 @@ class Broken(Subtraction):
 
 
 class BrokenDetector(Loudness):
-    def is_speech(self, pcm):
+    def likelihood(self, pcm):
         raise RuntimeError("the model is unwell")
 
 

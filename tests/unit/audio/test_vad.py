@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 
+from appliance.audio.resample import Resampler
 from appliance.audio.vad import Decision, Edge, SpeechGate, load_confirm, load_detector
 from appliance.config.schema import Vad
 from appliance.errors import UnknownName
 from appliance.frames import samples_in
+from tests.rig.spoken import silence as still
+from tests.rig.spoken import speech as spoken
+from tests.rig.telephone_sound import RATE as TELEPHONE_RATE
+from tests.rig.telephone_sound import from_mu_law, to_mu_law
 from tests.unit.audio.sounds import RATE, at_level, fan, hum, music, pcm_of, silence, speech, white
 
 FRAME = samples_in(20, RATE)
@@ -22,9 +27,9 @@ class Scripted:
         self.script = list(script)
         self.asked = 0
 
-    def is_speech(self, pcm):
+    def likelihood(self, pcm):
         self.asked += 1
-        return bool(self.script) and self.script.pop(0) == "#"
+        return float(bool(self.script) and self.script.pop(0) == "#")
 
     def reset(self):
         pass
@@ -106,6 +111,24 @@ def test_clear_speech_starts_within_eighty_milliseconds():
     assert np.median(onsets(None, 0, -20, confirm=False)) <= 80
 
 
+def called(parts):
+    """What arrives of it by a telephone's mu-law."""
+    resampler = Resampler(TELEPHONE_RATE, RATE)
+    pcm = resampler.process(from_mu_law(to_mu_law(np.concatenate(parts))).astype("<i2").tobytes())
+    return np.frombuffer(pcm + resampler.flush(), dtype="<i2") / 32_768
+
+
+@pytest.mark.parametrize("word", ["help", "yes", "no", "stop", "hello", "hi", "time"])
+@pytest.mark.parametrize("lost_ms", [0, 30, 60])
+def test_one_short_word_is_found_at_the_very_beginning_of_a_call(word, lost_ms):
+    for voice in ("flite:rms", "flite:slt"):
+        for more_ms in (5, 15):
+            words = spoken(word, TELEPHONE_RATE, voice=voice)[lost_ms * TELEPHONE_RATE // 1000 :]
+            before, after = still(0.1 + more_ms / 1000, TELEPHONE_RATE), still(0.8, TELEPHONE_RATE)
+            kinds = [edge for _, edge in edges(decide(gate(confirm=True), called([before, words, after])))]
+            assert kinds == [Edge.STARTED, Edge.STOPPED], (voice, more_ms)
+
+
 def test_a_long_sentence_is_one_run_of_speech_in_noise():
     words = at_level(
         speech("The quick brown fox jumps over the lazy dog, and then it runs all the way home again"), -22
@@ -151,7 +174,7 @@ def test_the_second_detector_is_not_asked_without_a_candidate():
     assert second.asked == 0
 
 
-def test_one_hit_of_the_second_detector_is_not_enough():
+def test_one_sure_frame_of_the_second_detector_is_not_enough():
     under_test = SpeechGate(Vad(), Scripted("#" * 40), Scripted("#", frame_samples=512))
     assert seconds_of_speech(decide(under_test, loud_frames(40))) == 0
 

