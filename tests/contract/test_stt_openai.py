@@ -12,7 +12,7 @@ from appliance.providers.stt.openai import OpenAiTranscription
 from appliance.stages import Ended, Hearing, Spent, Transcript
 from tests.contract.test_stt import Listener, SttServiceContract
 from tests.fakes.openai_transcription import RATE, STEPS, FakeOpenAiTranscription
-from tests.rig.coded_speech import coded
+from tests.rig.coded_speech import coded, frames
 
 
 @pytest.fixture
@@ -100,10 +100,38 @@ async def test_the_service_ends_turns_where_the_model_can(cloud: FakeOpenAiTrans
         await listener.until(lambda turn=turn: Ended(turn) in listener.events)  # type: ignore[misc]
         assert listener.finals(turn) == [text]
     await listener.transcription.commit(2)
-    assert listener.finals(2) == ["red green"]
+    await listener.until(lambda: listener.finals(2) == ["red green"] * 2)
     # The service and the line find the end of this one at the same moment.
     assert await ask(listener, 3, "call nine") == "call nine"
     assert listener.finals(3) == ["call nine"]
+    await listener.close()
+    assert cloud.violations == []
+
+
+async def test_a_pause_within_a_turn_loses_no_word(cloud: FakeOpenAiTranscription) -> None:
+    listener = await listening(cloud, Hearing(server_turns=True), model="gpt-transcribe")
+    await listener.says(1, coded("one two") + bytes(16_000))
+    await listener.until(lambda: Ended(1) in listener.events)
+    await listener.says(1, coded("three four"))
+    await listener.until(lambda: len(cloud.sessions[0].turns) == 2 or bool(listener.finals(1)[1:]))
+    await listener.transcription.commit(1)
+    await listener.until(lambda: listener.finals(1)[-1] == "one two three four")
+    assert await ask(listener, 2, "red") == "red"
+    await listener.close()
+    assert cloud.violations == []
+
+
+async def test_a_turn_that_the_service_splits_as_it_is_committed_is_read_whole(
+    cloud: FakeOpenAiTranscription,
+) -> None:
+    listener = await listening(cloud, Hearing(server_turns=True), model="gpt-transcribe")
+    # All of it is on its way before a word of the service's is read: the pause in it ends an item.
+    for piece in frames(coded("call nine") + bytes(12_800) + coded("red four", tail=0.1), 16_000, 20):
+        await listener.transcription.hear(1, piece)
+    await listener.transcription.commit(1)
+    assert await listener.final(1) == "call nine red four"
+    assert len(cloud.sessions[0].turns) == 2
+    assert listener.finals(1) == ["call nine red four"]
     await listener.close()
     assert cloud.violations == []
 

@@ -126,6 +126,7 @@ class Link(SocketLink):
         self._ear = Recogniser(RATE, cloud.next_text)
         self._item = ""
         self._said = 0
+        self._spoke = False
         self._numbers = 0
         self._swapped: list[Turn] = []
 
@@ -238,6 +239,9 @@ class Link(SocketLink):
 
     async def _detect(self) -> None:
         """Server VAD."""
+        if self._ear.spoke_at is not None and not self._spoke:
+            self._spoke = True
+            await self.tell("input_audio_buffer.speech_started", audio_start_ms=0, item_id=self._item)
         if self._ear.quiet_for >= HANGOVER:
             await self.tell("input_audio_buffer.speech_stopped", audio_end_ms=0, item_id=self._item)
             await self._commit()
@@ -304,6 +308,7 @@ class Link(SocketLink):
         self._ear = Recogniser(RATE, self._cloud.next_text)
         self._item = ""
         self._said = 0
+        self._spoke = False
 
 
 def _only(event: Mapping[str, Any], *fields: str) -> None:

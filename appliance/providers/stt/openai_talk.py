@@ -1,7 +1,8 @@
 """OpenAI's transcription sessions: what is sent, what comes, and which turn it is of. Pure.
 
-The service names each turn's audio (`item_id`) when it is committed, or with the first words that it understands of it
-before that. Transcripts of different items may come in any order.
+The service names each piece of audio (`item_id`) when it is committed, or with the first words that it understands of
+it before that. Transcripts of different items may come in any order. Where the service ends turns, a person who only
+paused goes on in the next item: a turn is all of its items, also those before and after our own commit.
 """
 
 import base64
@@ -47,8 +48,6 @@ _OF_NO_CONCERN: Final = frozenset(
         "conversation.item.created",
         "conversation.item.done",
         "conversation.item.input_audio_transcription.segment",
-        "input_audio_buffer.speech_started",
-        "input_audio_buffer.speech_stopped",
         "rate_limits.updated",
         "session.created",
         "session.updated",
@@ -108,12 +107,16 @@ def code_of(error: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Turn:
-    """`texts`: what its items read so far. `ended`: the service ended it. `over`: nothing is told of it any more."""
+    """`texts`: what its items read so far. `over`: nothing is told of it any more."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    heard_ms: float = 0.0
-    committed: str = ""
+    unread: set[str] = field(default_factory=set)
+    """Its items whose whole transcript is owed."""
+    uncharged_ms: float = 0.0
+    closed: bool = False
+    """The person has finished it: nothing more of it is sent."""
     ended: bool = False
+    """The service took it for finished, and that is not told yet."""
     over: bool = False
 
     def text(self) -> str:
@@ -135,6 +138,10 @@ class OpenAiTalk:
         self._resampler = Resampler(HEARD_RATE, RATE)
         self._open: int | None = None
         self._buffered_ms = 0.0
+        self._speech: bool | None = None
+        """The service hears the person speak in what is not committed; None: it says nothing about that."""
+        self._stopped: deque[str] = deque(maxlen=_REMEMBERED)
+        """Items that end where the service heard the person stop: no commit of ours."""
         self._turns: OrderedDict[int, _Turn] = OrderedDict()
         self._commits: deque[int] = deque()
         """Turns that were committed, and that the service has not confirmed."""
@@ -148,6 +155,8 @@ class OpenAiTalk:
             "error": self._error,
             "input_audio_buffer.cleared": lambda _: self._was_cleared(),
             "input_audio_buffer.committed": self._committed,
+            "input_audio_buffer.speech_started": lambda _: self._spoke(),
+            "input_audio_buffer.speech_stopped": self._fell_silent,
         }
 
     # --- the person ---
@@ -156,7 +165,7 @@ class OpenAiTalk:
         if self._open is not None and self._open != turn:
             self.discard(self._open)
         state = self._state(turn)
-        if state.over or state.ended or turn in self.post.awaited:
+        if state.over or state.closed:
             self.post.counts["late_audio"] += 1
             return
         if len(pcm) % 2:
@@ -165,23 +174,25 @@ class OpenAiTalk:
         self._open = turn
         milliseconds = len(pcm) / 2 / HEARD_RATE * 1000
         self._buffered_ms += milliseconds
-        state.heard_ms += milliseconds
+        state.uncharged_ms += milliseconds
         self._append(self._resampler.process(pcm))
 
     def commit(self, turn: int) -> None:
         state = self._state(turn)
-        if state.over or turn in self.post.awaited:
+        if state.over or state.closed:
             return
-        if self._open != turn or self._buffered_ms < SHORTEST_MS:
-            if self._open == turn:
-                self._clear(turn)
-            self._finish(turn)
+        state.closed = True
+        only_silence = bool(state.texts) and self._speech is False
+        if self._open == turn and self._buffered_ms >= SHORTEST_MS and not only_silence:
+            self._append(self._resampler.flush())
+            self._open, self._buffered_ms = None, 0.0
+            self._commits.append(turn)
+            self.post.awaited.add(turn)
+            self._send("input_audio_buffer.commit", event_id=f"commit_{turn}")
             return
-        self._append(self._resampler.flush())
-        self._open, self._buffered_ms = None, 0.0
-        self._commits.append(turn)
-        self.post.awaited.add(turn)
-        self._send("input_audio_buffer.commit", event_id=f"commit_{turn}")
+        if self._open == turn:
+            self._clear(turn)
+        self._settle(turn)
 
     def discard(self, turn: int) -> None:
         state = self._state(turn)
@@ -212,7 +223,9 @@ class OpenAiTalk:
 
     def expire(self, turn: int) -> None:
         self.post.counts["overdue"] += 1
-        if self._state(turn).text():
+        state = self._state(turn)
+        if state.text():
+            state.unread.clear()
             self._finish(turn)
         else:
             # Where nobody said anything, the service says so: it has lost the turn, which is sent again.
@@ -242,6 +255,7 @@ class OpenAiTalk:
     def _clear(self, turn: int) -> None:
         self._resampler.flush()
         self._open, self._buffered_ms = None, 0.0
+        self._fall_silent()
         self._cleared.append(turn)
         self._send("input_audio_buffer.clear")
 
@@ -260,19 +274,33 @@ class OpenAiTalk:
         if not isinstance(item, str) or not item:
             self.post.counts["malformed"] += 1
             return
-        if self._commits:
+        self._fall_silent()
+        if self._commits and item in self._stopped:
+            # The service ended it a moment before our commit reached it: what came between is in an item of its own.
+            turn = self._commits[0]
+        elif self._commits:
             turn = self._commits.popleft()
         elif self._server_turns and self._open is not None:
-            turn = self._open
-            self._resampler.flush()
-            self._open, self._buffered_ms = None, 0.0
+            turn, self._buffered_ms = self._open, 0.0
             self._state(turn).ended = True
             self.post.awaited.add(turn)
         else:
             self.post.counts["unexpected_items"] += 1
             return
         self._bind(item, turn)
-        self._state(turn).committed = item
+        self._settle(turn)
+
+    def _spoke(self) -> None:
+        self._speech = True
+
+    def _fell_silent(self, event: Mapping[str, Any]) -> None:
+        item = event.get("item_id")
+        if isinstance(item, str):
+            self._stopped.append(item)
+
+    def _fall_silent(self) -> None:
+        """What was said is committed, or thrown away."""
+        self._speech = None if self._speech is None else False
 
     def _delta(self, event: Mapping[str, Any]) -> None:
         turn, item = self._whose(event)
@@ -294,10 +322,12 @@ class OpenAiTalk:
             state.texts[item] = whole[:TEXT_BOUND]
         else:
             self.post.counts["malformed"] += 1
-        if state.committed == item:
+        if item in state.unread:
+            state.unread.discard(item)
             seconds = _seconds(event.get("usage"))
-            self.post.tell(Spent(state.heard_ms / 1000 if seconds is None else seconds))
-            self._finish(turn)
+            self.post.tell(Spent(state.uncharged_ms / 1000 if seconds is None else seconds))
+            state.uncharged_ms = 0.0
+            self._settle(turn)
 
     def _failed(self, event: Mapping[str, Any]) -> None:
         """What the service may manage with the next dial ends the connection: the turn is sent again then."""
@@ -310,8 +340,9 @@ class OpenAiTalk:
             return
         if error.get("type") == "server_error":
             self.post.fault = ProviderUnavailable("openai failed to transcribe")
-        elif self._state(turn).committed == item:
-            self._finish(turn)
+        else:
+            self._state(turn).unread.discard(item)
+            self._settle(turn)
 
     def _error(self, event: Mapping[str, Any]) -> None:
         error = event.get("error")
@@ -329,7 +360,7 @@ class OpenAiTalk:
         turn = next((turn for turn in self._commits if str(turn) == number), None)
         if turn is not None:
             self._commits.remove(turn)
-            self._finish(turn)
+            self._settle(turn)
 
     def _whose(self, event: Mapping[str, Any]) -> tuple[int | None, str]:
         """The turn that an event is of; None where nothing is told of it any more."""
@@ -356,17 +387,25 @@ class OpenAiTalk:
         self._turn_of.move_to_end(item)
         while len(self._turn_of) > _REMEMBERED:
             self._turn_of.popitem(last=False)
-        if turn is not None:
-            self._state(turn).texts.setdefault(item, "")
+        if turn is not None and item not in (state := self._state(turn)).texts:
+            state.texts[item] = ""
+            state.unread.add(item)
+
+    def _settle(self, turn: int) -> None:
+        """Tell that `turn` is finished, where it is, and all of it was read."""
+        state = self._state(turn)
+        if (state.closed or state.ended) and not state.unread and turn not in self._commits:
+            self._finish(turn)
 
     def _finish(self, turn: int) -> None:
         state = self._state(turn)
         self.post.awaited.discard(turn)
         if state.over:
             return
-        state.over = True
+        ended, state.ended = state.ended, False
+        state.over = state.closed
         self.post.tell(Transcript(turn, state.text(), final=True))
-        if state.ended:
+        if ended:
             self.post.tell(Ended(turn))
 
 
