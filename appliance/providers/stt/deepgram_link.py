@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults
 from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.feed import Feed
 from appliance.providers.stt.deepgram_turns import Control, Dialogue
 from appliance.stages import TranscriptEvent
 
@@ -50,11 +51,8 @@ class DeepgramTranscription:
         self._dialogue = dialogue
         self._bytes_per_second = rate * 2
         self._keep_alive = keep_alive
-        self._news = asyncio.Event()
+        self._feed = Feed(name, dialogue.events)
         self._changed = asyncio.Event()
-        self._over = False
-        self._closed = False
-        self._fault: ApplianceError | None = None
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._jobs = (
@@ -69,7 +67,7 @@ class DeepgramTranscription:
         return dict(self._dialogue.counts)
 
     async def hear(self, turn: int, pcm: bytes) -> None:
-        self._must_live()
+        self._feed.check()
         if not pcm:
             # An empty frame would end the stream.
             return
@@ -77,35 +75,24 @@ class DeepgramTranscription:
         await self._flush(pcm)
 
     async def commit(self, turn: int) -> None:
-        self._must_live()
+        self._feed.check()
         self._dialogue.commit(turn, self._loop.time())
         self._tend()
         await self._flush()
 
     async def discard(self, turn: int) -> None:
-        self._must_live()
+        self._feed.check()
         self._dialogue.discard(turn)
         self._tend()
         await self._flush()
 
-    async def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
-        events = self._dialogue.events
-        while not self._closed:
-            if events:
-                yield events.popleft()
-            elif self._over:
-                break
-            else:
-                self._news.clear()
-                await self._news.wait()
-        if self._fault is not None and not self._closed:
-            raise self._fault
+    def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
+        return aiter(self._feed)
 
     async def close(self) -> None:
-        if self._closed:
+        if not self._feed.close():
             return
-        self._closed = True
-        gone = self._over
+        gone = self._feed.over
         self._end(None)
         for job in self._jobs:
             job.cancel()
@@ -122,10 +109,6 @@ class DeepgramTranscription:
             await asyncio.wait(self._jobs, timeout=0.2)
 
     # --- inside ---
-
-    def _must_live(self) -> None:
-        if self._over:
-            raise ProviderUnavailable(f"{self._name}: the connection is gone")
 
     async def _flush(self, pcm: bytes = b"") -> None:
         """Send what the dialogue wants to be sent, then `pcm`. Nothing comes between: sends are taken in order."""
@@ -162,7 +145,7 @@ class DeepgramTranscription:
 
     async def _keep_time(self) -> None:
         """Deadlines of final transcripts, silence where the service wants it, and a sign of life now and then."""
-        while not self._over:
+        while not self._feed.over:
             now = self._loop.time()
             self._dialogue.expire(now)
             self._tend(awake=True)
@@ -192,19 +175,15 @@ class DeepgramTranscription:
     def _tend(self, *, awake: bool = False) -> None:
         """Wake who iterates, and the clock unless it is `awake`."""
         if self._dialogue.events:
-            self._news.set()
+            self._feed.wake()
         if not awake:
             self._changed.set()
 
     def _end(self, fault: ApplianceError | None) -> None:
-        if self._over:
+        if not self._feed.end(fault):
             return
-        self._over = True
-        self._fault = fault
-        self._news.set()
         self._changed.set()
 
     def _ended(self, job: "asyncio.Task[None]") -> None:
-        fault = None if job.cancelled() else job.exception()
-        if fault is not None:
-            self._end(ProviderUnavailable(f"{self._name}: {type(fault).__name__}"))
+        if fault := self._feed.fault_of(job):
+            self._end(fault)

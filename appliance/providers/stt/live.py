@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults
 from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.feed import Feed
 from appliance.stages import Transcript, TranscriptEvent
 
 DIAL_SECONDS: Final = 10.0
@@ -114,10 +115,7 @@ class LiveTranscription:
         self._socket = socket
         self._talk = talk
         self._final_seconds = final_seconds
-        self._over = False
-        self._closed = False
-        self._fault: ApplianceError | None = None
-        self._news = asyncio.Event()
+        self._feed = Feed(service, talk.post.events)
         self._mail = asyncio.Event()
         self._outdated = False
         self._sent = 0
@@ -147,23 +145,12 @@ class LiveTranscription:
     async def discard(self, turn: int) -> None:
         self._do(self._talk.discard, turn)
 
-    async def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
-        events = self._talk.post.events
-        while not self._closed:
-            if events:
-                yield events.popleft()
-            elif self._over:
-                break
-            else:
-                self._news.clear()
-                await self._news.wait()
-        if self._fault is not None and not self._closed:
-            raise self._fault
+    def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
+        return aiter(self._feed)
 
     async def close(self) -> None:
-        if self._closed:
+        if not self._feed.close():
             return
-        self._closed = True
         self._end(None)
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -177,15 +164,14 @@ class LiveTranscription:
     # --- inside ---
 
     def _do(self, act: Callable[..., None], *arguments: Any) -> None:
-        if self._over:
-            raise ProviderUnavailable(f"{self._service}: the connection is gone")
+        self._feed.check()
         act(*arguments)
         self._tend()
 
     async def _read(self) -> None:
         """Until the socket ends. It waits for nothing else: unread messages hold up the answers to our pings."""
         try:
-            while not self._over:
+            while not self._feed.over:
                 self._talk.read(await self._socket.recv())
                 self._tend()
         except ConnectionClosed as fault:
@@ -197,7 +183,7 @@ class LiveTranscription:
     async def _write(self) -> None:
         outgoing = self._talk.post.outgoing
         try:
-            while not self._over:
+            while not self._feed.over:
                 while outgoing:
                     self._sent += 1
                     await self._socket.send(outgoing.popleft())
@@ -213,15 +199,14 @@ class LiveTranscription:
         return task
 
     def _ended(self, job: asyncio.Task[None]) -> None:
-        fault = None if job.cancelled() else job.exception()
-        if fault is not None:
-            self._end(ProviderUnavailable(f"{self._service}: {type(fault).__name__}"))
+        if fault := self._feed.fault_of(job):
+            self._end(fault)
 
     def _tend(self) -> None:
         """See to what the protocol needs after anything happened to it."""
         post = self._talk.post
         if post.events:
-            self._news.set()
+            self._feed.wake()
         if post.outgoing:
             self._mail.set()
         for turn in self._deadlines.keys() - post.awaited:
@@ -252,12 +237,9 @@ class LiveTranscription:
         self._tend()
 
     def _end(self, fault: ApplianceError | None) -> None:
-        if self._over:
+        if not self._feed.end(fault):
             return
-        self._over = True
-        self._fault = fault
         for timer in (*self._deadlines.values(), *self._timers.values()):
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        self._news.set()

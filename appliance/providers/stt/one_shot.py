@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.feed import Feed
 from appliance.stages import Spent, Transcript, TranscriptEvent
 
 RATE: Final = 16_000
@@ -77,12 +78,8 @@ class OneShotTranscription:
         self._done: deque[int] = deque(maxlen=64)
         self._jobs: deque[_Job] = deque()
         self._work = asyncio.Event()
-        self._events: deque[TranscriptEvent] = deque()
-        self._news = asyncio.Event()
+        self._feed: Feed[TranscriptEvent] = Feed(service)
         self._counts: Counter[str] = Counter()
-        self._fault: ApplianceError | None = None
-        self._over = False
-        self._closed = False
         self._asked: _Job | None = None
         self._asking: asyncio.Task[None] | None = None
         self._worker = asyncio.get_running_loop().create_task(self._run(), name=f"{service} transcription")
@@ -93,7 +90,7 @@ class OneShotTranscription:
         return dict(self._counts)
 
     async def hear(self, turn: int, pcm: bytes) -> None:
-        self._check()
+        self._feed.check()
         if turn in self._done or any(job.turn == turn for job in self._waiting()):
             self._counts["late_audio"] += 1
             return
@@ -107,7 +104,7 @@ class OneShotTranscription:
             self._counts["dropped_ms"] += surplus // 2 * 1000 // RATE
 
     async def commit(self, turn: int) -> None:
-        self._check()
+        self._feed.check()
         if turn in self._done or any(job.turn == turn for job in self._waiting()):
             return
         pcm = bytes(self._audio) if turn == self._turn else b""
@@ -121,39 +118,25 @@ class OneShotTranscription:
         self._work.set()
 
     async def discard(self, turn: int) -> None:
-        self._check()
+        self._feed.check()
         if turn == self._turn:
             self._forget()
         self._done.append(turn)
         self._jobs = deque(job for job in self._jobs if job.turn != turn)
-        self._events = deque(event for event in self._events if getattr(event, "turn", None) != turn)
+        self._feed.keep(lambda event: getattr(event, "turn", None) != turn)
         if self._asked is not None and self._asked.turn == turn and self._asking is not None:
             self._asking.cancel()
 
-    async def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
-        while not self._closed:
-            if self._events:
-                yield self._events.popleft()
-            elif self._over:
-                break
-            else:
-                self._news.clear()
-                await self._news.wait()
-        if self._fault is not None and not self._closed:
-            raise self._fault
+    def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
+        return aiter(self._feed)
 
     async def close(self) -> None:
-        if self._closed:
+        if not self._feed.close():
             return
-        self._closed = True
         self._end(None)
         await asyncio.wait({task for task in (self._worker, self._asking) if task is not None}, timeout=1.0)
 
     # --- inside ---
-
-    def _check(self) -> None:
-        if self._over:
-            raise ProviderUnavailable(f"{self._service}: the connection is gone")
 
     def _waiting(self) -> tuple[_Job, ...]:
         return (*self._jobs, *(() if self._asked is None else (self._asked,)))
@@ -190,25 +173,19 @@ class OneShotTranscription:
         self._tell(Transcript(job.turn, text, final=True))
 
     def _tell(self, event: TranscriptEvent) -> None:
-        last = self._events[-1] if self._events else None
+        waiting = self._feed.events
+        last = waiting[-1] if waiting else None
         if isinstance(event, Transcript) and isinstance(last, Transcript) and not last.final:
-            self._events.pop()
-        self._events.append(event)
-        self._news.set()
+            waiting.pop()
+        self._feed.add(event)
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
-        fault = None if worker.cancelled() else worker.exception()
-        if isinstance(fault, ApplianceError):
+        if fault := self._feed.fault_of(worker):
             self._end(fault)
-        elif fault is not None:
-            self._end(ProviderUnavailable(f"{self._service}: {type(fault).__name__}"))
 
     def _end(self, fault: ApplianceError | None) -> None:
-        if self._over:
+        if not self._feed.end(fault):
             return
-        self._over = True
-        self._fault = fault
         self._worker.cancel()
         if self._asking is not None:
             self._asking.cancel()
-        self._news.set()

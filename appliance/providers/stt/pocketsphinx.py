@@ -18,7 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from appliance.config.services import read
-from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable, SetupRejected
+from appliance.errors import ApplianceError, DriverMissing, SetupRejected
+from appliance.feed import Feed
 from appliance.preparation import Preparation
 from appliance.providers.stt.one_shot import RATE, SILENT_RMS
 from appliance.stages import Hearing, Transcript, TranscriptEvent, Transcription
@@ -168,12 +169,8 @@ class SphinxTranscription:
         """Whose sound is in the decoder."""
         self._done: deque[int] = deque(maxlen=64)
         self._work = asyncio.Event()
-        self._events: deque[TranscriptEvent] = deque()
-        self._news = asyncio.Event()
+        self._feed: Feed[TranscriptEvent] = Feed("pocketsphinx")
         self._counts: Counter[str] = Counter()
-        self._fault: ApplianceError | None = None
-        self._over = False
-        self._closed = False
         self._worker = asyncio.get_running_loop().create_task(self._run(), name="pocketsphinx")
         self._worker.add_done_callback(self._ended)
 
@@ -182,7 +179,7 @@ class SphinxTranscription:
         return dict(self._counts)
 
     async def hear(self, turn: int, pcm: bytes) -> None:
-        self._check()
+        self._feed.check()
         if turn in self._done:
             self._counts["late_audio"] += 1
             return
@@ -195,45 +192,31 @@ class SphinxTranscription:
         self._work.set()
 
     async def commit(self, turn: int) -> None:
-        self._check()
+        self._feed.check()
         if turn not in self._done:
             self._done.append(turn)
             self._queue.append((turn, None))
             self._work.set()
 
     async def discard(self, turn: int) -> None:
-        self._check()
+        self._feed.check()
         self._done.append(turn)
         self._queue = deque(entry for entry in self._queue if entry[0] != turn)
         self._queued = sum(len(pcm or b"") for _, pcm in self._queue)
-        self._events = deque(event for event in self._events if getattr(event, "turn", None) != turn)
+        self._feed.keep(lambda event: getattr(event, "turn", None) != turn)
         if self._turn == turn:
             self._abandon()
 
-    async def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
-        while not self._closed:
-            if self._events:
-                yield self._events.popleft()
-            elif self._over:
-                break
-            else:
-                self._news.clear()
-                await self._news.wait()
-        if self._fault is not None and not self._closed:
-            raise self._fault
+    def __aiter__(self) -> AsyncIterator[TranscriptEvent]:
+        return aiter(self._feed)
 
     async def close(self) -> None:
-        if self._closed:
+        if not self._feed.close():
             return
-        self._closed = True
         self._end(None)
         await asyncio.wait({self._worker}, timeout=1.0)
 
     # --- inside ---
-
-    def _check(self) -> None:
-        if self._over:
-            raise ProviderUnavailable("pocketsphinx: the connection is gone")
 
     async def _run(self) -> None:
         while True:
@@ -252,8 +235,7 @@ class SphinxTranscription:
             text = await self._engine.run(utterance.end)
             if self._utterance is utterance:
                 self._turn, self._utterance = None, _Utterance(self._engine, self._line)
-                self._events.append(Transcript(turn, " ".join(text.split()), final=True))
-                self._news.set()
+                self._feed.add(Transcript(turn, " ".join(text.split()), final=True))
 
     def _joined(self, turn: int, pcm: bytes) -> bytes:
         """With more of the same turn, where it is there."""
@@ -281,15 +263,11 @@ class SphinxTranscription:
         self._counts["dropped_ms"] += len(dropped) // 2 * 1000 // RATE
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
-        fault = None if worker.cancelled() else worker.exception()
-        if fault is not None:
-            self._end(ProviderUnavailable(f"pocketsphinx: {type(fault).__name__}"))
+        if fault := self._feed.fault_of(worker):
+            self._end(fault)
 
     def _end(self, fault: ApplianceError | None) -> None:
-        if self._over:
+        if not self._feed.end(fault):
             return
-        self._over = True
-        self._fault = fault
         self._worker.cancel()
         self._engine.leave(self._utterance.end)
-        self._news.set()
