@@ -213,6 +213,14 @@ class AnswerCut(AnswerPart):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerOdd(AnswerPart):
+    """Something of the answer could not be used, and is not told: counted, and told as trouble. `code` is stable."""
+
+    code: str
+    message: str
+
+
 class LanguageModel(Stage, Protocol):
     """Group `appliance.llm`."""
 

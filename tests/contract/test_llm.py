@@ -59,8 +59,10 @@ class Service:
 
 
 SERVICES = (
-    Service("openai-chat", FakeOpenAiChat, OpenAiLanguageModel, {"api": "chat"}),
-    Service("openai-responses", FakeOpenAiChat, OpenAiLanguageModel, {"api": "responses"}),
+    Service("openai-chat", FakeOpenAiChat, OpenAiLanguageModel, {"api": "chat", "model": "gpt-6-luna"}),
+    Service(
+        "openai-responses", FakeOpenAiChat, OpenAiLanguageModel, {"api": "responses", "model": "gpt-6-luna"}
+    ),
     Service("gemini", FakeGeminiGenerate, GeminiLanguageModel, {}),
 )
 

@@ -6,6 +6,7 @@ What so small a model says is worth nothing: that it says it, that it calls a to
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import time
@@ -146,6 +147,14 @@ async def test_a_tool_is_called_and_its_outcome_is_taken(model):
     assert "zone" in json.loads(call.arguments)
     outcome = ToolUse(call.call_id, call.tool, call.arguments, '{"time": "15:00"}', call.opaque)
     assert "15:00" in said(await answer(model, *past, outcome, tools=True))
+
+
+async def test_its_one_model_is_found_in_its_list(address, caplog):
+    model = _model(address, api="chat", max_output_tokens=16)
+    with caplog.at_level(logging.INFO):
+        assert await answer(model, Said("user", "Say hello."))
+    assert "has 1 models" in caplog.text
+    await model.close()
 
 
 async def test_an_odd_history_is_taken(model):

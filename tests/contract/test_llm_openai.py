@@ -67,6 +67,79 @@ async def test_a_server_of_ones_own_may_want_a_key(cloud, monkeypatch):
     await model.close()
 
 
+@pytest.mark.parametrize(
+    ("offers", "asked"),
+    [
+        (["qwen3:8b"], "qwen3:8b"),
+        (["nomic-embed-text", "llama3.2", "qwen3:8b"], "llama3.2"),
+        (["qwen3:8b", "gpt-6-luna"], "gpt-6-luna"),
+        (404, "gpt-6-luna"),
+    ],
+)
+async def test_without_a_model_in_the_configuration_the_server_is_asked_what_it_has(cloud, offers, asked):
+    cloud.offers = offers
+    cloud.models = {asked}
+    model = _model(cloud)
+    for _ in range(2):
+        assert said(await answer(model)) == "Yes."
+        assert cloud.last.body["model"] == asked
+    assert cloud.listed == 1
+    await model.close()
+
+
+async def test_a_model_in_the_configuration_is_asked_and_no_other(cloud):
+    model = _model(cloud, model="gpt-6-sol")
+    await model.warm()
+    assert said(await answer(model)) == "Yes."
+    assert cloud.last.body["model"] == "gpt-6-sol"
+    assert cloud.listed == 0
+    await model.close()
+
+
+async def test_a_server_without_a_model_says_so(cloud):
+    cloud.offers = []
+    model = _model(cloud)
+    await model.warm()
+    with pytest.raises(SetupRejected, match="has no model") as told:
+        await answer(model)
+    assert "llm_model" in told.value.hint
+    cloud.offers, cloud.models = ["qwen3:8b"], {"qwen3:8b"}
+    assert said(await answer(model)) == "Yes."
+    await model.close()
+
+
+async def test_a_server_that_loads_its_model_still_is_only_away(cloud):
+    cloud.offers = 503
+    model = _model(cloud)
+    with pytest.raises(ProviderUnavailable):
+        await answer(model)
+    await model.close()
+
+
+async def test_a_server_that_has_another_model_now_is_asked_for_its_list_again(monkeypatch):
+    async with FakeOpenAiChat() as cloud:
+        cloud.offers, cloud.models = ["qwen3:8b"], {"qwen3:8b"}
+        model = _model(cloud)
+        assert said(await answer(model)) == "Yes."
+        cloud.offers, cloud.models = ["llama3.2"], {"llama3.2"}
+        with pytest.raises(SetupRejected):
+            await answer(model)
+        assert said(await answer(model)) == "Yes."
+        assert cloud.last.body["model"] == "llama3.2"
+        await model.close()
+
+
+async def test_a_call_that_the_server_did_not_read_out_of_the_text_is_made(cloud):
+    tool = ToolDeclaration("get_time", "The time.", {"type": "object", "properties": {}})
+    model = _model(cloud)
+    cloud.will_say('I look. <tool_call>{"name": "get_time", "arguments": {}}</tool_call>', pieces=9)
+    async with asyncio.timeout(10):
+        parts = await all_of(model.answer(Prompt(ASKED, tools=[tool])))
+    assert said(parts).strip() == "I look."
+    assert [call.tool for call in calls(parts)] == ["get_time"]
+    await model.close()
+
+
 @pytest.mark.parametrize("form", FORMS)
 async def test_calls_are_whole_in_whatever_form_they_come(cloud, form):
     model = _model(cloud)

@@ -58,6 +58,8 @@ class FakeOpenAiChat(StreamedAnswers):
         super().__init__(keyless=keyless)
         self.strict_templates = strict_templates
         self.models = set(MODELS)
+        self.offers: list[str] | int = sorted(MODELS)
+        """What it lists, or the status with which it says that it does not."""
         self.sealed: list[str] = []
         """The thoughts that it gave away, as nobody else can read them."""
 
@@ -79,6 +81,15 @@ class FakeOpenAiChat(StreamedAnswers):
                 raise Refused("no such path", status=404, code="unknown_url")
         if model not in self.models:
             raise Refused("no such model", status=404, code="model_not_found")
+
+    def listing(self, asked: Asked) -> tuple[int, Json] | None:
+        if asked.path != "/v1/models":
+            return None
+        if isinstance(self.offers, int):
+            return self.offers, self.error(self.offers, "unknown_url")
+        if not self.keyless and self.told_key(asked.headers) != self.key:
+            return 401, self.error(401, "invalid_api_key")
+        return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.offers]}
 
     def frames(self, plan: Plan, asked: Asked) -> Iterator[Frame]:
         if asked.path == "/v1/responses":

@@ -95,6 +95,8 @@ class StreamedAnswers(Service):
         super().__init__()
         self.keyless = keyless
         self.asked: list[Asked] = []
+        self.listed = 0
+        """How often it was asked for its models."""
         self.connections = 0
         self.chop = 0
         """Bytes of each write; 0: an event at a time."""
@@ -179,6 +181,10 @@ class StreamedAnswers(Service):
     def check(self, asked: Asked) -> None:
         """Raise Refused for what the service refuses."""
 
+    def listing(self, asked: Asked) -> tuple[int, Json] | None:
+        """What is told to who asks for the models; None where it asks for something else."""
+        return None
+
     @abstractmethod
     def frames(self, plan: Plan, asked: Asked) -> Iterator[Frame]:
         """The events of an answer. Those of an endless one never end."""
@@ -221,6 +227,11 @@ class StreamedAnswers(Service):
         asked = await _request(reader, number)
         if asked is None:
             return False
+        if (found := self.listing(asked)) is not None:
+            self.listed += 1
+            _write_whole(writer, *found, {})
+            await writer.drain()
+            return True
         self.asked.append(asked)
         fate = self._fates.popleft() if self._fates else Fate()
         try:

@@ -43,6 +43,7 @@ from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import (
     AnswerCall,
     AnswerCut,
+    AnswerOdd,
     AnswerPart,
     AnswerText,
     AnswerUsage,
@@ -330,6 +331,8 @@ class ChainConnection:
                 self._outbox.tell(ProviderUsage(part.input, part.output, "tokens"))
             case AnswerCut():
                 self._trouble("answer_cut", f"the language model broke its answer off ({part.reason})")
+            case AnswerOdd():
+                self._trouble(part.code, part.message)
         return True
 
     def _speak(self, answer: _Answer, pieces: list[str]) -> None:

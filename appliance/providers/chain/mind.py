@@ -8,7 +8,7 @@ from typing import Final
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.providers.chain.stage_faults import blamed_on
-from appliance.stages import AnswerPart, AnswerText, AnswerUsage, LanguageModel, Prompt, Said
+from appliance.stages import AnswerOdd, AnswerPart, AnswerText, AnswerUsage, LanguageModel, Prompt, Said
 
 TRIES: Final = 2
 """Of one model for one answer, where a retry can mend it."""
@@ -72,7 +72,9 @@ class Mind:
 
 def _is_something(part: AnswerPart) -> bool:
     """It is said or done, or tells why nothing is."""
-    return not isinstance(part, AnswerUsage) and not (isinstance(part, AnswerText) and not part.text.strip())
+    return not isinstance(part, AnswerUsage | AnswerOdd) and not (
+        isinstance(part, AnswerText) and not part.text.strip()
+    )
 
 
 async def _within(parts: AsyncGenerator[AnswerPart, None]) -> AsyncGenerator[AnswerPart, None]:

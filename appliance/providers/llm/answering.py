@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from appliance.providers.llm.conversation import clean, json_text, object_of
-from appliance.providers.llm.thoughts import ThoughtFilter
-from appliance.stages import AnswerCall, AnswerCut, AnswerPart, AnswerText, AnswerUsage
+from appliance.providers.llm.unspoken import UnspokenFilter
+from appliance.providers.llm.written_calls import calls_in, may_be_calls
+from appliance.stages import AnswerCall, AnswerCut, AnswerOdd, AnswerPart, AnswerText, AnswerUsage
 
 TEXT_BOUND: Final = 100_000
 """Characters of an answer: an hour of talk. A model that goes on is stopped."""
 ARGUMENTS_BOUND: Final = 100_000
 CALLS_BOUND: Final = 32
+WRITTEN_BOUND: Final = 4_000
+"""Characters that an answer is held back for, because it may be nothing but a call."""
 SHORTEST_ID: Final = 9
 """A shorter name, as "0" or "call_1", comes again in the next answer."""
 _ID: Final = re.compile(rf"^[A-Za-z0-9_-]{{{SHORTEST_ID},64}}$")
@@ -37,12 +40,22 @@ class Answer:
     `progressed` is set when something of the answer has come: a piece of text, or of a call; thoughts are none.
     """
 
-    def __init__(self, taken: frozenset[str] = frozenset(), *, thinking: bool = False) -> None:
+    def __init__(
+        self,
+        taken: frozenset[str] = frozenset(),
+        *,
+        tools: frozenset[str] = frozenset(),
+        thinking: bool = False,
+    ) -> None:
+        """`taken` are the names of the conversation's calls, `tools` those of the tools that may be called."""
         self.progressed = False
         self.full = False
         """It became too long: nothing more is to be read."""
         self._taken = set(taken)
-        self._filter = ThoughtFilter(inside=thinking)
+        self._tools = tools
+        self._filter = UnspokenFilter(inside=thinking)
+        self._may_be_call: str | None = "" if tools else None
+        """The answer so far, while it may be nothing but calls; None once it is not."""
         self._length = 0
         self._calls: dict[int | str, _Piecewise] = {}
         self._last: _Piecewise | None = None
@@ -53,7 +66,9 @@ class Answer:
         """The next piece of what is said; anything but text is nothing."""
         if not isinstance(piece, str) or not piece or self.full:
             return []
-        return self._say(self._filter.feed(piece))
+        parts = self._say(self._not_a_call(self._filter.feed(piece)))
+        self.progressed |= self._filter.calling
+        return parts
 
     def call_piece(
         self, place: int | str | None, call_id: object = "", tool: object = "", arguments: object = ""
@@ -104,7 +119,8 @@ class Answer:
 
     def finish(self, cut: str = "") -> list[AnswerPart]:
         """The answer is complete, or was `cut` off by the service: length, filter or other."""
-        parts = self._say(self._filter.end())
+        parts = self._say(self._not_a_call(self._filter.end()))
+        parts += self._take_written()
         parts += self._whole_calls(only_sound=bool(cut))
         if cut or self.full:
             parts.append(AnswerCut(cut or "length"))
@@ -117,7 +133,38 @@ class Answer:
     @property
     def empty(self) -> bool:
         """Nothing has come that is said or done."""
-        return not self._length and not self._calls
+        return not (self._length or self._calls or self._may_be_call or self._filter.written)
+
+    def _not_a_call(self, text: str) -> str:
+        """`text`, or nothing while the answer may be a call that no mark surrounds."""
+        if self._may_be_call is None or not text:
+            return text
+        self.progressed = True
+        held = self._may_be_call + text
+        if len(held) <= WRITTEN_BOUND and may_be_calls(held):
+            self._may_be_call = held
+            return ""
+        self._may_be_call = None
+        return held
+
+    def _take_written(self) -> list[AnswerPart]:
+        """Calls that were written as text; nothing of them is said."""
+        written, parts = self._filter.written, []
+        if self._may_be_call and (self._calls or not calls_in(self._may_be_call, self._tools)):
+            parts = self._say(self._may_be_call)
+        elif self._may_be_call:
+            written = [*written, self._may_be_call]
+        # A server that gives calls as calls leaves nothing in the text but a shadow of them.
+        shadows = bool(self._calls)
+        unread = 0
+        for text in written:
+            calls = [] if shadows else calls_in(text, self._tools)
+            unread += not calls and not shadows
+            for name, arguments in calls:
+                self.whole_call(f"written {len(self._calls)}", "", name, arguments)
+        if unread:
+            parts.append(AnswerOdd("call_not_understood", "the language model wrote a call that is none"))
+        return parts
 
     def _say(self, text: str) -> list[AnswerPart]:
         if not text:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -12,7 +13,7 @@ from appliance.config.services import read
 from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable
 from appliance.http_faults import translated
 from appliance.preparation import Preparation
-from appliance.providers.llm import openai_chat, openai_faults, openai_responses
+from appliance.providers.llm import openai_chat, openai_faults, openai_models, openai_responses
 from appliance.providers.llm.answering import Answer
 from appliance.providers.llm.conversation import taken_names
 from appliance.providers.llm.exchange import CONNECTIONS, IDLE_SECONDS, Address, certificates, paced
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 SECTION: Final = "providers.openai"
 NO_KEY: Final = "none"
 READ_OUT_SECONDS: Final = 0.1
+LIST_SECONDS: Final = 5.0
+"""For a server's list of its models."""
+_NOT_FOUND: Final = 404
+_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+logger = logging.getLogger(__name__)
 
 
 class OpenAiLanguageModel:
@@ -44,10 +50,47 @@ class OpenAiLanguageModel:
         self.ready = Preparation(self._build, "openai import")
         self.passed_over: Counter[str] = Counter()
         """What came and was not understood, by kind."""
+        self._found = ""
 
     async def warm(self) -> None:
-        """Import the SDK and build its client in a thread: that takes a Pi seconds."""
-        await self.ready.ready()
+        """Import the SDK and build its client in a thread: that takes a Pi seconds. Ask a server what it has."""
+        client = await self.ready.ready()
+        with contextlib.suppress(ApplianceError):  # the first answer asks again, and says it
+            await self.settings(client)
+
+    async def settings(self, client: "AsyncOpenAI") -> Settings:
+        """With the model that a server of one's own has, where none is set. Raise why it has none."""
+        if self._settings.model or self._settings.official:
+            return self._settings
+        self._found = self._found or await self._model_of(client)
+        return self._settings.model_copy(update={"model": self._found})
+
+    def forget_model(self) -> None:
+        """The server has it no more: its list is asked for anew."""
+        self._found = ""
+
+    async def _model_of(self, client: "AsyncOpenAI") -> str:
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                await self.address.found()
+                answer = await client.models.with_raw_response.list(extra_headers=headers(client))
+        except Exception as fault:
+            response = getattr(fault, "response", None)
+            if response is None:
+                raise translated(self.name, self.host, fault) from fault
+            if response.status_code in _LATER:
+                raise openai_faults.status(
+                    response.status_code, response.headers, response.content
+                ) from fault
+            return self._settings.model_name  # it has no list: what it says of the request tells more
+        names = openai_models.offered(answer.http_response.content)
+        if names is None:
+            return self._settings.model_name
+        model = openai_models.chosen(names, self.host)
+        logger.info(
+            "openai: %s has %d models, %s is asked (llm_model names another)", self.host, len(names), model
+        )
+        return model
 
     def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
         exchange = _Exchange(self, self._settings, prompt)
@@ -71,12 +114,9 @@ class _Exchange:
         self._model = model
         self._settings = settings
         self._prompt = prompt
-        self._answer = Answer(taken_names(prompt.items), thinking=settings.starts_thinking)
-        self._reader: openai_chat.Reader | openai_responses.Reader
-        if settings.responses:
-            self._reader = openai_responses.Reader(self._answer, settings.model_name)
-        else:
-            self._reader = openai_chat.Reader(self._answer)
+        tools = frozenset(tool.name for tool in prompt.tools)
+        self._answer = Answer(taken_names(prompt.items), tools=tools, thinking=settings.starts_thinking)
+        self._reader = self._new_reader()
         self._stack = contextlib.AsyncExitStack()
         self._events = EventReader()
         self._chunks: AsyncIterator[bytes]
@@ -89,6 +129,8 @@ class _Exchange:
 
     async def open(self) -> None:
         client = await self._model.ready.ready()
+        self._settings = await self._model.settings(client)
+        self._reader = self._new_reader()
         create: Any
         if self._settings.responses:
             create, body = client.responses, openai_responses.request(self._settings, self._prompt)
@@ -96,9 +138,7 @@ class _Exchange:
             create, body = client.chat.completions, openai_chat.request(self._settings, self._prompt)
         try:
             await self._model.address.found()
-            # Without a key of ours the SDK would send its stand-in.
-            headers = {"Authorization": _omitted()} if client.api_key == NO_KEY else {}
-            request = create.with_streaming_response.create(**body, extra_headers=headers)
+            request = create.with_streaming_response.create(**body, extra_headers=headers(client))
             response = await self._stack.enter_async_context(request)
         except Exception as fault:
             if not _is_filtered(fault):
@@ -112,6 +152,11 @@ class _Exchange:
             )
         self._events = EventReader(stream=kind != "application/json")
         self._chunks = response.iter_bytes()
+
+    def _new_reader(self) -> openai_chat.Reader | openai_responses.Reader:
+        if self._settings.responses:
+            return openai_responses.Reader(self._answer, self._settings.model_name)
+        return openai_chat.Reader(self._answer)
 
     async def read(self) -> Sequence[AnswerPart] | None:
         if self._over:
@@ -163,14 +208,17 @@ class _Exchange:
 
         if isinstance(fault, openai.APIStatusError):
             response = fault.response
+            if response.status_code == _NOT_FOUND:
+                self._model.forget_model()
             return openai_faults.status(response.status_code, response.headers, response.content)
         return translated(self._model.name, self._model.host, fault)
 
 
-def _omitted() -> Any:
+def headers(client: "AsyncOpenAI") -> dict[str, Any]:
+    """Without a key of ours the SDK would send its stand-in."""
     import openai
 
-    return openai.omit
+    return {"Authorization": openai.omit} if client.api_key == NO_KEY else {}
 
 
 def _is_filtered(fault: Exception) -> bool:
@@ -185,6 +233,7 @@ def _client(key: str, base_url: str) -> "AsyncOpenAI":
         import httpx2
         import openai
         import openai.resources.chat.completions
+        import openai.resources.models
         import openai.resources.responses
     except ImportError as fault:
         raise DriverMissing(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from appliance.providers.llm.answering import ARGUMENTS_BOUND, CALLS_BOUND, TEXT_BOUND, Answer
 from appliance.providers.llm.openai_responses import Reader
 from appliance.providers.llm.server_sent import LINE_BOUND, EventReader
-from appliance.providers.llm.thoughts import ThoughtFilter
+from appliance.providers.llm.unspoken import UnspokenFilter
 from appliance.stages import AnswerCall, AnswerCut, AnswerText, AnswerUsage
 
 tags = st.sampled_from(
@@ -29,7 +29,7 @@ def _pieces(whole, sizes):
 @settings(deadline=None)
 @given(prose, cuts, st.booleans())
 def test_thoughts_are_taken_out_however_the_text_is_chopped(text, sizes, inside):
-    at_once, chopped = ThoughtFilter(inside=inside), ThoughtFilter(inside=inside)
+    at_once, chopped = UnspokenFilter(inside=inside), UnspokenFilter(inside=inside)
     expected = at_once.feed(text) + at_once.end()
     found = "".join(chopped.feed(piece) for piece in _pieces(text, sizes)) + chopped.end()
     assert found == expected
@@ -39,17 +39,17 @@ def test_thoughts_are_taken_out_however_the_text_is_chopped(text, sizes, inside)
 @settings(deadline=None)
 @given(st.text("abc <>[]/\n", max_size=60))
 def test_text_without_thoughts_is_left_as_it_is(text):
-    found = ThoughtFilter()
+    found = UnspokenFilter()
     assert found.feed(text) + found.end() == text.lstrip()
 
 
 def test_a_gap_is_left_where_a_thought_was():
-    found = ThoughtFilter()
+    found = UnspokenFilter()
     assert found.feed("Yes.<think>hm</think>\n\nIt is.") == "Yes. It is."
 
 
 def test_an_end_without_a_beginning_is_not_spoken():
-    found = ThoughtFilter()
+    found = UnspokenFilter()
     assert found.feed("hm</think>Yes.") + found.end() == "hmYes."
 
 
