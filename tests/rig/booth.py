@@ -308,6 +308,17 @@ class Booth:
         await asyncio.sleep(seconds)
         self.microphone.voiced = False
 
+    async def answered(self, speech: float = 0.8, seconds: float = 30.0) -> None:
+        """Talk for so long and hear the answer, which begins within `seconds`, to its end."""
+        await self.speak(speech)
+        await self.state("speaking", seconds)
+        await self.idle()
+
+    def another_session(self) -> Session:
+        """Of another person, on a line of its own."""
+        line = self.lines.open_line(LineKind.CLIENT, capture_rate=RATE, playout_rate=RATE)
+        return self.lines.open_session(line)
+
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -323,6 +334,18 @@ class Booth:
     async def state(self, state: str, seconds: float = 30.0) -> float:
         """Wait for the turn to be in `state`."""
         return await self.until(lambda: self.session.turn_state.value == state, seconds)
+
+    async def active(self, seconds: float = 30.0) -> float:
+        """Wait for the session to have a connection."""
+        return await self.until(lambda: self.session.state == "active", seconds)
+
+    async def on(self, provider: str, seconds: float = 30.0) -> float:
+        """Wait for the session to be held with `provider`."""
+        return await self.until(lambda: self.session.provider == provider, seconds)
+
+    async def redialled(self, times: int = 1, seconds: float = 30.0) -> float:
+        """Wait for the provider to have been connected to so many times after the first."""
+        return await self.until(lambda: len(self.provider.connections) == times + 1, seconds)
 
     async def idle(self, seconds: float = 60.0) -> float:
         """Wait until the floor is free, and stays so for a moment; return how long it took to be free."""

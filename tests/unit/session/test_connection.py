@@ -97,7 +97,7 @@ async def test_a_new_connection_is_given_the_history_with_what_was_heard():
         await booth.speak(0.6)
         await booth.idle()
         booth.provider.drop()
-        await booth.until(lambda: len(booth.provider.connections) == 2)
+        await booth.redialled()
         assert said(booth.provider.connection.setup.history) == [
             ("user", "turn 1"),
             ("assistant", "one two"),
@@ -123,7 +123,7 @@ async def test_a_dial_that_hangs_is_given_up_and_made_again():
     async with Booth(open_session=False) as booth:
         booth.provider.hang_in_connect(2)
         booth.lines.open_session(booth.line)
-        took = await booth.until(lambda: booth.session.state == "active", seconds=60)
+        took = await booth.active(seconds=60)
         assert 5 <= took <= 6
         assert booth.provider.dials == 3
 
@@ -139,7 +139,7 @@ async def test_dials_come_at_once_then_ever_slower_up_to_ten_seconds_and_never_c
         await booth.wait(100)
         assert 8 <= booth.provider.dials - before <= 13
         booth.provider.come_up()
-        await booth.until(lambda: booth.session.state == "active")
+        await booth.active()
 
 
 @virtual_time
@@ -173,9 +173,7 @@ async def test_a_provider_that_never_answers_is_apologised_for_and_the_floor_is_
         assert booth.voice.spoken == ["Sorry, I did not get an answer. Please try again."]
         await booth.idle()
         assert "no_answer" in [event.code for event in booth.of(Warned)]
-        await booth.speak(0.8)
-        await booth.state("speaking")
-        await booth.idle()
+        await booth.answered()
         assert booth.heard(booth.provider.answers[0].level) == 1000
         assert len(booth.provider.connections) == 3
 
@@ -198,9 +196,7 @@ async def test_an_answer_that_breaks_off_without_an_end_frees_the_floor_and_the_
 async def test_an_answer_that_fails_is_apologised_for():
     async with Booth() as booth:
         booth.provider.will_be_silent("failed")
-        await booth.speak(0.8)
-        await booth.state("speaking")
-        await booth.idle()
+        await booth.answered()
         assert booth.voice.spoken == ["Sorry, I did not get an answer. Please try again."]
 
 
@@ -228,7 +224,7 @@ async def test_a_provider_that_breaks_in_connect_is_dialled_again():
     async with Booth(open_session=False) as booth:
         booth.provider.break_in_connect()
         booth.lines.open_session(booth.line)
-        await booth.until(lambda: booth.session.state == "active")
+        await booth.active()
         assert booth.provider.dials == 2
 
 
@@ -236,9 +232,7 @@ async def test_a_provider_that_breaks_in_connect_is_dialled_again():
 async def test_a_provider_out_of_reach_gives_way_to_the_next_with_the_turn_and_the_history():
     far, near = FakeProvider("far"), FakeProvider("near", first_level=9000)
     async with Booth(providers=[far, near]) as booth:
-        await booth.speak(0.8)
-        await booth.state("speaking")
-        await booth.idle()
+        await booth.answered()
         far.go_down()
         await booth.speak(0.8)
         await booth.until(lambda: near.answers != [])

@@ -1,8 +1,11 @@
 """A session's connection over outages, refusals, renewals and rungs: what the person notices, and what is told."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -51,6 +54,31 @@ def whole(booth: Booth, provider: FakeProvider, turn: int) -> bool:
     return set(said[-10:]) <= set(got) and got == list(range(got[0], got[0] + len(got)))
 
 
+async def all_is_answered(booth: Booth) -> None:
+    """The person, who has said but one thing, stops: all of it came, in order, nothing twice, and is answered."""
+    booth.microphone.voiced = False
+    await booth.state("speaking")
+    assert set(booth.microphone.voiced_frames) <= set(numbers(booth.provider.turns[1].frames))
+    assert whole(booth, booth.provider, 1)
+
+
+async def answered_by(provider: FakeProvider, booth: Booth, seconds: float = 30.0) -> None:
+    """It is another that answers the first turn, and it was given all of it."""
+    await booth.until(lambda: provider.answers != [], seconds)
+    await booth.idle()
+    assert whole(booth, provider, 1)
+
+
+@asynccontextmanager
+async def fallen(far: FakeProvider, near: FakeProvider, **conversation: Any) -> AsyncIterator[Booth]:
+    """A session that found `far` out of reach, and went on with `near`."""
+    far.go_down()
+    async with Booth(providers=[far, near], open_session=False, **conversation) as booth:
+        booth.lines.open_session(booth.line)
+        await booth.on("b")
+        yield booth
+
+
 def said(provider: FakeProvider) -> list[str]:
     """The history that its newest connection began with."""
     history = provider.connection.setup.history
@@ -82,7 +110,7 @@ class TestFaults:
             far.refuse_with(fault)
             async with Booth(providers=[far, near], open_session=False) as booth:
                 booth.lines.open_session(booth.line)
-                assert await booth.until(lambda: booth.session.state == "active") < 0.3
+                assert await booth.active() < 0.3
                 assert (booth.session.provider, booth.session.rung) == ("b", 1)
                 await booth.idle()
                 await booth.wait(4.0)
@@ -116,7 +144,7 @@ class TestFaults:
         far.refuse_with(CredentialsRejected("wrong key"))
         async with Booth(providers=[far, near], idle_timeout=5000.0) as booth:
             assert booth.session.provider == "b"
-            took = await booth.until(lambda: booth.session.provider == "a", seconds=90.0)
+            took = await booth.on("a", seconds=90.0)
             assert 55.0 <= took <= 65.0
             assert far.dials == 2
             assert booth.voice.spoken == [NO_KEY]
@@ -126,7 +154,7 @@ class TestFaults:
         async with Booth(open_session=False, idle_timeout=5000.0) as booth:
             booth.provider.refuse_with(SetupRejected("no such model"))
             booth.lines.open_session(booth.line)
-            took = await booth.until(lambda: booth.session.state == "active", seconds=90.0)
+            took = await booth.active(seconds=90.0)
             assert 59.0 <= took <= 61.0
             await booth.speak(0.8)
             await booth.until(lambda: booth.provider.answers != [])
@@ -139,8 +167,7 @@ class TestFaults:
         async with Booth(providers=providers, open_session=False) as booth:
             booth.lines.open_session(booth.line)
             await booth.wait(10.0)
-            other = booth.lines.open_line(LineKind.CLIENT, capture_rate=16_000, playout_rate=16_000)
-            booth.lines.open_session(other)
+            booth.another_session()
             await booth.wait(10.0)
             assert providers[0].dials == 1
             assert booth.voice.spoken == [NO_KEY, NO_KEY]
@@ -154,7 +181,7 @@ class TestFaults:
             booth.lines.open_session(booth.line)
             await booth.wait(100)
             booth.lines.redial()
-            assert await booth.until(lambda: booth.session.state == "active") < 0.2
+            assert await booth.active() < 0.2
             assert booth.session.provider == "a"
 
     @virtual_time
@@ -165,7 +192,7 @@ class TestFaults:
             await booth.wait(30.0)
             assert booth.session.provider == "b"
             booth.lines.redial()
-            await booth.until(lambda: booth.session.provider == "a", seconds=3.0)
+            await booth.on("a", seconds=3.0)
 
     @virtual_time
     async def test_a_rate_limit_is_heeded_for_as_long_as_it_says(self):
@@ -174,7 +201,7 @@ class TestFaults:
                 RateLimited("slow down", retry_after=7.0), RateLimited("slow down"), RateLimited("slow down")
             )
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.state == "active", seconds=60.0)
+            await booth.active(seconds=60.0)
             gaps = [after - before for before, after in pairwise(booth.provider.dialled_at)]
             assert gaps == pytest.approx([7.05, 10.05, 20.05], abs=0.02)
             assert booth.voice.spoken == [TOO_BUSY]
@@ -185,7 +212,7 @@ class TestFaults:
         far.refuse_with(RateLimited("slow down", retry_after=30.0))
         async with Booth(providers=[far, near]) as booth:
             assert booth.session.provider == "b"
-            took = await booth.until(lambda: booth.session.provider == "a", seconds=60.0)
+            took = await booth.on("a", seconds=60.0)
             assert 29.0 <= took <= 32.0
             assert far.dials == 2
 
@@ -197,35 +224,28 @@ class TestFaults:
             await booth.speak(0.8)
             await booth.state("thinking")
             far.break_off(QuotaExhausted("empty", hint="pay"))
-            await booth.until(lambda: near.answers != [])
-            await booth.idle()
-            assert whole(booth, near, 1)
+            await answered_by(near, booth)
             assert booth.voice.spoken == [NO_CREDIT]
             assert [(event.code, event.hint) for event in booth.of(Failed)] == [("quota_exhausted", "pay")]
             await booth.wait(800)
             assert far.dials == 1
-            await booth.until(lambda: booth.session.provider == "a", seconds=250.0)
+            await booth.on("a", seconds=250.0)
 
     @virtual_time
     async def test_what_one_session_was_refused_another_does_not_try(self):
         far, near, _ = three()
         far.refuse_with(CredentialsRejected("wrong key"))
         async with Booth(providers=[far, near]) as booth:
-            other = booth.lines.open_line(LineKind.CLIENT, capture_rate=16_000, playout_rate=16_000)
-            session = booth.lines.open_session(other)
+            session = booth.another_session()
             await booth.until(lambda: session.state == "active")
             assert (session.provider, far.dials) == ("b", 1)
 
     @virtual_time
     async def test_what_one_session_found_out_of_reach_another_does_not_begin_with(self):
         far, near, _ = three()
-        async with Booth(providers=[far, near], open_session=False) as booth:
-            far.go_down()
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near) as booth:
             dials = far.dials
-            other = booth.lines.open_line(LineKind.CLIENT, capture_rate=16_000, playout_rate=16_000)
-            session = booth.lines.open_session(other)
+            session = booth.another_session()
             assert await booth.until(lambda: session.state == "active") < 0.1
             assert (session.provider, far.dials) == ("b", dials)
             far.come_up()
@@ -236,27 +256,21 @@ class TestHistoriesThatBreakConnections:
     @virtual_time
     async def test_a_history_that_ends_every_connection_is_left_out(self):
         async with Booth() as booth:
-            await booth.speak(0.8)
-            await booth.state("speaking")
-            await booth.idle()
+            await booth.answered()
             await booth.wait(SETTLED)
             booth.provider.break_on_history()
             booth.provider.drop()
             await booth.until(lambda: not booth.provider.setups[-1].history, seconds=30.0)
             await booth.wait(SETTLED)
             assert len(booth.provider.connections) == 8
-            await booth.speak(0.8)
-            await booth.state("speaking")
-            await booth.idle()
+            await booth.answered()
             assert booth.words() == ["turn 1", "Yes.", "turn 2", "Yes."]
             assert "history_left_out" in [event.code for event in booth.of(Warned)]
 
     @virtual_time
     async def test_it_is_tried_again_once_a_connection_has_lasted(self):
         async with Booth() as booth:
-            await booth.speak(0.8)
-            await booth.state("speaking")
-            await booth.idle()
+            await booth.answered()
             booth.provider.lives = 0.2
             booth.provider.drop()
             await booth.until(lambda: len(booth.provider.setups) > 8, seconds=60.0)
@@ -273,10 +287,8 @@ class TestTurnsThatBreakConnections:
     async def test_a_turn_that_ends_every_connection_is_given_up_aloud_and_the_next_is_answered(self):
         async with Booth() as booth:
             booth.provider.break_on_turns()
-            await booth.speak(0.8)
-            await booth.state("speaking", seconds=15.0)
-            await booth.idle()
-            await booth.until(lambda: booth.session.state == "active", seconds=15.0)
+            await booth.answered(seconds=15.0)
+            await booth.active(seconds=15.0)
             given = [one for one in booth.provider.connections if 1 in one.turns]
             assert len(given) == 5
             assert booth.voice.spoken == [NO_ANSWER]
@@ -284,9 +296,7 @@ class TestTurnsThatBreakConnections:
             assert booth.session.counters()["turns_given_up"] == 1
             assert booth.words() == ["turn 1", NO_ANSWER]
             booth.provider.break_on_turns(breaks=False)
-            await booth.speak(0.8)
-            await booth.state("speaking", seconds=15.0)
-            await booth.idle()
+            await booth.answered(seconds=15.0)
             assert booth.words() == ["turn 1", NO_ANSWER, "turn 2", "Yes."]
 
     @virtual_time
@@ -304,9 +314,7 @@ class TestTurnsThatBreakConnections:
         far.break_on_turns()
         async with Booth(providers=[far, near]) as booth:
             await booth.speak(0.8)
-            await booth.until(lambda: near.answers != [], seconds=10.0)
-            await booth.idle()
-            assert whole(booth, near, 1)
+            await answered_by(near, booth, seconds=10.0)
             assert booth.voice.spoken == [DOWN]
             assert booth.session.counters()["turns_given_up"] == 0
 
@@ -337,7 +345,7 @@ class TestMuteProviders:
             assert whole(booth, near, 1)
             assert booth.voice.spoken == [DOWN]
             assert far.connection.closed
-            await booth.until(lambda: booth.session.provider == "a", seconds=15.0)
+            await booth.on("a", seconds=15.0)
 
 
 class TestLoading:
@@ -348,7 +356,7 @@ class TestLoading:
         async with Booth(providers=[far, near], open_session=False) as booth:
             booth.lines.open_session(booth.line)
             await booth.speak(1.0)
-            await booth.until(lambda: booth.session.state == "active")
+            await booth.active()
             assert (booth.session.provider, far.dials, near.dials) == ("a", 1, 0)
             await booth.idle()
             assert whole(booth, far, 1)
@@ -361,7 +369,7 @@ class TestLoading:
         async with Booth(providers=[far], open_session=False) as booth:
             booth.lines.open_session(booth.line)
             await booth.speak(1.0)
-            await booth.until(lambda: booth.session.state == "active")
+            await booth.active()
             await booth.idle()
             assert whole(booth, far, 1)
             assert booth.voice.spoken == []
@@ -373,7 +381,7 @@ class TestLoading:
         far.connect_seconds = 2.0
         async with Booth(providers=[far, near], open_session=False) as booth:
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.state == "active")
+            await booth.active()
             assert (booth.session.provider, far.dials) == ("a", 1)
 
     @virtual_time
@@ -383,18 +391,15 @@ class TestLoading:
         far.go_down()
         async with Booth(providers=[far, near], open_session=False) as booth:
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b", seconds=5.0)
+            await booth.on("b", seconds=5.0)
 
     @virtual_time
     async def test_a_better_rung_that_has_to_be_loaded_is_climbed_to(self):
         far, near, _ = three()
-        async with Booth(providers=[far, near], open_session=False) as booth:
-            far.go_down()
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near) as booth:
             far.come_up()
             far.load_for(12.0)
-            await booth.until(lambda: booth.session.provider == "a")
+            await booth.on("a")
             assert booth.session.counters()["climbs"] == 1
 
     @pytest.mark.parametrize("bug", [True, False])
@@ -408,7 +413,7 @@ class TestLoading:
                 far.load_for(1e9)
             async with Booth(providers=[far, near], open_session=False) as booth:
                 booth.lines.open_session(booth.line)
-                await booth.until(lambda: booth.session.provider == "b", seconds=70.0)
+                await booth.on("b", seconds=70.0)
                 assert far.dials == 0
 
         story()
@@ -422,7 +427,7 @@ class TestBugs:
             far.break_in_connect()
         async with Booth(providers=[far], open_session=False) as booth:
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.state == "active")
+            await booth.active()
             assert far.dials == 6
         assert len([record for record in caplog.records if record.exc_info]) == 1
 
@@ -439,13 +444,10 @@ class TestRedial:
                 booth.provider.go_down()
                 await booth.wait(outage)
                 booth.provider.come_up()
-                took = await booth.until(lambda: booth.session.state == "active")
+                took = await booth.active()
                 assert took <= 0.3 + booth.provider.connect_seconds
                 await booth.wait(1.0)
-                booth.microphone.voiced = False
-                await booth.state("speaking")
-                assert whole(booth, booth.provider, 1)
-                assert set(booth.microphone.voiced_frames) <= set(numbers(booth.provider.turns[1].frames))
+                await all_is_answered(booth)
                 await booth.idle()
 
         story()
@@ -455,7 +457,7 @@ class TestRedial:
         async with Booth(open_session=False, idle_timeout=5000.0) as booth:
             booth.provider.hang_in_connect(9)
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.state == "active", seconds=300.0)
+            await booth.active(seconds=300.0)
             gaps = [after - before for before, after in pairwise(booth.provider.dialled_at)]
             assert 2.5 <= gaps[0] <= 2.8
             assert 2.5 <= gaps[1] <= 3.2
@@ -470,10 +472,8 @@ class TestRedial:
             await booth.wait(300.0)
             assert 30 <= booth.provider.dials <= 45
             booth.provider.lives = None
-            await booth.until(lambda: booth.session.state == "active")
-            await booth.speak(0.8)
-            await booth.state("speaking", seconds=15.0)
-            await booth.idle()
+            await booth.active()
+            await booth.answered(seconds=15.0)
 
     @virtual_time
     async def test_a_flapping_provider_gives_way_while_somebody_waits(self):
@@ -532,7 +532,7 @@ class TestRedial:
         async with Booth(open_session=False) as booth:
             booth.provider.connect_seconds = 3.0
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.state == "active")
+            await booth.active()
             live = [connection for connection in booth.provider.connections if not connection.closed]
             assert len(live) == 1
 
@@ -548,7 +548,7 @@ class TestRedial:
         leaky = Leaky("leaky")
         async with Booth(providers=[leaky], open_session=False) as booth:
             booth.lines.open_session(booth.line)
-            assert await booth.until(lambda: booth.session.state == "active") < 1.0
+            assert await booth.active() < 1.0
 
 
 class TestReplay:
@@ -560,16 +560,13 @@ class TestReplay:
             booth.provider.go_down()
             await booth.wait(2.0)
             booth.provider.come_up()
-            await booth.until(lambda: booth.session.state == "active")
+            await booth.active()
             await booth.wait(1.0)
             backlog = booth.session.counters()["uplink_queued"]
             assert backlog >= 100
             await booth.wait(3.0)
             assert booth.session.counters()["uplink_queued"] == 0
-            booth.microphone.voiced = False
-            await booth.state("speaking")
-            assert set(booth.microphone.voiced_frames) <= set(numbers(booth.provider.turns[1].frames))
-            assert whole(booth, booth.provider, 1)
+            await all_is_answered(booth)
             await booth.idle()
 
     @virtual_time
@@ -578,7 +575,7 @@ class TestReplay:
             booth.microphone.voiced = True
             await booth.wait(8.0)
             booth.provider.drop()
-            await booth.until(lambda: len(booth.provider.connections) == 2)
+            await booth.redialled()
             await booth.wait(1.0)
             assert 4000 <= booth.provider.turns[1].ms <= 4700
             booth.microphone.voiced = False
@@ -592,11 +589,8 @@ class TestReplay:
             for _ in range(3):
                 booth.provider.drop()
                 await booth.wait(0.9)
-            booth.microphone.voiced = False
-            await booth.state("speaking")
+            await all_is_answered(booth)
             assert len(booth.provider.connections) == 4
-            assert set(booth.microphone.voiced_frames) <= set(numbers(booth.provider.turns[1].frames))
-            assert whole(booth, booth.provider, 1)
             assert len(booth.provider.answers) == 1
             await booth.idle()
 
@@ -626,7 +620,7 @@ class TestRenewal:
             booth.provider.give_handle("old")
             booth.provider.give_handle("new")
             booth.provider.announce_end(50.0)
-            assert await booth.until(lambda: len(booth.provider.connections) == 2) < 0.5
+            assert await booth.redialled() < 0.5
             await booth.wait(5.0)
             assert booth.provider.setups[-1].handle == "new"
             assert booth.provider.connections[0].closed
@@ -649,7 +643,7 @@ class TestRenewal:
             await booth.state("speaking")
             await booth.idle()
             assert len(booth.provider.connections) == 1
-            assert await booth.until(lambda: len(booth.provider.connections) == 2) < 0.7
+            assert await booth.redialled() < 0.7
             assert booth.heard(booth.provider.answers[0].level) == 5000
             assert booth.provider.setups[-1].history == (
                 HistoryItem("user", "turn 1"),
@@ -669,7 +663,7 @@ class TestRenewal:
             assert len(booth.provider.connections) == 1
             await booth.idle()
             assert len(booth.provider.tool_results) == 1
-            await booth.until(lambda: len(booth.provider.connections) == 2)
+            await booth.redialled()
 
     @virtual_time
     async def test_shortly_before_the_end_a_tool_is_not_waited_for_and_its_result_follows(self):
@@ -694,13 +688,10 @@ class TestRenewal:
             booth.microphone.voiced = True
             await booth.wait(0.5)
             booth.provider.announce_end(10.0)
-            took = await booth.until(lambda: len(booth.provider.connections) == 2)
+            took = await booth.redialled()
             assert 7.4 <= took <= 7.8
             await booth.wait(1.0)
-            booth.microphone.voiced = False
-            await booth.state("speaking")
-            assert set(booth.microphone.voiced_frames) <= set(numbers(booth.provider.turns[1].frames))
-            assert whole(booth, booth.provider, 1)
+            await all_is_answered(booth)
             assert (len(booth.provider.answers), booth.voice.spoken) == (1, [])
             await booth.idle()
 
@@ -712,7 +703,7 @@ class TestRenewal:
             await booth.speak(0.6)
             await booth.state("speaking")
             booth.provider.announce_end(5.0)
-            await booth.until(lambda: len(booth.provider.connections) == 2)
+            await booth.redialled()
             assert booth.session.turn_state == "speaking"
             await booth.idle()
             assert booth.heard(booth.provider.answers[0].level) == 20_000
@@ -729,9 +720,7 @@ class TestRenewal:
             assert gaps[0] >= 9.0
             assert gaps[1] >= 9.0
             assert booth.session.state == "active"
-            await booth.speak(0.6)
-            await booth.state("speaking")
-            await booth.idle()
+            await booth.answered(0.6)
 
     @virtual_time
     async def test_an_end_announced_while_reconnecting_and_again_after_it_breaks_nothing(self):
@@ -743,9 +732,9 @@ class TestRenewal:
             booth.provider.announce_end(0.5)
             await booth.wait(0.02)
             booth.provider.announce_end(0.2)
-            await booth.until(lambda: len(booth.provider.connections) == 2)
+            await booth.redialled()
             booth.provider.announce_end(0.0)
-            await booth.until(lambda: len(booth.provider.connections) == 3)
+            await booth.redialled(2)
             booth.provider.go_down()
             await booth.wait(2.0)
             booth.provider.come_up()
@@ -766,9 +755,7 @@ class TestRenewal:
             await booth.wait(2.0)
             assert booth.session.state == "reconnecting"
             await booth.speak(0.8)
-            await booth.until(lambda: near.answers != [])
-            await booth.idle()
-            assert whole(booth, near, 1)
+            await answered_by(near, booth)
 
 
 class TestHandles:
@@ -792,7 +779,7 @@ class TestHandles:
             await booth.speak(0.8)
             await booth.until(lambda: near.answers != [])
             far.come_up()
-            await booth.until(lambda: booth.session.provider == "a", seconds=60.0)
+            await booth.on("a", seconds=60.0)
             assert {setup.handle for setup in near.setups} == {""}
             assert far.setups[1].handle == "far's"
             assert far.setups[-1].handle == ""
@@ -804,7 +791,7 @@ class TestHandles:
             await booth.wait(0.1)
             booth.provider.refuse_with(SetupRejected("no such handle"))
             booth.provider.drop()
-            await booth.until(lambda: len(booth.provider.connections) == 2)
+            await booth.redialled()
             assert [setup.handle for setup in booth.provider.setups] == ["", "worn out", ""]
             assert booth.of(Failed) == []
 
@@ -824,15 +811,13 @@ class TestClimbing:
     async def test_a_session_goes_back_to_a_better_rung_without_a_word(self):
         far, near, _ = three()
         async with Booth(providers=[far, near]) as booth:
-            await booth.speak(0.8)
-            await booth.state("speaking")
-            await booth.idle()
+            await booth.answered()
             far.go_down()
             await booth.speak(0.8)
             await booth.until(lambda: near.answers != [])
             far.come_up()
             await booth.idle()
-            await booth.until(lambda: booth.session.provider == "a", seconds=15.0)
+            await booth.on("a", seconds=15.0)
             assert booth.voice.spoken == [DOWN]
             assert said(far) == [
                 "turn 1",
@@ -844,9 +829,7 @@ class TestClimbing:
             assert states(booth)[-2:] == [("reconnecting", "climb"), ("active", "")]
             assert told(booth)[-2:] == [("b", "up", ""), ("a", "up", "")]
             await booth.until(lambda: near.connection.closed)
-            await booth.speak(0.8)
-            await booth.state("speaking")
-            await booth.idle()
+            await booth.answered()
             assert len(far.answers) == 2
 
     @virtual_time
@@ -856,23 +839,20 @@ class TestClimbing:
             provider.go_down()
         async with Booth(providers=providers, open_session=False, idle_timeout=900.0) as booth:
             booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "c")
+            await booth.on("c")
             await booth.wait(15.0)
             assert first.dials > 10
             second.come_up()
-            await booth.until(lambda: booth.session.provider == "b", seconds=60.0)
+            await booth.on("b", seconds=60.0)
             first.come_up()
-            await booth.until(lambda: booth.session.provider == "a", seconds=125.0)
+            await booth.on("a", seconds=125.0)
             assert third.connection.closed
             assert second.connection.closed
 
     @virtual_time
     async def test_a_better_rung_is_looked_for_ever_more_seldom(self):
         far, near, _ = three()
-        far.go_down()
-        async with Booth(providers=[far, near], open_session=False, idle_timeout=5000.0) as booth:
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near, idle_timeout=5000.0) as booth:
             del far.dialled_at[:]
             begun = booth.loop.time()
             await booth.wait(600.0)
@@ -884,10 +864,7 @@ class TestClimbing:
     @virtual_time
     async def test_who_begins_to_speak_during_the_probe_keeps_the_rung_and_every_word(self):
         far, near, _ = three()
-        far.go_down()
-        async with Booth(providers=[far, near], open_session=False) as booth:
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near) as booth:
             far.come_up()
             far.connect_seconds = 1.0
             before = far.dials
@@ -900,16 +877,13 @@ class TestClimbing:
             assert whole(booth, near, 1)
             assert booth.session.provider == "b"
             await booth.idle()
-            await booth.until(lambda: booth.session.provider == "a", seconds=6.0)
+            await booth.on("a", seconds=6.0)
             assert said(far) == ["turn 1", "Yes."]
 
     @virtual_time
     async def test_nothing_is_looked_for_while_somebody_talks_or_is_answered(self):
         far, near, _ = three()
-        far.go_down()
-        async with Booth(providers=[far, near], open_session=False) as booth:
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near) as booth:
             far.come_up()
             before = far.dials
             near.will_say(LONG, 30.0, speed=50.0)
@@ -918,15 +892,12 @@ class TestClimbing:
             await booth.wait(25.0)
             assert far.dials == before
             await booth.idle()
-            await booth.until(lambda: booth.session.provider == "a", seconds=3.0)
+            await booth.on("a", seconds=3.0)
 
     @virtual_time
     async def test_a_probe_that_is_refused_is_told_in_an_event_and_not_aloud(self):
         far, near, _ = three()
-        far.go_down()
-        async with Booth(providers=[far, near], open_session=False, idle_timeout=900.0) as booth:
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near, idle_timeout=900.0) as booth:
             far.go_down(CredentialsRejected("wrong key"))
             dials = far.dials
             await booth.wait(50.0)
@@ -953,15 +924,12 @@ class TestClimbing:
             assert whole(booth, local, 1)
             assert booth.voice.spoken == [DOWN]
             cloud.come_up()
-            await booth.until(lambda: booth.session.provider == "a", seconds=30.0)
+            await booth.on("a", seconds=30.0)
 
     @virtual_time
     async def test_a_session_that_ends_in_the_middle_of_a_probe_leaves_nothing_behind(self):
         far, near, _ = three()
-        far.go_down()
-        async with Booth(providers=[far, near], open_session=False) as booth:
-            booth.lines.open_session(booth.line)
-            await booth.until(lambda: booth.session.provider == "b")
+        async with fallen(far, near) as booth:
             far.come_up()
             far.connect_seconds = 3.0
             before = far.dials
@@ -1017,7 +985,7 @@ async def test_counters_tell_dials_renewals_probes_and_climbs():
     far, near, _ = three()
     far.refuse_with(RateLimited("slow down", retry_after=1.0))
     async with Booth(providers=[far, near]) as booth:
-        await booth.until(lambda: booth.session.provider == "a", seconds=20.0)
+        await booth.on("a", seconds=20.0)
         counters = booth.session.counters()
         assert {name: counters[name] for name in ("dials", "dials_failed", "probes", "climbs")} == {
             "dials": 2,

@@ -101,9 +101,7 @@ async def test_a_voice_that_fails_is_told_and_the_talk_goes_on():
         booth.session.say("Hello.")
         await booth.wait(0.5)
         assert [event.code for event in booth.of(Warned)] == ["voice_failed"]
-        await booth.speak(0.5)
-        await booth.state("speaking")
-        await booth.idle()
+        await booth.answered(0.5)
 
 
 @virtual_time
@@ -263,9 +261,7 @@ class TestPushToTalk:
 @virtual_time
 async def test_after_the_idle_time_out_the_session_closes_and_the_line_is_told():
     async with Booth(kind=LineKind.ROOM, idle_timeout=30.0) as booth:
-        await booth.speak(0.5)
-        await booth.state("speaking")
-        await booth.idle()
+        await booth.answered(0.5)
         session = booth.session
         await booth.wait(29)
         assert session.state == "active"

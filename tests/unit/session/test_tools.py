@@ -236,9 +236,7 @@ def test_an_agent_that_is_not_there_is_named():
 async def test_a_turn_with_a_tool_is_answered_once():
     async with Booth() as booth:
         booth.provider.will_call("time_now", {})
-        await booth.speak(0.6)
-        await booth.state("speaking")
-        await booth.idle()
+        await booth.answered(0.6)
         assert booth.clock.ended == 1
         assert [result.result for result in booth.provider.tool_results] == [{"time": "noon"}]
         assert booth.heard(booth.provider.answers[0].level) == 1000
@@ -342,9 +340,7 @@ async def test_in_the_room_hanging_up_ends_the_session():
 
 async def context_of(booth: Booth) -> Any:
     booth.provider.will_call("time_now", {})
-    await booth.speak(0.6)
-    await booth.state("speaking")
-    await booth.idle()
+    await booth.answered(0.6)
     return booth.clock.contexts[0]
 
 
