@@ -325,6 +325,8 @@ class Setup:
     """Push-to-talk: only CommitTurn ends a turn."""
     rate: int = 0
     """Of the line's playout, for a provider that can speak at any; 0: unknown."""
+    alone: bool = False
+    """No other provider is there to go on with: an answer that failed is apologised for, and the next turn tried."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,10 @@ class Link:
         return first and self._loop.time() - began > NOTICEABLE_SECONDS
 
     def _setup_for(self, provider: Provider, *, bare: bool = False) -> Setup:
-        return replace(self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""))
+        alone = len(self._providers) == 1
+        return replace(
+            self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""), alone=alone
+        )
 
     async def _connect(
         self, provider: Provider, setup: Setup, patience: float, *, probe: bool = False

@@ -368,9 +368,10 @@ class ChainConnection:
 
     def _failed(self, answer: _Answer, fault: ApplianceError) -> None:
         self._failures += 1
-        if not fault.retryable or self._failures > 1 or self._mind.doubtful:
-            # What no apology mends: the session's ladder has another rung, perhaps. Dialled at once, this one would
-            # only hear the turn again, and apologise.
+        again = self._failures > 1 or self._mind.doubtful
+        if not fault.retryable or (again and not self._setup.alone):
+            # What no apology mends: the session's ladder has another rung. Dialled at once, this one would only hear
+            # the turn again, and apologise.
             self._mind.give_up(fault)
             self._end(fault)
             return

@@ -404,6 +404,18 @@ async def test_a_model_that_fails_turn_after_turn_ends_the_connection():
 
 
 @virtual_time
+async def test_where_there_is_no_other_provider_each_turn_is_tried():
+    async with Talker(alone=True) as talker:
+        talker.llm[0].fail(ProviderUnavailable("busy"), times=6)
+        for turn in (1, 2, 3):
+            await talker.types(turn, "hello")
+            assert (await talker.answered(turn, seconds=5)).status == "failed"
+        talker.llm[0].will_say("Here I am.")
+        await talker.types(4, "hello")
+        assert (await talker.answered(4)).status == "completed"
+
+
+@virtual_time
 async def test_a_refused_key_ends_the_connection_at_once():
     async with Talker() as talker:
         talker.llm[0].fail(CredentialsRejected("no"))

@@ -1,0 +1,39 @@
+"""A session with a chain of fake stages: what the person hears when a stage is of no use."""
+
+from typing import Any
+
+from appliance.errors import ProviderUnavailable
+from appliance.events import Transcript, TurnChanged, Warned
+from appliance.providers.chain import Chain
+from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeTextToSpeech
+from tests.rig.booth import Booth
+from tests.rig.virtual_time import virtual_time
+
+
+@virtual_time
+async def test_a_chain_without_another_provider_apologises_at_once_for_each_turn_and_goes_on():
+    model, ear = FakeLanguageModel(), FakeSpeechToText()
+    kinds: dict[str, Any] = {"stt": [ear], "llm": [model], "tts": [FakeTextToSpeech()] * 2}
+    provider = Chain({}, {}, load=lambda kind, *_: kinds[kind])
+    ear.will_hear(*["some words"] * 4)
+    model.fail(ProviderUnavailable("gone"), times=6)
+    async with Booth(providers=[provider], strict=False) as booth:
+        for turn in (1, 2, 3):
+            await booth.speak(1.0)
+            await booth.state("thinking")
+            await booth.idle()
+            thinking, apology = (
+                booth.when(TurnChanged, state="thinking"),
+                booth.when(Warned, code="no_answer"),
+            )
+            assert 0 < apology - thinking < 1.0, f"turn {turn}"
+        model.will_say("Here I am again.")
+        await booth.speak(1.0)
+        await booth.state("speaking")
+        await booth.idle()
+        assert [event.heard for event in booth.of(Transcript) if event.role == "assistant" and event.final][
+            -1
+        ] == "Here I am again."
+        assert len(ear.connections) == 1
+        await booth.lines.close("over")
+        await provider.close()
