@@ -5,6 +5,7 @@ import asyncio
 import random
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.rig.telephone_sound import LOUD, RATE, Talker, calling, from_mu_law
 from tests.rig.timed_services import TIMED_SERVICES, TimedService
 
 Figure = dict[str, Any]
+AS_DELIVERED = Path(__file__).with_name("as_delivered")
 IDLE_SECONDS = 3.0
 CALL_SECONDS = 40.0
 ANSWER_SECONDS = 2.5
@@ -51,6 +53,7 @@ def _figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
 
 def _appliance(service: TimedService, **more: Any) -> Handset:
     sections: dict[str, Any] = {**service.daemon, "agents.assistant": {"tools": []}, **more}
+    sections["environ"] = {**sections.get("environ", {}), "PYTHONPATH": str(AS_DELIVERED)}
     return Handset(**sections)
 
 
