@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,11 +27,9 @@ from appliance.interfaces import (
     CalledTool,
     CancelResponse,
     CommitTurn,
-    Connection,
     Delivery,
     DiscardTurn,
     HistoryItem,
-    ProviderEvent,
     ProviderTrouble,
     ProviderUsage,
     RenewalDue,
@@ -53,80 +51,26 @@ from appliance.interfaces import (
 from appliance.providers.realtime.gemini import GeminiLive
 from tests.fakes.gemini_live import KEY, GeminiServer, Samples, answer_sound
 from tests.rig.sounds import tone
+from tests.rig.talker import Talker
 from tests.rig.wire import Wire
 
-T = TypeVar("T", bound=ProviderEvent)
 TOOLS = (ToolDeclaration("get_time", "Says what time it is.", {"type": "object", "properties": {}}),)
 SPEECH = tone(440, 0.6, 16_000)
 SILENCE = np.zeros(16_000, np.int16)
 
 
-class Talk:
-    """One connection, and all that it says."""
+class Talk(Talker):
+    """Who says mostly the same."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.events: list[ProviderEvent] = []
-        self.fault: ApplianceError | None = None
-        self.over = asyncio.Event()
-        self._came = asyncio.Event()
-        self.reader = asyncio.create_task(self._read())
+    async def says(self, turn: int, samples: Samples = SPEECH, *, pace: float = 0.0) -> None:
+        await super().says(turn, samples, pace=pace)
 
-    async def _read(self) -> None:
-        try:
-            async for event in self.connection:
-                self.events.append(event)
-                self._came.set()
-        except ApplianceError as fault:
-            self.fault = fault
-        self.over.set()
+    async def asks(self, turn: int, samples: Samples = SPEECH, *, pace: float = 0.0) -> None:
+        await super().asks(turn, samples, pace=pace)
 
-    async def until(
-        self, kind: type[T], holds: Callable[[T], bool] = lambda _: True, seconds: float = 5.0
-    ) -> T:
-        async with asyncio.timeout(seconds):
-            while True:
-                self._came.clear()
-                for event in self.events:
-                    if isinstance(event, kind) and holds(event):
-                        return event
-                await self._came.wait()
-
-    def all(self, kind: type[T]) -> list[T]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    async def finished(self, turn: int) -> ResponseFinished:
-        return await self.until(ResponseFinished, lambda one: one.turn == turn)
-
-    async def says(self, turn: int, samples: Samples = SPEECH) -> None:
-        for at in range(0, len(samples), 320):
-            frame = Frame(samples[at : at + 320].tobytes(), 16_000, 0.0)
-            await self.connection.send(SendAudio(turn, frame))
-
-    async def asks(self, turn: int, samples: Samples = SPEECH) -> None:
-        await self.says(turn, samples)
-        await self.connection.send(CommitTurn(turn))
-
-    async def types(self, turn: int, text: str = "hello") -> None:
-        await self.connection.send(SendText(turn, text))
-
-    def sound(self, response: str) -> Samples:
-        pcm = b"".join(one.pcm for one in self.all(ResponseAudio) if one.response == response)
-        return np.frombuffer(pcm, dtype="<i2")
-
-    def text(self, response: str) -> str:
-        return "".join(one.text for one in self.all(ResponseText) if one.response == response)
-
-    def troubles(self) -> set[str]:
-        return {one.code for one in self.all(ProviderTrouble)}
-
-    async def quiet(self, seconds: float = 0.3) -> None:
-        """Let what may come, come."""
-        await asyncio.sleep(seconds)
-
-    async def close(self) -> None:
-        await self.connection.close()
-        await asyncio.wait({self.reader}, timeout=2)
+    async def handle(self) -> str:
+        """The first that is good for anything."""
+        return (await self.until(ResumptionHandle, lambda one: bool(one.handle))).handle
 
 
 @pytest.fixture
@@ -175,12 +119,10 @@ class TestSetUp:
     ) -> None:
         async with talking(provider) as one, talking(provider) as other:
             server.will_say("first")
-            await one.types(1)
-            await one.finished(1)
+            await one.is_answered(1)
             server.will_say("second")
-            await other.types(1)
-            await other.finished(1)
-            assert not [event for event in one.all(ResponseText) if "second" in event.text]
+            await other.is_answered(1)
+            assert not [event for event in one.of(ResponseText) if "second" in event.text]
 
     async def test_a_dial_that_gave_up_while_the_sdk_was_loading_leaves_it_to_the_next(
         self, server: GeminiServer, provider: GeminiLive
@@ -190,8 +132,7 @@ class TestSetUp:
                 async with asyncio.timeout(0.001):
                     await provider.connect(Setup("s1"))
         async with talking(provider) as talk:
-            await talk.types(1)
-            assert (await talk.finished(1)).status == "completed"
+            assert (await talk.is_answered(1)).status == "completed"
 
     async def test_stray_variables_of_another_service_turn_nothing_over(
         self, server: GeminiServer, monkeypatch: pytest.MonkeyPatch
@@ -201,16 +142,14 @@ class TestSetUp:
         monkeypatch.setenv("GEMINI_API_KEY", KEY)
         provider = GeminiLive({"base_url": server.url})
         async with talking(provider) as talk:
-            await talk.types(1)
-            assert (await talk.finished(1)).status == "completed"
+            assert (await talk.is_answered(1)).status == "completed"
 
     async def test_a_server_without_tls_is_spoken_to_in_plain(self) -> None:
         async with (
             GeminiServer(tls=False) as server,
             talking(GeminiLive({"api_key": KEY, "base_url": server.url})) as talk,
         ):
-            await talk.types(1)
-            assert (await talk.finished(1)).status == "completed"
+            assert (await talk.is_answered(1)).status == "completed"
 
     def test_unknown_and_wrong_keys_are_refused_by_name(self) -> None:
         with pytest.raises(ConfigurationInvalid) as fault:
@@ -301,10 +240,9 @@ class TestRefusals:
     ) -> None:
         server.greet_with('{"serverContent": {}}', "{", '{"goAway": {"timeLeft": "50s"}}')
         async with talking(provider) as talk:
-            await talk.types(1)
-            await talk.finished(1)
+            await talk.is_answered(1)
             assert "message_malformed" in talk.troubles()
-            assert talk.all(RenewalDue) == [RenewalDue(50)]
+            assert talk.of(RenewalDue) == [RenewalDue(50)]
 
     async def test_a_limit_says_when_to_come_again(self, server: GeminiServer, provider: GeminiLive) -> None:
         server.limit()
@@ -367,8 +305,7 @@ class TestRefusals:
         async with asyncio.timeout(1):
             await server.session.socket.wait_closed()
         async with talking(provider) as talk:
-            await talk.types(1)
-            await talk.finished(1)
+            await talk.is_answered(1)
 
 
 class TestResumption:
@@ -376,16 +313,14 @@ class TestResumption:
         self, server: GeminiServer, provider: GeminiLive
     ) -> None:
         async with talking(provider) as talk:
-            await talk.types(1)
-            await talk.finished(1)
+            await talk.is_answered(1)
             first = await talk.until(ResumptionHandle, lambda one: bool(one.handle))
             assert first.handle == server.session.handle
-            await talk.types(2)
-            await talk.finished(2)
+            await talk.is_answered(2)
             await talk.until(ResumptionHandle, lambda one: bool(one.handle) and one != first)
-            handles = [one.handle for one in talk.all(ResumptionHandle)]
+            handles = [one.handle for one in talk.of(ResumptionHandle)]
             assert handles == [first.handle, "", server.session.handle]
-            began = talk.events.index(talk.all(ResponseStarted)[1])
+            began = talk.events.index(talk.of(ResponseStarted)[1])
             assert talk.events.index(ResumptionHandle("")) < began
 
     async def test_a_resumed_session_knows_the_conversation_and_is_told_nothing(
@@ -393,7 +328,7 @@ class TestResumption:
     ) -> None:
         async with talking(provider) as talk:
             await talk.types(1, "my name is Ada")
-            handle = (await talk.until(ResumptionHandle, lambda one: bool(one.handle))).handle
+            handle = await talk.handle()
         history = [HistoryItem("user", "my name is Ada")]
         async with talking(provider, handle=handle, history=history) as talk:
             assert server.session.resumed_from == handle
@@ -438,10 +373,10 @@ class TestResumption:
     ) -> None:
         async with talking(provider) as talk:
             await talk.types(1)
-            handle = (await talk.until(ResumptionHandle, lambda one: bool(one.handle))).handle
+            handle = await talk.handle()
         async with talking(provider, handle=handle) as talk:
             await server.close(1007, "Request contains an invalid argument.")
-            await talk.over.wait()
+            await talk.ended()
             assert type(talk.fault) is ProviderUnavailable
         async with talking(provider, handle=handle):
             assert server.session.resumed_from == ""
@@ -455,9 +390,9 @@ class TestResumption:
             server.will_call("get_time")
             await talk.types(2)
             call = await talk.until(ToolCall)
-            assert talk.all(ResumptionHandle)[-1].handle == ""
+            assert talk.of(ResumptionHandle)[-1].handle == ""
             await talk.quiet()
-            assert talk.all(ResumptionHandle)[-1].handle == ""
+            assert talk.of(ResumptionHandle)[-1].handle == ""
             await talk.connection.send(ToolResult(call.call_id, {"time": "10:32"}))
             await talk.finished(2)
             await talk.until(ResumptionHandle, lambda one: one.handle == server.session.handle)
@@ -488,7 +423,7 @@ class TestTurns:
         async with talking(provider) as talk:
             await talk.asks(1)
             await talk.finished(1)
-            heard = [(one.text, one.final) for one in talk.all(UserHeard)]
+            heard = [(one.text, one.final) for one in talk.of(UserHeard)]
         assert heard == [("tell me", False), ("tell me a story", False), ("tell me a story", True)]
 
     async def test_an_answer_arrives_whole_with_its_words_in_place(
@@ -500,8 +435,8 @@ class TestTurns:
             done = await talk.finished(1)
             assert done.status == "completed"
             assert np.array_equal(talk.sound(done.response), answer_sound(server.answers, 2.0))
-            assert talk.text(done.response) == "one two three four"
-            starts = [one.audio_from_ms for one in talk.all(ResponseText)]
+            assert talk.said(done.response) == "one two three four"
+            starts = [one.audio_from_ms for one in talk.of(ResponseText)]
             assert starts == pytest.approx([0, 480, 960, 1480], abs=40)
 
     async def test_a_discarded_turn_is_closed_and_its_answer_kept_back(
@@ -513,13 +448,13 @@ class TestTurns:
             await talk.connection.send(DiscardTurn(1))
             await talk.quiet(0.5)
             assert server.session.activities[0].ended
-            assert not talk.all(ResponseStarted)
-            assert not talk.all(UserHeard)
+            assert not talk.of(ResponseStarted)
+            assert not talk.of(UserHeard)
             server.will_say("this they want")
             await talk.asks(2)
             done = await talk.finished(2)
-            assert talk.text(done.response) == "this they want"
-            assert [one.turn for one in talk.all(ResponseStarted)] == [2]
+            assert talk.said(done.response) == "this they want"
+            assert [one.turn for one in talk.of(ResponseStarted)] == [2]
 
     async def test_noise_that_breaks_an_answer_off_before_it_began_does_not_lose_it(
         self, server: GeminiServer, provider: GeminiLive
@@ -534,7 +469,7 @@ class TestTurns:
             server.script.clear()
             server.will_say("the answer")
             done = await talk.finished(1)
-            assert talk.text(done.response) == "the answer"
+            assert talk.said(done.response) == "the answer"
 
     @pytest.mark.parametrize("told", [True, False])
     async def test_who_goes_on_before_the_answer_gets_one_to_all_of_it(
@@ -550,8 +485,8 @@ class TestTurns:
             await talk.asks(2)
             done = await talk.finished(2)
             assert done.status == "completed"
-            assert talk.text(done.response) == "the answer"
-            assert [one.turn for one in talk.all(ResponseStarted)] == [2]
+            assert talk.said(done.response) == "the answer"
+            assert [one.turn for one in talk.of(ResponseStarted)] == [2]
 
     async def test_a_cancelled_answer_is_over_at_once_and_the_next_one_is_whole(
         self, server: GeminiServer, provider: GeminiLive
@@ -571,7 +506,7 @@ class TestTurns:
             assert done.status == "completed"
             assert len(talk.sound(first.response)) == count
             assert np.array_equal(talk.sound(done.response), answer_sound(server.answers, 1.0))
-            assert len(talk.all(ResponseFinished)) == 2
+            assert len(talk.of(ResponseFinished)) == 2
 
     async def test_a_cancelled_answer_that_nobody_breaks_off_stays_unheard_to_its_end(
         self, server: GeminiServer, provider: GeminiLive
@@ -586,7 +521,7 @@ class TestTurns:
             assert len(talk.sound(first.response)) == count
             server.will_say("next", 0.5)
             await talk.types(2)
-            assert talk.text((await talk.finished(2)).response) == "next"
+            assert talk.said((await talk.finished(2)).response) == "next"
 
     async def test_an_answer_that_the_service_breaks_off_is_cancelled(
         self, server: GeminiServer, provider: GeminiLive
@@ -622,11 +557,10 @@ class TestTurns:
         self, server: GeminiServer, provider: GeminiLive
     ) -> None:
         async with talking(provider) as talk:
-            await talk.types(1)
-            await talk.finished(1)
+            await talk.is_answered(1)
             server.session.say_unasked("By the way.")
             done = await talk.finished(0)
-            assert talk.text(done.response) == "By the way."
+            assert talk.said(done.response) == "By the way."
 
     async def test_a_model_without_client_content_is_typed_to_in_its_own_way(
         self, server: GeminiServer
@@ -648,7 +582,7 @@ class TestTurns:
                 await talk.types(turn)
                 await talk.finished(turn)
             await talk.quiet(0.1)
-            assert talk.all(ProviderUsage) == [ProviderUsage(100.0, 20.0, "tokens")] * 2
+            assert talk.of(ProviderUsage) == [ProviderUsage(100.0, 20.0, "tokens")] * 2
 
 
 class TestServerTurns:
@@ -671,7 +605,7 @@ class TestServerTurns:
             assert time.monotonic() - began < 1.0
             assert ended.turn == 1
             done = await talk.finished(1)
-            assert (done.status, talk.text(done.response)) == ("completed", "yes")
+            assert (done.status, talk.said(done.response)) == ("completed", "yes")
             heard = server.session.activities[0].samples
             assert np.array_equal(heard[: len(SPEECH)], SPEECH)
             assert not heard[len(SPEECH) :].any()
@@ -689,14 +623,14 @@ class TestServerTurns:
             await talk.connection.send(CommitTurn(1))
             await talk.quiet()
             assert done.status == "completed"
-            assert len(talk.all(ResponseFinished)) == 1
+            assert len(talk.of(ResponseFinished)) == 1
 
     async def test_a_turn_in_which_the_service_hears_nothing_is_silent(
         self, server: GeminiServer, provider: GeminiLive
     ) -> None:
         async with talking(provider) as talk:
             await talk.asks(1, SILENCE)
-            done = await talk.until(ResponseFinished, seconds=8)
+            done = await talk.until(ResponseFinished)
             assert (done.turn, done.status) == (1, "silent")
             assert {"realtimeInput": {"audioStreamEnd": True}} in server.session.received
         assert server.violations == []
@@ -755,9 +689,9 @@ class TestTools:
             await talk.until(ResponseAudio)
             await talk.connection.send(ToolResult(call.call_id, {"time": "10:32"}))
             await talk.until(ResponseText, lambda one: "10:32" in one.text)
-            texts = [talk.text(one.response) for one in talk.all(ResponseStarted)]
+            texts = [talk.said(one.response) for one in talk.of(ResponseStarted)]
             assert texts[0] == "Let me see, one moment please."
-            assert {one.turn for one in talk.all(ResponseStarted)} == {1}
+            assert {one.turn for one in talk.of(ResponseStarted)} == {1}
 
     async def test_an_error_is_told_as_one(self, server: GeminiServer, provider: GeminiLive) -> None:
         server.will_call("get_time")
@@ -778,8 +712,7 @@ class TestTools:
             assert (await talk.until(ToolCallWithdrawn)).call_ids == (call.call_id,)
             await talk.connection.send(ToolResult(call.call_id, {"time": "10:32"}))
             assert (await talk.finished(1)).status == "silent"
-            await talk.types(2)
-            await talk.finished(2)
+            await talk.is_answered(2)
         assert server.violations == []
 
     async def test_a_call_that_nobody_waits_for_is_answered_here(
@@ -790,7 +723,7 @@ class TestTools:
             await talk.says(1)
             await talk.connection.send(DiscardTurn(1))
             await talk.quiet()
-            assert not talk.all(ToolCall)
+            assert not talk.of(ToolCall)
             assert [call.state for call in server.session.memory.calls.values()] == ["answered"]
         assert server.violations == []
 
@@ -802,14 +735,14 @@ class TestTools:
         async with talking(provider) as talk:
             if resumed:
                 await talk.types(1)
-                handle = (await talk.until(ResumptionHandle, lambda one: bool(one.handle))).handle
+                handle = await talk.handle()
         history = [HistoryItem("user", "what time is it"), CalledTool("call-9", "get_time", "{}", turn=7)]
         async with talking(provider, handle=handle, history=history) as talk:
             server.will_say("It is 10:32.")
             for _ in range(2):
                 await talk.connection.send(ToolResult("call-9", {"time": "10:32"}))
             done = await talk.finished(7)
-            assert talk.text(done.response) == "It is 10:32."
+            assert talk.said(done.response) == "It is 10:32."
             told = [text for role, text in server.session.memory.history if role == "user"]
             assert sum('{"time": "10:32"}' in text for text in told) == 1
         assert server.violations == []
@@ -830,7 +763,7 @@ class TestTools:
             for _ in range(2):
                 await server.send_raw(call)
             await talk.until(ProviderTrouble, lambda one: one.code == "call_repeated")
-            assert len(talk.all(ToolCall)) == 1
+            assert len(talk.of(ToolCall)) == 1
 
 
 class TestRenewal:
@@ -838,8 +771,7 @@ class TestRenewal:
         server.go_away(0.6)
         async with talking(provider) as talk:
             assert (await talk.until(RenewalDue)).seconds == pytest.approx(0.6)
-            async with asyncio.timeout(3):
-                await talk.over.wait()
+            await talk.ended(3)
             assert type(talk.fault) is ProviderUnavailable
 
     @pytest.mark.parametrize("left", ["soon", None, 7, {"seconds": "x"}, "-3s"])
@@ -862,7 +794,7 @@ class TestRenewal:
         async with talking(provider) as talk:
             server.go_away(50.0)
             await talk.quiet(0.8)
-            assert [one.seconds for one in talk.all(RenewalDue)] == [50.0]
+            assert [one.seconds for one in talk.of(RenewalDue)] == [50.0]
 
 
 def _content(**fields: Any) -> str:
@@ -913,9 +845,8 @@ class TestGarbage:
             await server.send_raw(_content(turnComplete=True))
             await talk.quiet(0.05)
             server.will_say("still here")
-            await talk.types(1)
-            done = await talk.finished(1)
-            assert (done.status, talk.text(done.response)) == ("completed", "still here")
+            done = await talk.is_answered(1)
+            assert (done.status, talk.said(done.response)) == ("completed", "still here")
 
     async def test_the_same_trouble_is_told_ever_less_often(
         self, server: GeminiServer, provider: GeminiLive
@@ -923,9 +854,8 @@ class TestGarbage:
         async with talking(provider) as talk:
             for _ in range(250):
                 await server.send_raw(b"{")
-            await talk.types(1)
-            await talk.finished(1)
-            assert len(talk.all(ProviderTrouble)) == 3
+            await talk.is_answered(1)
+            assert len(talk.of(ProviderTrouble)) == 3
 
     async def test_a_message_of_two_megabytes_is_taken(
         self, server: GeminiServer, provider: GeminiLive
@@ -934,7 +864,7 @@ class TestGarbage:
             pcm = bytes(3 * 512 * 1024)
             await server.send_raw(_sound(base64.b64encode(pcm).decode()))
             await talk.until(ResponseAudio)
-            assert sum(len(one.pcm) for one in talk.all(ResponseAudio)) == len(pcm)
+            assert sum(len(one.pcm) for one in talk.of(ResponseAudio)) == len(pcm)
 
     async def test_another_declared_rate_is_told_with_the_sound(
         self, server: GeminiServer, provider: GeminiLive
@@ -964,11 +894,9 @@ class TestEnds:
         self, server: GeminiServer, provider: GeminiLive, code: int, reason: str, kind: type[ApplianceError]
     ) -> None:
         async with talking(provider) as talk:
-            await talk.types(1)
-            await talk.finished(1)
+            await talk.is_answered(1)
             await server.close(code, reason)
-            async with asyncio.timeout(1):
-                await talk.over.wait()
+            await talk.ended(1)
             assert type(talk.fault) is kind
             with pytest.raises(ApplianceError):
                 await talk.types(2)
@@ -981,21 +909,18 @@ class TestEnds:
             await talk.asks(1)
             await talk.until(ResponseAudio)
             server.drop()
-            async with asyncio.timeout(0.5):
-                await talk.over.wait()
+            await talk.ended(0.5)
             assert isinstance(talk.fault, ProviderUnavailable)
 
     async def test_a_service_that_falls_silent_is_noticed_within_two_seconds(
         self, server: GeminiServer, provider: GeminiLive
     ) -> None:
         async with talking(provider) as talk:
-            await talk.types(1)
-            await talk.finished(1)
+            await talk.is_answered(1)
             await talk.quiet(0.7)
             server.stall()
             began = time.monotonic()
-            async with asyncio.timeout(3):
-                await talk.over.wait()
+            await talk.ended(3)
             assert time.monotonic() - began <= 2.0
             assert type(talk.fault) is ProviderUnavailable
 
@@ -1009,21 +934,19 @@ class TestEnds:
             await talk.says(1)
             wire.stall()
             began = time.monotonic()
-            while not talk.over.is_set() and time.monotonic() - began < 3:
+            while not talk.over and time.monotonic() - began < 3:
                 try:
                     await talk.says(1, SPEECH[:320])
                 except ProviderUnavailable:
                     break
                 await asyncio.sleep(0.02)
-            async with asyncio.timeout(1):
-                await talk.over.wait()
+            await talk.ended(1)
             assert time.monotonic() - began <= 2.0
 
     async def test_an_idle_connection_lives(self, server: GeminiServer, provider: GeminiLive) -> None:
         async with talking(provider) as talk:
             await talk.quiet(3.0)
-            await talk.types(1)
-            assert (await talk.finished(1)).status == "completed"
+            assert (await talk.is_answered(1)).status == "completed"
 
     async def test_a_session_that_does_not_read_keeps_its_connection(
         self, server: GeminiServer, provider: GeminiLive

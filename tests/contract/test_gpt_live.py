@@ -18,22 +18,17 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.frames import Frame
 from appliance.interfaces import (
     CalledTool,
     CancelResponse,
-    CommitTurn,
-    Connection,
     HistoryItem,
     Provider,
-    ProviderEvent,
     ProviderTrouble,
     RenewalDue,
     ResponseAudio,
     ResponseFinished,
     ResponseStarted,
     ResponseText,
-    SendAudio,
     SendText,
     Setup,
     ToolCall,
@@ -42,43 +37,20 @@ from appliance.interfaces import (
     UserHeard,
 )
 from tests.fakes.gpt_live import KEY, RATE, GptLiveServer, answer_sound
+from tests.rig.talker import E, Talker
 
 TOOLS = (ToolDeclaration("get_time", "the time", {"type": "object", "properties": {}}),)
 
 
-class Listener:
-    """Keeps what a connection says."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.events: list[ProviderEvent] = []
-        self.ended: asyncio.Task[None] = asyncio.create_task(self._listen())
-        self._came = asyncio.Event()
-
-    async def _listen(self) -> None:
-        async for event in self.connection:
-            self.events.append(event)
-            self._came.set()
-
-    async def one(self, kind: type[ProviderEvent], **fields: Any) -> Any:
-        async with asyncio.timeout(20):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items()):
-                        return event
-                self._came.clear()
-                await self._came.wait()
+class Listener(Talker):
+    async def one(self, kind: type[E], **fields: Any) -> E:
+        """The first event of this kind with these fields."""
+        return await self.until(
+            kind, lambda event: all(getattr(event, name) == value for name, value in fields.items())
+        )
 
     async def speak(self, turn: int, seconds: float = 0.4, level: int = 4_000) -> None:
-        frame = np.full(RATE // 50, level, dtype="<i2").tobytes()
-        for _ in range(round(seconds * 50)):
-            await self.connection.send(SendAudio(turn, Frame(frame, RATE, 0.0)))
-            await asyncio.sleep(0.02)
-        await self.connection.send(CommitTurn(turn))
-
-    def samples(self, response: str) -> "np.ndarray[Any, Any]":
-        pieces = [e.pcm for e in self.events if isinstance(e, ResponseAudio) and e.response == response]
-        return np.frombuffer(b"".join(pieces), dtype="<i2")
+        await self.asks(turn, np.full(round(RATE * seconds), level, np.int16), pace=1.0)
 
 
 @pytest.fixture
@@ -106,9 +78,7 @@ async def talking(provider: Provider, **setup: Any) -> AsyncIterator[Listener]:
     try:
         yield listener
     finally:
-        await listener.connection.close()
-        await asyncio.wait({listener.ended}, timeout=2)
-        assert listener.ended.done()
+        await listener.close()
 
 
 async def test_what_is_said_is_understood_and_answered(server: GptLiveServer, provider: Provider):
@@ -118,7 +88,7 @@ async def test_what_is_said_is_understood_and_answered(server: GptLiveServer, pr
         await person.speak(1)
         done = await person.one(ResponseFinished, turn=1)
         assert [e.text for e in person.events if isinstance(e, ResponseText)] == ["It ", "is ", "noon. "]
-        assert np.array_equal(person.samples(done.response), answer_sound(1, 0.8))
+        assert np.array_equal(person.sound(done.response), answer_sound(1, 0.8))
         assert (await person.one(UserHeard, final=True)).text == "what time is it"
     assert server.violations == []
 
@@ -143,12 +113,12 @@ async def test_talking_over_an_answer_stops_it_and_the_rest_is_not_heard(
         await person.speak(1)
         first = await person.one(ResponseAudio)
         await person.connection.send(CancelResponse(first.response, "", 40))
-        heard = len(person.samples(first.response))
+        heard = len(person.sound(first.response))
         assert (await person.one(ResponseFinished, response=first.response)).status == "cancelled"
         await person.speak(2)
         second = await person.one(ResponseFinished, turn=2)
-        assert len(person.samples(first.response)) == heard
-        assert np.array_equal(person.samples(second.response), answer_sound(2, 1.0))
+        assert len(person.sound(first.response)) == heard
+        assert np.array_equal(person.sound(second.response), answer_sound(2, 1.0))
 
 
 async def test_typed_text_is_answered(server: GptLiveServer, provider: Provider):
@@ -187,8 +157,7 @@ async def test_a_reset_ends_the_events_and_the_next_connection_works(
 ):
     person = Listener(await provider.connect(Setup("s")))
     server.drop()
-    with pytest.raises(ProviderUnavailable):
-        await asyncio.wait_for(person.ended, 2)
+    assert isinstance(await person.ended(2), ProviderUnavailable)
     with pytest.raises(ProviderUnavailable):
         await person.connection.send(SendText(1, "hello"))
     await person.connection.close()
@@ -201,8 +170,7 @@ async def test_a_path_that_falls_silent_is_noticed(server: GptLiveServer, provid
     person = Listener(await provider.connect(Setup("s")))
     await asyncio.sleep(0.1)
     server.stall()
-    with pytest.raises(ProviderUnavailable):
-        await asyncio.wait_for(person.ended, 20)
+    assert isinstance(await person.ended(20), ProviderUnavailable)
     await person.connection.close()
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,6 @@ from appliance.frames import Frame
 from appliance.interfaces import (
     CancelResponse,
     CommitTurn,
-    Connection,
     DiscardTurn,
     HistoryItem,
     Provider,
@@ -37,67 +37,34 @@ from tests.fakes.streamed_answers import Asked
 from tests.fakes.streamed_answers import Plan as AnswerPlan
 from tests.rig.chain_service import ChainService
 from tests.rig.spoken import silence, speech
+from tests.rig.talker import Talker
 
 TOOLS = tuple(
     ToolDeclaration(name, "", {"type": "object", "properties": {}})
     for name in ("get_time", "hang_up", "call")
 )
 NOW = {"time": "10:32", "date": "2026-11-21", "weekday": "Saturday", "zone": "UTC"}
-SECONDS = 20.0
 
 
-class Person:
-    """Holds one conversation with a provider, and keeps all that it says."""
+class Person(Talker):
+    """Runs the tools that are called."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.events: list[ProviderEvent] = []
-        self.reading = True
-        self._came = asyncio.Event()
-        self._reader = asyncio.create_task(self._read())
+    async def take(self, event: ProviderEvent) -> None:
+        if isinstance(event, ToolCall):
+            await self.connection.send(ToolResult(event.call_id, NOW))
 
-    async def _read(self) -> None:
-        async for event in self.connection:
-            self.events.append(event)
-            self._came.set()
-            if isinstance(event, ToolCall):
-                await self.connection.send(ToolResult(event.call_id, NOW))
-
-    async def until(self, holds: Callable[[ProviderEvent], bool], after: int = 0) -> ProviderEvent:
-        """The first event from place `after` on for which `holds`."""
-        async with asyncio.timeout(SECONDS):
-            while True:
-                self._came.clear()
-                for event in self.events[after:]:
-                    if holds(event):
-                        return event
-                await self._came.wait()
-
-    async def finished(self, turn: int) -> ResponseFinished:
-        event = await self.until(lambda one: isinstance(one, ResponseFinished) and one.turn == turn)
-        assert isinstance(event, ResponseFinished)
-        return event
-
-    async def says(self, turn: int, text: str, rate: int) -> None:
-        samples = speech(text, rate, lead=0.3, tail=0.5) if text else silence(1.0, rate)
-        pcm = samples.tobytes()
-        step = rate // 50 * 2
-        for at in range(0, len(pcm) - step + 1, step):
-            await self.connection.send(SendAudio(turn, Frame(pcm[at : at + step], rate, 0.0)))
-
-    def said(self, response: str) -> str:
-        return "".join(
-            one.text for one in self.events if isinstance(one, ResponseText) and one.response == response
-        )
+    async def utters(self, turn: int, text: str) -> None:
+        """Say `text`, or nothing for a second."""
+        sound = speech(text, self.rate, lead=0.3, tail=0.5) if text else silence(1.0, self.rate)
+        await self.says(turn, sound[: len(sound) // (self.rate // 50) * (self.rate // 50)])
 
     def audio_ms(self, response: str) -> float:
-        pieces = [one for one in self.events if isinstance(one, ResponseAudio) and one.response == response]
+        pieces = [one for one in self.of(ResponseAudio) if one.response == response]
         return sum(len(one.pcm) / 2 * 1000 / one.rate for one in pieces)
 
     async def close(self) -> None:
-        await self.connection.close()
-        async with asyncio.timeout(2):
-            await self._reader
+        await super().close()
+        assert self.fault is None
 
 
 class ProviderContract:
@@ -113,8 +80,9 @@ class ProviderContract:
         raise NotImplementedError
 
     @asynccontextmanager
-    async def talking(self, provider: Provider, session: str = "s1", **more: object) -> AsyncIterator[Person]:
-        person = Person(await provider.connect(Setup(session, tools=TOOLS, **more)))  # type: ignore[arg-type]
+    async def talking(self, provider: Provider, session: str = "s1", **more: Any) -> AsyncIterator[Person]:
+        connection = await provider.connect(Setup(session, tools=TOOLS, **more))
+        person = Person(connection, provider.capabilities.input_rate)
         try:
             yield person
         finally:
@@ -143,26 +111,22 @@ class ProviderContract:
     async def test_a_tool_is_called_once_and_its_result_is_told(self, provider: Provider) -> None:
         async with self.talking(provider) as person:
             await person.connection.send(SendText(1, self.tool_question))
-            done = await person.until(
-                lambda one: isinstance(one, ResponseFinished) and bool(person.said(one.response))
-            )
-            assert isinstance(done, ResponseFinished)
+            done = await person.until(ResponseFinished, lambda one: bool(person.said(one.response)))
             calls = [one for one in person.events if isinstance(one, ToolCall)]
             assert [(one.tool, one.turn) for one in calls] == [("get_time", 1)]
             assert "10" in person.said(done.response)
 
     async def test_a_spoken_question_is_heard_and_answered(self, provider: Provider) -> None:
         async with self.talking(provider) as person:
-            await person.says(1, self.tool_question, provider.capabilities.input_rate)
+            await person.utters(1, self.tool_question)
             await person.connection.send(CommitTurn(1))
-            heard = await person.until(lambda one: isinstance(one, UserHeard) and one.final)
-            assert isinstance(heard, UserHeard)
+            heard = await person.until(UserHeard, lambda one: one.final)
             assert (heard.turn, heard.text) == (1, self.written)
-            await person.until(lambda one: isinstance(one, ResponseAudio))
+            await person.until(ResponseAudio)
 
     async def test_silence_is_heard_as_nothing_and_answered_with_nothing(self, provider: Provider) -> None:
         async with self.talking(provider) as person:
-            await person.says(1, "", provider.capabilities.input_rate)
+            await person.utters(1, "")
             await person.connection.send(CommitTurn(1))
             assert (await person.finished(1)).status == "silent"
             assert [one.text for one in person.events if isinstance(one, UserHeard)] == [""]
@@ -174,7 +138,7 @@ class ProviderContract:
 
     async def test_what_is_discarded_is_not_answered(self, provider: Provider) -> None:
         async with self.talking(provider) as person:
-            await person.says(1, self.tool_question, provider.capabilities.input_rate)
+            await person.utters(1, self.tool_question)
             await person.connection.send(DiscardTurn(1))
             await person.connection.send(SendText(2, self.question))
             await person.finished(2)
@@ -183,8 +147,7 @@ class ProviderContract:
     async def test_cancelling_stops_the_sound_and_may_be_repeated(self, provider: Provider) -> None:
         async with self.talking(provider) as person:
             await person.connection.send(SendText(1, self.question))
-            first = await person.until(lambda one: isinstance(one, ResponseAudio))
-            assert isinstance(first, ResponseAudio)
+            first = await person.until(ResponseAudio)
             cancel = CancelResponse(first.response, "", 0)
             for _ in range(2):
                 await person.connection.send(cancel)
@@ -260,8 +223,7 @@ class TestOffline(ProviderContract):
             assert person.said(asked.response).strip() == "Shall I call 2 0 1?"
             assert not [one for one in person.events if isinstance(one, ToolCall)]
             await person.connection.send(SendText(2, "yes"))
-            made = await person.until(lambda one: isinstance(one, ToolCall))
-            assert isinstance(made, ToolCall)
+            made = await person.until(ToolCall)
             assert (made.tool, dict(made.arguments)) == ("call", {"to": "201"})  # type: ignore[arg-type]
 
 

@@ -29,7 +29,8 @@ from appliance.interfaces import (
 )
 from tests.fakes.openai_realtime import FakeOpenAi
 from tests.rig.spoken import silence
-from tests.unit.realtime.openai.talker import RATE, Talker, provider_of, speech, talking
+from tests.rig.talker import Talker
+from tests.unit.realtime.openai.talker import RATE, provider_of, speech, talking
 
 pytestmark = pytest.mark.slow
 
