@@ -503,6 +503,10 @@ class Connection(Protocol):
 
     def __aiter__(self) -> AsyncIterator[ProviderEvent]: ...
 
+    def counters(self) -> Mapping[str, int]:
+        """How often what was survived, dropped or came too late on this connection, by name; none ever falls."""
+        ...
+
     async def close(self) -> None:
         """Idempotent; at most 2 s."""
         ...

@@ -24,6 +24,7 @@ from appliance.interfaces import (
 from appliance.session.ladder import Ladder
 from appliance.session.renewal import Renewal
 from appliance.session.sender import Sender
+from appliance.session.tally import Tally
 
 LOCAL_DIAL_SECONDS: Final = 30.0
 PROBE_SECONDS: Final = 5.0
@@ -99,6 +100,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._handles: dict[str, str] = {}
         self._sender: Sender | None = None
+        self._connection: Connection | None = None
+        self._tally = Tally()
         self._broken = asyncio.Event()
         self._planned = ""
         self._useless: ApplianceError | None = None
@@ -148,7 +151,9 @@ class Link:
         self._handles = {provider: handle}
 
     def counters(self) -> Mapping[str, int]:
-        return {**self._counters, "uplink_queued": self._sender.waiting if self._sender else 0}
+        present = self._connection.counters() if self._connection is not None else {}
+        queued = self._sender.waiting if self._sender is not None else 0
+        return {**self._counters, "uplink_queued": queued, **self._tally.total(present)}
 
     def start(self) -> asyncio.Task[None]:
         """Begin to dial. The task ends only by `close` or by a bug of ours, which it raises."""
@@ -351,6 +356,7 @@ class Link:
         self._renewal = Renewal(self._loop.time())
         self._handles = {name: self._handles[name] for name in self._handles if name == self.provider.name}
         sender = self._sender = Sender(connection, self.provider.name, self.capabilities)
+        self._connection = connection
         self.up = True
         self._listener.link_rose()
         reader = self._loop.create_task(self._read(connection, self.generation), name="link reader")
@@ -364,7 +370,8 @@ class Link:
             return _ending(first)
         finally:
             self.up = False
-            self._sender = None
+            self._sender = self._connection = None
+            self._tally.close(connection.counters())
             if self._probe is not None:
                 self._probe.cancel()
             for job in jobs:

@@ -19,7 +19,7 @@ Each answer's samples all have the same value, `Answer.level`, so that a recordi
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -361,6 +361,8 @@ class FakeConnection:
         self.commands: list[ProviderCommand] = []
         self.turns: dict[int, Turn] = {}
         self.closed = False
+        self.counts: Counter[str] = Counter()
+        """What it claims to have survived."""
         self._number = len(provider.connections)
         self._provider = provider
         self._events: asyncio.Queue[ProviderEvent | ApplianceError | None] = asyncio.Queue()
@@ -416,6 +418,9 @@ class FakeConnection:
 
     def tell(self, event: ProviderEvent) -> None:
         self._events.put_nowait(event)
+
+    def counters(self) -> Mapping[str, int]:
+        return dict(self.counts)
 
     async def close(self) -> None:
         self.cut()

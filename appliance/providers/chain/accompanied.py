@@ -175,8 +175,8 @@ class _AccompaniedConnection:
 
     def counters(self) -> Mapping[str, int]:
         """Those of the inner connection, and what went wrong with ear and voice."""
-        inner: Callable[[], Mapping[str, int]] = getattr(self._inner, "counters", dict)
-        return {**inner(), **self._counts, **(self._ear.counters() if self._ear is not None else {})}
+        ear = self._ear.counters() if self._ear is not None else {}
+        return {**self._inner.counters(), **self._counts, **ear}
 
     def trouble(self, code: str, message: str) -> None:
         """Count it, and tell it the first, second, fourth, eighth... time."""

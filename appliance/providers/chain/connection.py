@@ -96,6 +96,7 @@ class ChainConnection:
         self._numbers = itertools.count(1)
         self._outbox = Outbox()
         self._counts: Counter[str] = Counter()
+        self._ear_before = ear.counters()
         self._memory = Memory(context_characters)
         self._memory.restore(setup.history)
         self._batches = ToolBatches(self, setup.tools, setup.history)
@@ -163,8 +164,9 @@ class ChainConnection:
             await asyncio.wait(tasks, timeout=0.8)
 
     def counters(self) -> Mapping[str, int]:
-        """What went wrong and was survived, by its code; what the ear holds."""
-        return {**self._counts, **self._ear.counters(), "forgotten_items": self._memory.forgotten}
+        """What went wrong and was survived, by its code; of the ear's, what came since this conversation began."""
+        ear = {name: count - self._ear_before.get(name, 0) for name, count in self._ear.counters().items()}
+        return {**self._counts, **ear, "forgotten_items": self._memory.forgotten}
 
     # --- for ToolBatches ---
 

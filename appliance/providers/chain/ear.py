@@ -137,7 +137,8 @@ class Ear:
         return bool(self._turns)
 
     def counters(self) -> Mapping[str, int]:
-        return {**self._counts, "stt_journal_ms": sum(len(one.frames) for one in self._turns) * FRAME_MS}
+        """Since it began to hear; more than one conversation may have been heard since."""
+        return dict(self._counts)
 
     # --- inside ---
 

@@ -5,7 +5,7 @@ import itertools
 import logging
 import secrets
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -101,10 +101,9 @@ class OfflineConnection:
         if task is not None:
             await asyncio.wait({task}, timeout=1.5)
 
-    @property
-    def dropped_ms(self) -> int:
+    def counters(self) -> Mapping[str, int]:
         """Speech beyond the longest turn."""
-        return self._ear.dropped_ms
+        return {"dropped_ms": self._ear.dropped_ms}
 
     def _stop(self) -> asyncio.Task[None] | None:
         task, self._answering = self._answering, None

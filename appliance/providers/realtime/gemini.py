@@ -303,6 +303,9 @@ class GeminiConnection:
             self._ready.clear()
             await self._ready.wait()
 
+    def counters(self) -> Mapping[str, int]:
+        return self._dialogue.troubles
+
     async def close(self) -> None:
         if self._closed:
             return

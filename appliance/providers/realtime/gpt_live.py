@@ -222,6 +222,9 @@ class LiveConnection:
         if self._fault is not None:
             raise self._fault
 
+    def counters(self) -> Mapping[str, int]:
+        return dict(self._protocol.counters)
+
     async def close(self) -> None:
         self._end(None)
         for job in self._jobs:

@@ -200,10 +200,10 @@ class LiveProtocol:
             case "error":
                 return [self._fault(event)], []
             case str() as kind if kind.startswith(("session.", "info", "response.", "transport.")):
-                self._count(f"ignored {kind}" if kind in _QUIET else "unknown events")
+                self._count("ignored_events" if kind in _QUIET else "unknown_events")
                 return [], []
             case _:
-                self._count("unknown events")
+                self._count("unknown_events")
                 return [ProviderTrouble("unknown_event", "the service sent an event of an unknown kind")], []
 
     def tick(self, now: float) -> list[ProviderEvent]:
@@ -224,7 +224,7 @@ class LiveProtocol:
     def _audio(self, event: Message, now: float) -> list[ProviderEvent]:
         pcm = _samples(event.get("delta"))
         if pcm is None:
-            self._count("bad audio")
+            self._count("bad_audio")
             return [ProviderTrouble("bad_audio", "the service sent audio that is none")]
         length_ms = len(pcm) / _BYTES_PER_MS
         audible = int(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).max(initial=0)) >= _AUDIBLE
@@ -311,7 +311,7 @@ class LiveProtocol:
         inner = event.get("event")
         batch = str(event.get("delegation_id") or "")
         if not isinstance(inner, Mapping):
-            self._count("unknown events")
+            self._count("unknown_events")
             return [], []
         item = inner.get("item")
         if inner.get("type") == "response.output_item.done" and isinstance(item, Mapping):

@@ -602,7 +602,6 @@ async def test_a_turn_beyond_the_journal_loses_its_oldest_sound_and_counts_it():
         for _ in range(70 * 50):
             await talker.connection.send(SendAudio(1, Frame(bytes(640), 16_000, 0.0)))
         assert talker.connection.counters()["stt_dropped_ms"] == 10_000
-        assert talker.connection.counters()["stt_journal_ms"] == 60_000
 
 
 # --- an answer that is begun early ---
