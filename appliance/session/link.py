@@ -2,13 +2,12 @@
 
 Every connection has a generation. Its reader and its writer die with it, so nothing of an old one reaches the session.
 """
-# Longer than other files: dialling, serving and changing over are one thing, and share its state.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected
 from appliance.interfaces import (
@@ -21,6 +20,7 @@ from appliance.interfaces import (
     ResumptionHandle,
     Setup,
 )
+from appliance.session.dialler import Dialler, reschedule
 from appliance.session.ladder import Ladder
 from appliance.session.renewal import Renewal
 from appliance.session.sender import Sender
@@ -28,13 +28,9 @@ from appliance.session.tally import Tally
 
 LOCAL_DIAL_SECONDS: Final = 30.0
 PROBE_SECONDS: Final = 5.0
-WARM_SECONDS: Final = 60.0
-"""What loading a provider's library may take; a small device needs a fifth of that for the largest."""
-NOTICEABLE_SECONDS: Final = 0.05
 QUIET_SECONDS: Final = 1.0
 """A moment to look for a better rung is quiet for so long."""
 HOPELESS_SECONDS: Final = 20.0
-CLOSE_SECONDS: Final = 1.5
 HANDOVER_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 0.2
 REASON_SECONDS: Final = 0.05
@@ -42,7 +38,6 @@ REASON_SECONDS: Final = 0.05
 RENEWAL: Final = "renewal"
 CLIMB: Final = "climb"
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class LinkListener(Protocol):
@@ -97,6 +92,7 @@ class Link:
         self._providers = providers
         self._listener = listener
         self._ladder = ladder
+        self._dialler = Dialler()
         self._loop = asyncio.get_running_loop()
         self._handles: dict[str, str] = {}
         self._sender: Sender | None = None
@@ -105,22 +101,16 @@ class Link:
         self._broken = asyncio.Event()
         self._planned = ""
         self._useless: ApplianceError | None = None
-        self._loaded: set[str] = set()
         self._climber: tuple[int, Connection] | None = None
         self._renewal = Renewal(0.0)
         self._task: asyncio.Task[None] | None = None
         self._probe: asyncio.Task[None] | None = None
-        self._late: set[asyncio.Task[Any]] = set()
-        self._closing: set[asyncio.Task[None]] = set()
         self._delay: asyncio.Timeout | None = None
-        self._deadline: asyncio.Timeout | None = None
-        self._bugs: set[str] = set()
-        """What went wrong in a provider's own code, and was logged."""
         self._dial_began = 0.0
         self._waited_for = False
         self._quiet_since: float | None = None
         self._counters = dict.fromkeys(
-            ("dials", "dials_failed", "link_drops", "renewals", "probes", "climbs", "uplink_dropped"), 0
+            ("dials_failed", "link_drops", "renewals", "climbs", "uplink_dropped"), 0
         )
 
     @property
@@ -153,7 +143,8 @@ class Link:
     def counters(self) -> Mapping[str, int]:
         present = self._connection.counters() if self._connection is not None else {}
         queued = self._sender.waiting if self._sender is not None else 0
-        return {**self._counters, "uplink_queued": queued, **self._tally.total(present)}
+        own = {**self._dialler.counters(), **self._counters, "uplink_queued": queued}
+        return {**own, **self._tally.total(present)}
 
     def start(self) -> asyncio.Task[None]:
         """Begin to dial. The task ends only by `close` or by a bug of ours, which it raises."""
@@ -189,7 +180,7 @@ class Link:
         """The configuration was read again: refusals count no more."""
         now = self._loop.time()
         if self._delay is not None:
-            _reschedule(self._delay, now + self._ladder.start(now))
+            reschedule(self._delay, now + self._ladder.start(now))
         else:
             self._ladder.look_up(now)
 
@@ -200,11 +191,9 @@ class Link:
             task.cancel()
             await asyncio.wait({task}, timeout=1.0)
         if self._climber is not None:
-            self._let_go(self._climber[1])
+            self._dialler.let_go(self._climber[1])
             self._climber = None
-        for late in self._late:
-            late.cancel()
-        left = {*self._late, *self._closing, *({self._probe} if self._probe is not None else ())}
+        left = {*self._dialler.stop(), *({self._probe} if self._probe is not None else ())}
         if left:
             await asyncio.wait(left, timeout=0.9)
 
@@ -246,14 +235,14 @@ class Link:
         if self._delay is not None:
             pause = self._ladder.hurry(now)
             if pause is not None:
-                _reschedule(self._delay, now + pause)
-        elif self._deadline is not None:
+                reschedule(self._delay, now + pause)
+        elif self._dialler.hurriable:
             patience = self._ladder.patience(self._dial_began, waited_for=True)
-            _reschedule(self._deadline, max(now, self._dial_began + patience))
+            self._dialler.hurry(max(now, self._dial_began + patience))
 
     async def _dial(self, provider: Provider) -> Connection:
         """Dial the present rung. A handle that it does not take is forgotten, and it is dialled once more."""
-        if await self._warm(provider):
+        if await self._dialler.warm(provider):
             self._ladder.loaded(self._loop.time())
         self._dial_began = now = self._loop.time()
         waited_for = self._waited_for = self._listener.waited_for()
@@ -262,63 +251,18 @@ class Link:
             patience = LOCAL_DIAL_SECONDS
         setup = self._setup_for(provider, bare=self._ladder.bare)
         try:
-            return await self._connect(provider, setup, patience)
+            return await self._dialler.dial(provider, setup, patience)
         except SetupRejected:
             if not setup.handle:
                 raise
             self._handles.pop(provider.name, None)
-            return await self._connect(provider, replace(setup, handle=""), patience)
-
-    async def _warm(self, provider: Provider) -> bool:
-        """Have the library loaded, which no dial's deadline is for; return whether that took time, the first time."""
-        began = self._loop.time()
-        loading = self._begin(provider.warm(), f"load {provider.name}")
-        await asyncio.wait({loading}, timeout=WARM_SECONDS)
-        if not loading.done():
-            loading.cancel()
-            raise ProviderUnavailable(f"{provider.name} did not load in time")
-        self._outcome(loading, provider.name)
-        # On a busy device the look whether it is loaded takes time too, and must not put off the next rung for ever.
-        first = provider.name not in self._loaded
-        self._loaded.add(provider.name)
-        return first and self._loop.time() - began > NOTICEABLE_SECONDS
+            return await self._dialler.dial(provider, replace(setup, handle=""), patience)
 
     def _setup_for(self, provider: Provider, *, bare: bool = False) -> Setup:
         alone = len(self._providers) == 1
         return replace(
             self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""), alone=alone
         )
-
-    async def _connect(
-        self, provider: Provider, setup: Setup, patience: float, *, probe: bool = False
-    ) -> Connection:
-        """One deadline over all of it. A connection that comes later is closed, not used."""
-        self._counters["probes" if probe else "dials"] += 1
-        dial = self._begin(provider.connect(setup), f"dial {provider.name}")
-        try:
-            async with asyncio.timeout(patience) as deadline:
-                if not probe and not provider.capabilities.local:
-                    self._deadline = deadline
-                await asyncio.wait({dial})
-        except TimeoutError:
-            pass
-        except asyncio.CancelledError:
-            self._drop_dial(dial)
-            raise
-        finally:
-            if not probe:
-                self._deadline = None
-        if not dial.done():
-            self._drop_dial(dial)
-            raise ProviderUnavailable(f"{provider.name} did not answer in time")
-        return self._outcome(dial, provider.name)
-
-    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """As a task that does not outlive the link."""
-        task = self._loop.create_task(work, name=name)
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-        return task
 
     # --- serving ---
 
@@ -376,7 +320,7 @@ class Link:
                 self._probe.cancel()
             for job in jobs:
                 job.cancel()
-            closing = self._let_go(connection)
+            closing = self._dialler.let_go(connection)
             await asyncio.wait(jobs, timeout=STOP_SECONDS)
             if self._planned == RENEWAL:
                 # Two sockets on one handle at once are nothing that a provider provides for.
@@ -403,9 +347,9 @@ class Link:
         for rung in rungs:
             provider = self._providers[rung]
             try:
-                await self._warm(provider)
+                await self._dialler.warm(provider)
                 setup = self._setup_for(provider)
-                connection = await self._connect(provider, setup, PROBE_SECONDS, probe=True)
+                connection = await self._dialler.dial(provider, setup, PROBE_SECONDS, probe=True)
             except ApplianceError as fault:
                 self._ladder.unreached(rung, fault, self._loop.time())
                 self._listener.dial_failed(provider.name, fault, probe=True)
@@ -414,7 +358,7 @@ class Link:
                 self._climber = rung, connection
                 self._end(CLIMB)
             else:
-                self._let_go(connection)
+                self._dialler.let_go(connection)
                 self._ladder.missed_moment(self._loop.time())
             return
         self._ladder.looked_in_vain(self._loop.time())
@@ -424,36 +368,6 @@ class Link:
         if not probe.cancelled() and (fault := probe.exception()) is not None:
             logger.error("looking for a better provider broke", exc_info=fault)
             self._ladder.looked_in_vain(self._loop.time())
-
-    def _outcome(self, task: asyncio.Task[T], provider: str) -> T:
-        """What a finished dial came to; a bug of the provider's, or a stray cancellation, is one that failed."""
-        try:
-            return task.result()
-        except ApplianceError:
-            raise
-        except asyncio.CancelledError as fault:
-            raise ProviderUnavailable(f"{provider} broke off") from fault
-        except Exception as fault:
-            bug = f"{provider}: {type(fault).__name__}"
-            if bug not in self._bugs:
-                self._bugs.add(bug)
-                logger.warning("provider %s failed to connect", provider, exc_info=True)
-            raise ProviderUnavailable(bug) from fault
-
-    def _let_go(self, connection: Connection) -> asyncio.Task[None]:
-        """Close it beside what goes on: a path that is dead keeps nobody waiting."""
-        closing = self._loop.create_task(_close(connection), name="close connection")
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
-        return closing
-
-    def _drop_dial(self, dial: asyncio.Task[Connection]) -> None:
-        dial.add_done_callback(self._close_late)
-        dial.cancel()
-
-    def _close_late(self, dial: asyncio.Task[Connection]) -> None:
-        if not dial.cancelled() and dial.exception() is None:
-            self._let_go(dial.result())
 
     async def _read(self, connection: Connection, generation: int) -> ApplianceError | None:
         events = aiter(connection)
@@ -486,19 +400,6 @@ class Link:
         return self._useless or ProviderUnavailable("the provider takes less than is said")
 
 
-async def _close(connection: Connection) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await connection.close()
-    except Exception:
-        logger.warning("a provider's connection did not close", exc_info=True)
-
-
 def _ending(job: asyncio.Task[ApplianceError | None]) -> ApplianceError | None:
     """Why a finished job of a connection is over. A bug of ours is raised."""
     return ProviderUnavailable("the provider broke off") if job.cancelled() else job.result()
-
-
-def _reschedule(timeout: asyncio.Timeout | None, when: float) -> None:
-    if timeout is not None and not timeout.expired():
-        timeout.reschedule(when)
