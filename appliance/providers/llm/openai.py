@@ -51,6 +51,7 @@ class OpenAiLanguageModel:
         self.passed_over: Counter[str] = Counter()
         """What came and was not understood, by kind."""
         self._found = ""
+        self._asking = asyncio.Lock()
 
     async def warm(self) -> None:
         """Import the SDK and build its client in a thread: that takes a Pi seconds. Ask a server what it has."""
@@ -62,7 +63,8 @@ class OpenAiLanguageModel:
         """With the model that a server of one's own has, where none is set. Raise why it has none."""
         if self._settings.model or self._settings.official:
             return self._settings
-        self._found = self._found or await self._model_of(client)
+        async with self._asking:
+            self._found = self._found or await self._model_of(client)
         return self._settings.model_copy(update={"model": self._found})
 
     def forget_model(self) -> None:
