@@ -24,6 +24,7 @@ from appliance.stages import (
     AnswerPart,
     AnswerText,
     EagerEnd,
+    Ended,
     Hearing,
     Piece,
     Prompt,
@@ -107,6 +108,13 @@ class FakeTranscription:
     async def discard(self, turn: int) -> None:
         self._alive()
         self.turns.setdefault(turn, HeardTurn(turn)).discarded = True
+
+    def end_turn(self, text: str) -> None:
+        """Where it is to find the ends of turns: the turn that is being heard is over."""
+        newest = next(reversed(self.turns.values()), None)
+        if self.hearing.server_turns and newest and not newest.committed and not newest.discarded:
+            self.tell(Transcript(newest.turn, text, final=True))
+            self.tell(Ended(newest.turn))
 
     def tell(self, event: TranscriptEvent) -> None:
         if self.open:

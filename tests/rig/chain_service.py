@@ -98,7 +98,11 @@ class ChainService(Service):
         )
 
     def answers(self) -> list[Samples]:
-        return [np.frombuffer(spoken.pcm, "<i2") for spoken in self.mouth.spoken if spoken.pcm]
+        return [
+            at_rate(np.frombuffer(spoken.pcm, "<i2"), spoken.rate, self.answer_rate)
+            for spoken in self.mouth.spoken
+            if spoken.pcm
+        ]
 
     async def send_raw(self, *messages: str) -> None:
         raise NotImplementedError("each stage has its own protocol")

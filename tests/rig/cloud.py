@@ -10,13 +10,16 @@ When the `with` ends without a fault, the service must have had nothing to refus
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from tests.rig.alignment import align
 from tests.rig.appliance import Handset
+from tests.rig.chain_service import ChainService
 from tests.rig.control_client import ControlClient, Event
 from tests.rig.services import SERVICES, Service, at_rate, found_ms
+
+CLOUDS: Mapping[str, Callable[..., Service]] = {**SERVICES, "chain": ChainService}
 
 SLACK_MS = 250
 """Of an answer, what recognition by pieces may miss at its two ends."""
@@ -31,10 +34,10 @@ async def cloud(
     **sections: Any,
 ) -> AsyncIterator[tuple[Service, Handset]]:
     """`ladder` are the providers after `name`; `settings` complete its table; `sections` are Handset's."""
-    async with SERVICES[name](in_daemon=True) as service:
+    async with CLOUDS[name](in_daemon=True) as service:
         own = service.daemon
         conversation = {"providers": [name, *ladder], **sections.pop("conversation", {})}
-        own[f"providers.{name}"] |= settings or {}
+        own[f"providers.{name}"] = own.get(f"providers.{name}", {}) | (settings or {})
         own["environ"] |= sections.pop("environ", {})
         async with Handset(**{**own, **sections, "conversation": conversation}) as handset:
             yield service, handset

@@ -4,7 +4,7 @@ Real lines (detector, canceller, resampler), real sockets, the unmodified SDKs, 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ import pytest
 from appliance.interfaces import LineKind
 from appliance.session.turn import Phase
 from tests.rig.alignment import align
-from tests.rig.chain_service import ChainService
-from tests.rig.services import SERVICES, Service, at_rate
+from tests.rig.cloud import CLOUDS
+from tests.rig.services import Service, at_rate
 from tests.rig.sounds import Samples
 from tests.rig.spoken import silence, speech
 from tests.rig.stage import Person, Stage
@@ -24,7 +24,6 @@ TURN_SECONDS = 5.0
 QUIET = 200
 """The turn's first sample is louder."""
 STEP = 0.25
-CLOUDS: Mapping[str, Callable[[], Service]] = {**SERVICES, "chain": ChainService}
 ANSWER_SECONDS = 0.6
 POINTS = [point * STEP for point in range(round(TURN_SECONDS / STEP) + 1)]
 AT_ONCE = {LineKind.PHONE: 11, LineKind.ROOM: 7}

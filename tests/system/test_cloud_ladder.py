@@ -1,13 +1,13 @@
-"""A realtime service goes away: the device answers by itself, and goes back to the service unnoticed."""
+"""A realtime service, or all services of a chain, go away: the device answers by itself, and goes back unnoticed."""
 
 import asyncio
 
 import pytest
 
 from tests.rig.appliance import Handset
-from tests.rig.cloud import assert_heard_whole, cloud
+from tests.rig.cloud import CLOUDS, assert_heard_whole, cloud
 from tests.rig.control_client import ControlClient, Event
-from tests.rig.services import SERVICES, Service
+from tests.rig.services import Service
 from tests.rig.spoken import speech
 from tests.rig.talking_phone import heard_to_the_end
 
@@ -39,8 +39,8 @@ async def goes_and_returns(name: str) -> None:
         service_now, own_now = await rungs(handset, name)
         assert (service_now["state"], service_now["healthy"]) == ("up", True)
         assert (service_now["sessions"], own_now["sessions"]) == ([session], [])
-        assert "twelve times seven" in service.told()
         await the_service_answers(service, client, session)
+        assert "twelve times seven" in service.told()
 
 
 async def the_device_answers(client: ControlClient, session: str) -> None:
@@ -68,11 +68,12 @@ async def the_service_answers(service: Service, client: ControlClient, session: 
     client.say(speech("and what was that again", RATE))
     heard = await heard_to_the_end(lambda: client.heard_in_time()[began:], RATE)
     await assert_heard_whole(service, number, 1.0, heard, RATE)
-    assert (await client.answer(session, since=since))["heard"] == "It was eighty four."
+    # A chain's answer is as long as its text: its fake goes on for the second that it is to last.
+    assert (await client.answer(session, since=since))["heard"].startswith("It was eighty four")
     assert not client.of("warning", since)
 
 
 async def test_the_device_answers_while_the_service_is_away_and_then_the_service_again():
     async with asyncio.TaskGroup() as services:
-        for name in SERVICES:
+        for name in CLOUDS:
             services.create_task(goes_and_returns(name))

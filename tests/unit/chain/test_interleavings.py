@@ -49,9 +49,9 @@ class Parts:
     )
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
-    def provider(self) -> Chain:
+    def provider(self, turns: str = "local") -> Chain:
         kinds: dict[str, Any] = {"stt": self.stt, "llm": self.llm, "tts": self.tts}
-        return Chain({}, {}, load=lambda kind, *_: kinds[kind])
+        return Chain({"turns": turns}, {}, load=lambda kind, *_: kinds[kind])
 
     def say(self, text: str = LONG, **how: Any) -> None:
         self.llm[0].will_say(text.format(n=next(self.numbers)), **how)
@@ -69,6 +69,14 @@ def probably_ended(parts: Parts, booth: Booth) -> None:
 
 
 Deed = Callable[[Parts, Booth], object]
+
+
+def service_ends_turn(parts: Parts, _: Booth) -> None:
+    for stage in parts.stt:
+        for connection in stage.connections[-1:]:
+            connection.end_turn("more words")
+
+
 ANSWERS: dict[str, Callable[[Parts], object]] = {
     "short": lambda parts: parts.say("Yes, {n}."),
     "long": lambda parts: parts.say(),
@@ -101,6 +109,7 @@ DEEDS: dict[str, Deed] = {
     "tts breaks off": lambda parts, _: parts.tts[0].fail(ProviderUnavailable("no"), after_ms=300),
     "tts stalls": lambda parts, _: parts.tts[0].stall(after_ms=200),
     "eager": probably_ended,
+    "service ends": service_ends_turn,
 }
 ACTIONS = [*(("speak", seconds) for seconds in VOICES), *((deed, 0.0) for deed in DEEDS)]
 
@@ -177,9 +186,9 @@ def check_rest(booth: Booth) -> None:
     assert counters["uplink_dropped"] == 0
 
 
-async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]]) -> None:
+async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]], turns: str) -> None:
     parts = Parts()
-    provider = parts.provider()
+    provider = parts.provider(turns)
     async with Booth(providers=[provider], strict=False, idle_timeout=10_000.0) as booth:
         for stage in parts.stt:
             stage.will_hear(*["some words"] * 40)
@@ -214,8 +223,10 @@ SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("part", range(4))
-def test_whatever_happens_the_floor_comes_free_and_every_turn_has_its_answer(part):
+@pytest.mark.parametrize(
+    ("turns", "part"), [*(("local", part) for part in range(4)), ("server", 4), ("server", 5)]
+)
+def test_whatever_happens_the_floor_comes_free_and_every_turn_has_its_answer(turns, part):
     @seed(part)
     @settings(
         max_examples=EXAMPLES,
@@ -226,6 +237,6 @@ def test_whatever_happens_the_floor_comes_free_and_every_turn_has_its_answer(par
     )
     @given(FEW, STORY)
     def any_story(answers, steps):
-        run(live(answers, steps))
+        run(live(answers, steps, turns))
 
     any_story()
