@@ -4,7 +4,7 @@ Real lines (detector, canceller, resampler), real sockets, the unmodified SDKs, 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -36,19 +36,21 @@ def turn(rate: int) -> Samples:
     return spoken
 
 
-async def wrong_wherever_cut(name: str, kind: LineKind, outage: float) -> list[str]:
+async def wrong_wherever_cut(
+    name: str, kind: LineKind, outage: float, points: Sequence[float] = POINTS
+) -> list[str]:
     """What went wrong in the conversations with the service `name`, one for each point at which the link was cut.
 
     A conversation in which something was wrong is held again, with fewer beside it: real time is not to be had on a
     busy machine. What is wrong by itself is wrong again.
     """
     wrong: list[str] = []
-    again = POINTS
+    again = list(points)
     for at_once in (AT_ONCE[kind], 4, 2):
-        wrong, points = [], again
+        wrong, held = [], again
         again = []
-        groups = -(-len(points) // at_once)
-        for group in (points[first::groups] for first in range(groups)):
+        groups = -(-len(held) // at_once)
+        for group in (held[first::groups] for first in range(groups)):
             async with Stage() as stage:
                 cuts = [_one_cut(stage, name, kind, point, outage) for point in group]
                 results = await asyncio.gather(*cuts, return_exceptions=True)
