@@ -1,4 +1,4 @@
-"""The links of a chain's three services are cut in a spoken turn and are away for 20.0 s: nothing of the turn is lost."""
+"""The links of a chain's services are cut in a spoken turn and are away for 20.0 s: nothing of the turn is lost."""
 
 import pytest
 
