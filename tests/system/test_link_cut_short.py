@@ -3,7 +3,8 @@
 import pytest
 
 from appliance.interfaces import LineKind
-from tests.rig.grid import CLOUDS, wrong_wherever_cut
+from tests.rig.cloud import CLOUDS
+from tests.rig.grid import wrong_wherever_cut
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
