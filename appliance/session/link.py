@@ -2,6 +2,7 @@
 
 Every connection has a generation. Its reader and its writer die with it, so nothing of an old one reaches the session.
 """
+# Longer than other files: keeping a connection, renewing it and changing over to another share one state.
 
 import asyncio
 import logging

@@ -1,0 +1,125 @@
+"""Contract of a telephone: what it is told, what it reports, and the audio of its calls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from appliance.interfaces.audio import CaptureSink, PlayoutSource
+
+
+@dataclass(frozen=True, slots=True)
+class TelephoneEvent:
+    """Base of what the SIP process reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationReport(TelephoneEvent):
+    """`state` is off, trying, registered or failed."""
+
+    state: str
+    code: int = 0
+    reason: str = ""
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall(TelephoneEvent):
+    """An INVITE waits for `ring`, `answer` or `reject`. `source` is the host:port that the request came from."""
+
+    call: str
+    peer: str
+    source: str
+    display_name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport(TelephoneEvent):
+    """The SIP dialogue moved. `state` is dialing, ringing, early, connected, held, transferring or ended."""
+
+    call: str
+    state: str
+    code: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReport(TelephoneEvent):
+    """RTP runs (`active`) or stopped; `codec` as negotiated, for example "PCMU/8000"."""
+
+    call: str
+    active: bool
+    codec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReport(TelephoneEvent):
+    call: str
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TelephoneLost(TelephoneEvent):
+    """The SIP process crashed or hung: `calls` are gone. It is being restarted."""
+
+    reason: str
+    calls: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TelephoneReady(TelephoneEvent):
+    """The SIP process runs and its transports listen at `address` (host:port)."""
+
+    address: str
+
+
+class Telephone(Protocol):
+    """A SIP stack. Group `appliance.telephones`. Built as `factory(settings)` from the `[sip]` section as a mapping.
+
+    All methods belong to the loop's thread; none waits on the network: outcomes come as events through `post`, which is
+    called on the loop's thread. Commands for an unknown or ended call raise `UnknownName`; while the process is down
+    they raise `TelephoneUnavailable`. Audio of a call is 16 kHz mono, 20 ms frames, both ways.
+    """
+
+    rate: int
+
+    async def start(self, post: Callable[[TelephoneEvent], None]) -> None: ...
+
+    async def stop(self) -> None:
+        """Hang up all calls, unregister, end the process; at most 4 s, then it is killed."""
+        ...
+
+    def dial(self, to: str) -> str:
+        """Start an outgoing call to a SIP URI, extension or number; return its call id."""
+        ...
+
+    def ring(self, call: str) -> None:
+        """Send 180 Ringing."""
+        ...
+
+    def answer(self, call: str) -> None: ...
+
+    def reject(self, call: str, code: int, reason: str = "") -> None: ...
+
+    def hang_up(self, call: str) -> None: ...
+
+    def hold(self, call: str) -> None: ...
+
+    def resume(self, call: str) -> None: ...
+
+    def transfer(self, call: str, to: str) -> None:
+        """Blind transfer (REFER)."""
+        ...
+
+    def send_dtmf(self, call: str, digits: str) -> None: ...
+
+    def attach(self, call: str, capture: CaptureSink, playout: PlayoutSource) -> None:
+        """Join a call's audio: both functions are called on the driver's thread, once each 20 ms, while media runs."""
+        ...
+
+    def heard_lag_ms(self, call: str) -> float:
+        """Audio taken from `playout` that the RTP stream has not yet taken."""
+        ...
+
+    def counters(self) -> Mapping[str, int]: ...
