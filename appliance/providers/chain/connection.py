@@ -10,7 +10,6 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
@@ -32,21 +31,16 @@ from appliance.interfaces import (
     TurnEnded,
     UserHeard,
 )
-from appliance.providers.chain.chunker import Chunker
+from appliance.providers.chain.answer import Answer
 from appliance.providers.chain.draft import Draft
 from appliance.providers.chain.ear import Ear
 from appliance.providers.chain.memory import BROKEN, Memory
 from appliance.providers.chain.mind import Mind
 from appliance.providers.chain.mouth import Mouth, Utterance
 from appliance.providers.chain.outbox import Outbox
-from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import (
     AnswerCall,
-    AnswerCut,
-    AnswerOdd,
     AnswerPart,
-    AnswerText,
-    AnswerUsage,
     EagerEnd,
     Ended,
     Prompt,
@@ -58,23 +52,9 @@ from appliance.stages import (
 )
 from appliance.tool_batches import ToolBatches
 
-LONGEST_ANSWER: Final = 16_000
-"""Characters: about twenty minutes of speech. A model that does not end is cut off there."""
 MOST_STEPS: Final = 8
 """Answers in a row that only call tools: then the model must speak."""
 REMEMBERED: Final = 64
-CLOSE_SECONDS: Final = 1.0
-
-
-@dataclass(slots=True)
-class _Answer:
-    """One response under way. `text` is what the model wrote, in memory since it was written."""
-
-    utterance: Utterance
-    turn: int
-    text: str = ""
-    called: bool = False
-    task: asyncio.Task[ApplianceError | None] | None = None
 
 
 class ChainConnection:
@@ -101,11 +81,11 @@ class ChainConnection:
         self._memory.restore(setup.history)
         self._batches = ToolBatches(self, setup.tools, setup.history)
         self._ear = ear
-        self._mind = mind(self._trouble)
-        self._mouth = mouth(self._outbox, self._trouble)
+        self._mind = mind(self.trouble)
+        self._mouth = mouth(self._outbox, self.trouble)
         self._release = release
-        self._answers: dict[str, _Answer] = {}
-        self._thinking: _Answer | None = None
+        self._answers: dict[str, Answer] = {}
+        self._thinking: Answer | None = None
         self._owed: int | None = None
         self._open: int | None = None
         """The turn that is being said."""
@@ -118,7 +98,7 @@ class ChainConnection:
         self._failures = 0
         self._draft: Draft | None = None
         self._closed = False
-        ear.told, ear.lost, ear.trouble = self._understood, self._end, self._trouble
+        ear.told, ear.lost, ear.trouble = self._understood, self._end, self.trouble
         self._mouth.finished = self._spoken
 
     # --- the session's side ---
@@ -156,9 +136,7 @@ class ChainConnection:
         self._drop_draft()
         self._outbox.close()
         self._release(self._ear)
-        tasks = [answer.task for answer in self._answers.values() if answer.task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = [task for answer in self._answers.values() if (task := answer.break_off()) is not None]
         await self._mouth.close()
         if tasks:
             await asyncio.wait(tasks, timeout=0.8)
@@ -168,13 +146,28 @@ class ChainConnection:
         ear = {name: count - self._ear_before.get(name, 0) for name, count in self._ear.counters().items()}
         return {**self._counts, **ear, "forgotten_items": self._memory.forgotten}
 
-    # --- for ToolBatches ---
+    # --- for its answers, and ToolBatches ---
 
     def tell(self, event: ProviderEvent) -> None:
         self._outbox.tell(event)
 
     def count(self, code: str) -> None:
         self._counts[code] += 1
+
+    def trouble(self, code: str, message: str) -> None:
+        """Count it, and tell it the first, second, fourth, eighth... time."""
+        self._counts[code] += 1
+        times = self._counts[code]
+        if times & (times - 1) == 0:
+            self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+
+    def called(self, answer: Answer, call: AnswerCall) -> bool:
+        # Small servers give each call the same id, or none: ours are unlike any other's.
+        call_id = f"{self._name}-c{next(self._numbers)}"
+        if not self._batches.made(answer.response, answer.turn, call_id, call.tool, call.arguments):
+            return False
+        self._memory.called(AnswerCall(call_id, call.tool, call.arguments, call.opaque))
+        return True
 
     # --- turns ---
 
@@ -272,103 +265,34 @@ class ChainConnection:
         self._owed = None
         self._batches.told()
         self._steps += 1
-        answer = _Answer(self._mouth.begin(self._next_name(), turn), turn)
-        self._answers[answer.utterance.response] = answer
+        answer = Answer(self._mouth.begin(self._next_name(), turn), turn, self._memory, self)
+        self._answers[answer.response] = answer
         self._thinking = answer
-        work = self._work(answer, self._drafted(turn) or self._mind.answer(self._prompt()))
-        answer.task = asyncio.get_running_loop().create_task(work, name=f"chain answer {turn}")
-        answer.task.add_done_callback(lambda done: self._made(answer, done))
+        answer.begin(self._drafted(turn) or self._mind.answer(self._prompt()), self._made)
 
     def _prompt(self, *more: Said) -> Prompt:
         tools = self._setup.tools if self._steps <= MOST_STEPS else ()
         return Prompt((*self._memory.items(), *more), self._setup.instructions, tools, self._setup.session)
 
-    async def _work(self, answer: _Answer, parts: AsyncGenerator[AnswerPart, None]) -> ApplianceError | None:
-        """Make it; return why that failed."""
-        try:
-            with blamed_on("the chain"):
-                await self._make(answer, parts)
-        except ApplianceError as fault:
-            return fault
-        return None
-
-    async def _make(self, answer: _Answer, parts: AsyncGenerator[AnswerPart, None]) -> None:
-        chunker = Chunker()
-        loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[AnswerPart] | None = None
-        try:
-            while True:
-                waiting = waiting or asyncio.ensure_future(_next(parts))
-                due = chunker.due()
-                within = None if due is None else max(0.0, due - loop.time())
-                await asyncio.wait({waiting}, timeout=within)
-                if not waiting.done():
-                    self._speak(answer, chunker.overdue(loop.time()))
-                    continue
-                part, waiting = waiting, None
-                try:
-                    if not self._take(answer, part.result(), chunker, loop.time()):
-                        break
-                except _NoMore:
-                    break
-            self._speak(answer, chunker.finish())
-        finally:
-            await _end(parts, waiting)
-
-    def _take(self, answer: _Answer, part: AnswerPart, chunker: Chunker, now: float) -> bool:
-        """What the model gives next; False when that is enough."""
-        match part:
-            case AnswerText():
-                text = part.text[: LONGEST_ANSWER - len(answer.text)]
-                answer.text += text
-                self._memory.assistant(answer.utterance.response, text)
-                self._speak(answer, chunker.add(text, now))
-                if len(answer.text) >= LONGEST_ANSWER:
-                    self._trouble("answer_too_long", "the language model did not end its answer")
-                    return False
-            case AnswerCall():
-                self._speak(answer, chunker.finish())
-                self._called(answer, part)
-            case AnswerUsage():
-                self._outbox.tell(ProviderUsage(part.input, part.output, "tokens"))
-            case AnswerCut():
-                self._trouble("answer_cut", f"the language model broke its answer off ({part.reason})")
-            case AnswerOdd():
-                self._trouble(part.code, part.message)
-        return True
-
-    def _speak(self, answer: _Answer, pieces: list[str]) -> None:
-        for piece in pieces:
-            answer.utterance.say(piece)
-
-    def _called(self, answer: _Answer, call: AnswerCall) -> None:
-        # Small servers give each call the same id, or none: ours are unlike any other's.
-        call_id = f"{self._name}-c{next(self._numbers)}"
-        if self._batches.made(answer.utterance.response, answer.turn, call_id, call.tool, call.arguments):
-            answer.called = True
-            self._memory.called(AnswerCall(call_id, call.tool, call.arguments, call.opaque))
-
-    def _made(self, answer: _Answer, done: "asyncio.Task[ApplianceError | None]") -> None:
+    def _made(self, answer: Answer) -> None:
         """The model has ended, or failed; what it gave is still being spoken."""
         if self._thinking is answer:
             self._thinking = None
-        fault = None if done.cancelled() else done.result()
-        if done.cancelled() or answer.utterance.status == "cancelled":
+        if answer.broken_off:
             answer.utterance.end("cancelled")
-        elif fault is not None:
-            self._failed(answer, fault)
+        elif answer.fault is not None:
+            self._failed(answer, answer.fault)
         else:
             self._failures = 0
-            silent = not (answer.called or answer.utterance.gave)
-            if silent and answer.text.strip():
-                self._trouble(
+            if answer.unspeakable:
+                self.trouble(
                     "nothing_to_say", "an answer of the language model has nothing that can be spoken"
                 )
-            answer.utterance.end("silent" if silent else "completed")
+            answer.utterance.end("silent" if answer.silent else "completed")
         if not self._closed:
             self._ask()
 
-    def _failed(self, answer: _Answer, fault: ApplianceError) -> None:
+    def _failed(self, answer: Answer, fault: ApplianceError) -> None:
         self._failures += 1
         again = self._failures > 1 or self._mind.doubtful
         if not fault.retryable or (again and not self._setup.alone):
@@ -400,9 +324,8 @@ class ChainConnection:
         self._batches.mute(command.response)
         self._break_off(answer)
 
-    def _break_off(self, answer: _Answer) -> None:
-        if answer.task is not None:
-            answer.task.cancel()
+    def _break_off(self, answer: Answer) -> None:
+        answer.break_off()
         if answer in self._answers.values() and answer.utterance.status != "cancelled":
             answer.utterance.cancel()
         if self._thinking is answer:
@@ -448,33 +371,5 @@ class ChainConnection:
     def _next_name(self) -> str:
         return f"{self._name}-r{next(self._numbers)}"
 
-    def _trouble(self, code: str, message: str) -> None:
-        """Count it, and tell it the first, second, fourth, eighth... time."""
-        self._counts[code] += 1
-        times = self._counts[code]
-        if times & (times - 1) == 0:
-            self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
-
     def _end(self, fault: ApplianceError) -> None:
         self._outbox.close(fault)
-
-
-class _NoMore(Exception):
-    """The parts are at their end: a future cannot hold StopAsyncIteration."""
-
-
-async def _end(parts: AsyncGenerator[AnswerPart], waiting: "asyncio.Future[AnswerPart] | None") -> None:
-    """At most CLOSE_SECONDS: a request that was cancelled ends by itself, and is not waited for any longer."""
-    if waiting is not None:
-        waiting.cancel()
-        done, _ = await asyncio.wait({waiting}, timeout=CLOSE_SECONDS)
-        if not done:
-            return
-    await parts.aclose()
-
-
-async def _next(parts: AsyncGenerator[AnswerPart]) -> AnswerPart:
-    try:
-        return await anext(parts)
-    except StopAsyncIteration:
-        raise _NoMore from None

@@ -16,7 +16,7 @@ from appliance.interfaces import (
     ToolDeclaration,
     UserHeard,
 )
-from appliance.providers.chain.connection import LONGEST_ANSWER
+from appliance.providers.chain.answer import LONGEST_ANSWER
 from appliance.providers.chain.outbox import Outbox
 from appliance.stages import AnswerPart, AnswerText, Hearing, Piece, Prompt, Said, Sound
 from tests.fakes.stages import (
