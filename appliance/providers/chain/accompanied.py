@@ -35,6 +35,7 @@ from appliance.providers.chain.ear import Ear
 from appliance.providers.chain.mouth import Mouth, Utterance
 from appliance.providers.chain.outbox import Outbox
 from appliance.providers.chain.rungs import Rungs
+from appliance.providers.chain.stage_faults import blamed_on
 from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of
 from appliance.stages import Hearing, SpeechToText, Stage, TextToSpeech, Transcript, TranscriptEvent
 
@@ -213,13 +214,15 @@ class _AccompaniedConnection:
     # --- the model ---
 
     async def _read(self) -> None:
-        fault: ApplianceError | None = None
+        name = type(self._inner).__name__
+        fault: ApplianceError = ProviderUnavailable(f"{name} ended")
         try:
-            async for event in self._inner:
-                self._take(event)
+            with blamed_on(name):
+                async for event in self._inner:
+                    self._take(event)
         except ApplianceError as error:
             fault = error
-        self._outbox.close(fault or ProviderUnavailable(f"{type(self._inner).__name__} ended"))
+        self._outbox.close(fault)
 
     def _take(self, event: ProviderEvent) -> None:
         if isinstance(event, UserHeard) and self._ear is not None:

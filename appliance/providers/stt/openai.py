@@ -19,15 +19,9 @@ from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.stt.live import DIAL_SECONDS, FINAL_SECONDS, SOCKET, LiveTranscription
 from appliance.providers.stt.one_shot import OneShotTranscription, Understood, wav
+from appliance.providers.stt.openai_session import KEYWORDS, WITH_KEYWORDS, WITHOUT_TURNS, session_update
 from appliance.providers.stt.openai_stream import StreamReading, whole
-from appliance.providers.stt.openai_talk import (
-    HEARD_RATE,
-    KEYWORDS,
-    WITH_KEYWORDS,
-    WITHOUT_TURNS,
-    OpenAiTalk,
-    session_update,
-)
+from appliance.providers.stt.openai_talk import HEARD_RATE, OpenAiTalk
 from appliance.stages import Hearing, Transcription
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from appliance.errors import ProviderUnavailable
 from appliance.providers.stt.one_shot import Understood
-from appliance.providers.stt.openai_talk import TEXT_BOUND, ending
+from appliance.providers.stt.openai_session import ending
+from appliance.providers.stt.openai_talk import TEXT_BOUND
 
 _END: Final = "[DONE]"
 

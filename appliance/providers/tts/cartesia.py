@@ -14,7 +14,8 @@ from appliance.errors import ApplianceError, DriverMissing
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.cartesia_messages import NAME, CartesiaDialect, CartesiaSettings
-from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex
+from appliance.providers.tts.link import SOCKET, Message
+from appliance.providers.tts.multiplex import Multiplex
 from appliance.providers.tts.plain import says_nothing
 from appliance.providers.tts.terms import Terms
 from appliance.stages import Piece, Sound
@@ -82,7 +83,7 @@ class CartesiaTts:
 
 
 class _Socket:
-    """The SDK's connection as multiplex.Socket: neither its contexts nor its redialling."""
+    """The SDK's connection as link.Socket: neither its contexts nor its redialling."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

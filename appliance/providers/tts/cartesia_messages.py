@@ -39,7 +39,7 @@ class CartesiaSettings(ServiceSettings):
 
 
 class CartesiaDialect:
-    """Implements multiplex.Dialect."""
+    """Implements link.Dialect."""
 
     name = NAME
     contexts = 64

@@ -17,7 +17,8 @@ from appliance.errors import ApplianceError
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.elevenlabs_messages import HOST, NAME, ElevenLabsDialect, ElevenLabsSettings
-from appliance.providers.tts.multiplex import SOCKET, Message, Multiplex
+from appliance.providers.tts.link import SOCKET, Message
+from appliance.providers.tts.multiplex import Multiplex
 from appliance.providers.tts.plain import says_nothing
 from appliance.providers.tts.terms import Terms
 from appliance.stages import Piece, Sound
@@ -84,7 +85,7 @@ class ElevenLabsTts:
 
 
 class _Socket:
-    """A connection as multiplex.Socket."""
+    """A connection as link.Socket."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection

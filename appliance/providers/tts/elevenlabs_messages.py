@@ -58,7 +58,7 @@ class ElevenLabsSettings(ServiceSettings):
 
 
 class ElevenLabsDialect:
-    """Implements multiplex.Dialect."""
+    """Implements link.Dialect."""
 
     name = NAME
     contexts = CONTEXTS

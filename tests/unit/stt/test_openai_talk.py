@@ -17,7 +17,8 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.providers.stt.openai_talk import OpenAiTalk, ending, refusal, session_update
+from appliance.providers.stt.openai_session import ending, refusal, session_update
+from appliance.providers.stt.openai_talk import OpenAiTalk
 from appliance.stages import Ended, Spent, Transcript, TranscriptEvent
 
 FRAME = bytes(640)
