@@ -35,6 +35,10 @@ class ServiceSettings(BaseModel):
         """For messages: never with what may stand before an @."""
         return urlsplit(self.base_url).netloc.rpartition("@")[2] or default
 
+    def host_name(self, default: str) -> str:
+        """Of the service, without a port."""
+        return urlsplit(self.base_url).hostname or default
+
     def key(self, service: str, variables: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> str:
         """The key itself, from the settings or else the first of `variables` that is set.
 

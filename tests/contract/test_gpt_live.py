@@ -12,6 +12,7 @@ import pytest
 from appliance import plugins
 from appliance.errors import (
     ApplianceError,
+    ConfigurationInvalid,
     CredentialsRejected,
     ProviderUnavailable,
     QuotaExhausted,
@@ -36,6 +37,7 @@ from appliance.interfaces import (
     ToolResult,
     UserHeard,
 )
+from appliance.providers.realtime.gpt_live import GptLive
 from tests.fakes.gpt_live import KEY, RATE, GptLiveServer, answer_sound
 from tests.rig.talker import E, Talker
 
@@ -224,6 +226,31 @@ async def test_without_a_key_it_says_where_one_belongs(
     with pytest.raises(CredentialsRejected) as raised:
         await made(server, api_key="").warm()
     assert "OPENAI_API_KEY" in raised.value.hint
+
+
+@pytest.mark.parametrize("key", ["sk 1", "sk-\u00e9", "sk-1\nsk-2"])
+async def test_a_key_that_cannot_be_one_is_never_sent(server: GptLiveServer, key: str):
+    with pytest.raises(CredentialsRejected) as raised:
+        await made(server, api_key=key).connect(Setup("s"))
+    assert key not in raised.value.message
+    assert server.violations == []
+
+
+def test_faults_of_its_settings_are_named():
+    with pytest.raises(ConfigurationInvalid, match="did you mean 'tool_model'"):
+        GptLive({"tool_modell": "big"})
+
+
+async def test_a_close_in_the_talk_is_a_disconnect_whatever_its_code(
+    server: GptLiveServer, provider: Provider
+):
+    person = Listener(await provider.connect(Setup("s")))
+    await asyncio.sleep(0.1)
+    await server.close(1008)
+    fault = await person.ended(2)
+    assert type(fault) is ProviderUnavailable
+    assert "1008" in fault.message
+    await person.connection.close()
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,10 @@ class GptLiveServer:
         for connection in tuple(self._open):
             connection.transport.abort()
 
+    async def close(self, code: int) -> None:
+        for connection in tuple(self._open):
+            await connection.close(code)
+
     def stall(self) -> None:
         """The path falls silent: nothing is read or sent any more, pongs neither, and nobody hangs up."""
         for connection in tuple(self._open):

@@ -31,7 +31,7 @@ from appliance.interfaces import (
     TurnEnded,
     UserHeard,
 )
-from appliance.providers.realtime.gemini_dialogue import Dialogue
+from appliance.providers.realtime.gemini.dialogue import Dialogue
 
 SOUND = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAA=="}}]}}
 DONE = {"turnComplete": True}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from appliance.interfaces import Delivery
-from appliance.providers.realtime import gemini_messages as wire
-from appliance.providers.realtime.gemini_messages import Malformed
+from appliance.providers.realtime.gemini import messages as wire
+from appliance.providers.realtime.gemini.messages import Malformed
 from tests.fakes.gemini_wire import MESSAGES, Refused, camel, check, one_of, pcm_of
 
 

@@ -25,7 +25,8 @@ from appliance.interfaces import (
     TurnEnded,
     UserHeard,
 )
-from appliance.providers.realtime.gpt_live_protocol import LiveProtocol, refusal, start_message
+from appliance.providers.realtime.gpt_live.protocol import LiveProtocol, refusal
+from appliance.providers.realtime.gpt_live.setup import start_message
 
 
 def sound(milliseconds: int = 40, value: int = 900) -> dict[str, Any]:

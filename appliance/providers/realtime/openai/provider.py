@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults
-from appliance.errors import ApplianceError, DriverMissing
+from appliance.errors import DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.name_lookup import look_up
+from appliance.preparation import Preparation
 from appliance.providers.realtime.openai import refusals, wire
 from appliance.providers.realtime.openai.connection import OpenAiConnection, RealtimeSocket
 from appliance.providers.realtime.openai.conversation import Conversation
-from appliance.providers.realtime.openai.settings import Settings, read
+from appliance.providers.realtime.openai.settings import DEFAULT_HOST, KEY_VARIABLES, Settings, read
 from appliance.providers.realtime.openai.setup import RATE, SETUP_EVENT, replay, session_update
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class OpenAiRealtime:
         """Raise ConfigurationInvalid for keys that there are not, and values that cannot be."""
         self._settings: Settings = read(settings)
         self._clock = clock
-        self._ready: asyncio.Task[_Ready] | None = None
+        self._ready = Preparation(self._build, "openai import")
         self.capabilities = Capabilities(
             input_rate=RATE,
             output_rate=RATE,
@@ -60,14 +61,14 @@ class OpenAiRealtime:
 
     async def warm(self) -> None:
         """Import the SDK and build its client in a thread: that takes a Pi seconds."""
-        await self._prepared()
+        await self._ready.ready()
 
     async def connect(self, setup: Setup) -> Connection:
-        ready = await self._prepared()
+        ready = await self._ready.ready()
         conversation = Conversation(self._settings, setup)
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                await look_up(self._settings.host_name)
+                await look_up(self._settings.host_name(DEFAULT_HOST))
                 socket = await ready.client.realtime.connect(
                     model=self._settings.model,
                     websocket_connection_options=ready.socket,  # type: ignore[arg-type]
@@ -78,23 +79,20 @@ class OpenAiRealtime:
                 except BaseException:
                     await asyncio.shield(_hang_up(socket))
                     raise
-        except asyncio.CancelledError:
-            raise
         except ConnectionClosed as fault:
             error = refusals.of_close(fault.rcvd.reason if fault.rcvd is not None else "")
             if error:
                 raise refusals.of_setup(error) from fault
-            raise link_faults.unreachable(self.name, self._settings.host, fault) from fault
+            raise link_faults.unreachable(self.name, self._settings.host(DEFAULT_HOST), fault) from fault
         except Exception as fault:
-            raise link_faults.unreachable(self.name, self._settings.host, fault) from fault
+            raise link_faults.unreachable(self.name, self._settings.host(DEFAULT_HOST), fault) from fault
         seconds = FILL_SECONDS[self._settings.turns]
         return OpenAiConnection(socket, conversation, self._clock, fill_seconds=seconds)
 
     async def close(self) -> None:
-        ready, self._ready = self._ready, None
-        if ready is not None and not ready.cancelled():
-            with contextlib.suppress(ApplianceError):
-                await (await ready).client.close()
+        ready = await self._ready.taken_back()
+        if ready is not None:
+            await ready.client.close()
 
     async def _set_up(self, socket: RealtimeSocket, setup: Setup, conversation: Conversation) -> None:
         await _until("session.created", socket, conversation)
@@ -103,17 +101,8 @@ class OpenAiRealtime:
         for item in replay(setup):
             await socket.send_raw(item)
 
-    async def _prepared(self) -> "_Ready":
-        """Built once, however many wait for it and give up meanwhile; anew when it failed."""
-        if self._ready is None or _failed(self._ready):
-            key = self._settings.key()
-            work = asyncio.to_thread(_build, key, self._settings.base_url)
-            self._ready = asyncio.get_running_loop().create_task(work, name="openai import")
-        return await asyncio.shield(self._ready)
-
-
-def _failed(task: "asyncio.Task[_Ready]") -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
+    def _build(self) -> "_Ready":
+        return _built(self._settings.key(self.name, KEY_VARIABLES), self._settings.base_url)
 
 
 async def _until(kind: str, socket: RealtimeSocket, conversation: Conversation) -> None:
@@ -151,7 +140,7 @@ class _Ready:
     socket: Mapping[str, Any]
 
 
-def _build(key: str, base_url: str) -> _Ready:
+def _built(key: str, base_url: str) -> _Ready:
     """In a thread: the imports, the client, and the certificates, which each dial would read again."""
     try:
         import openai.lib._websocket

@@ -7,13 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from appliance.errors import ConfigurationInvalid, CredentialsRejected
-from appliance.providers.realtime.openai.settings import read
+from appliance.providers.realtime.openai.settings import KEY_VARIABLES, read
 
 
 def test_nothing_needs_to_be_set() -> None:
     settings = read({})
-    assert (settings.model, settings.turns, settings.host) == ("gpt-realtime-2.1", "local", "api.openai.com")
-    assert settings.key({"OPENAI_API_KEY": "sk-1"}) == "sk-1"
+    assert (settings.model, settings.turns) == ("gpt-realtime-2.1", "local")
+    assert settings.key("openai", KEY_VARIABLES, {"OPENAI_API_KEY": "sk-1"}) == "sk-1"
 
 
 def test_an_empty_value_is_the_default() -> None:
@@ -28,8 +28,8 @@ def test_an_empty_value_is_the_default() -> None:
         ({"turns": "vad"}, "providers.openai.turns"),
         ({"speed": 3}, "providers.openai.speed"),
         ({"speed": "fast"}, "providers.openai.speed"),
-        ({"base_url": "ws://host/v1"}, "http(s)://host[:port]/v1"),
-        ({"base_url": "host"}, "http(s)://host[:port]/v1"),
+        ({"base_url": "ws://host/v1"}, "http(s)://host[:port]"),
+        ({"base_url": "host"}, "http(s)://host[:port]"),
         ({"max_output_tokens": 0}, "providers.openai.max_output_tokens"),
         ({"reasoning": "much"}, "providers.openai.reasoning"),
     ],
@@ -53,10 +53,10 @@ def test_a_key_that_cannot_be_one_is_rejected_without_being_shown(tmp_path: Path
     file.write_text(content)
     file.chmod(0o600)
     with pytest.raises(CredentialsRejected) as fault:
-        read({"api_key": f"file:{file}"}).key({})
+        read({"api_key": f"file:{file}"}).key("openai", KEY_VARIABLES, {})
     assert "sk" not in fault.value.message
 
 
 def test_a_key_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CredentialsRejected, match="cannot be read"):
-        read({"api_key": f"file:{tmp_path / 'none'}"}).key({})
+        read({"api_key": f"file:{tmp_path / 'none'}"}).key("openai", KEY_VARIABLES, {})

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from appliance.frames import BYTES_PER_SAMPLE
 from appliance.interfaces import Delivery
-from appliance.providers.realtime.gemini_setup import clean
+from appliance.providers.realtime.gemini.setup import clean
 
 ACTIVITY_START: Final = '{"realtimeInput":{"activityStart":{}}}'
 ACTIVITY_END: Final = '{"realtimeInput":{"activityEnd":{}}}'

@@ -35,9 +35,9 @@ from appliance.interfaces import (
     TurnEnded,
     UserHeard,
 )
-from appliance.providers.realtime import gemini_messages as wire
-from appliance.providers.realtime.gemini_messages import Malformed
-from appliance.providers.realtime.gemini_setup import told_result
+from appliance.providers.realtime.gemini import messages as wire
+from appliance.providers.realtime.gemini.messages import Malformed
+from appliance.providers.realtime.gemini.setup import told_result
 
 TRANSCRIPT_GRACE_MS: Final = 400.0
 """The words of the person may come behind the first sound of the answer: so much of it is waited for."""

@@ -1,69 +1,18 @@
-"""What a Gemini Live session begins with: settings, set-up and the silent history. Pure.
+"""What a Gemini Live session begins with: its configuration, and the silent history. Pure.
 
 Source: the Live API's BidiGenerateContentSetup, in the snake case in which the SDK takes it.
 """
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-
-from appliance.errors import ConfigurationInvalid
 from appliance.interfaces import CalledTool, HistoryItem, Setup, ToolDeclaration, ToolResult
+from appliance.providers.realtime.gemini.settings import Settings
 from appliance.voice_names import wished
 
-MODEL: Final = "gemini-3.8-live"
 TOOL_TEXT_BOUND: Final = 4_000
-_BASE_URL: Final = re.compile(r"^https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?$")
 Json = dict[str, Any]
-
-
-class Settings(BaseModel):
-    """The `[providers.gemini]` section."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = MODEL
-    voice: str = ""
-    language: str = ""
-    """BCP-47 code, as "de-DE", to fix the language; without it the model follows the person."""
-    api_key: SecretStr = SecretStr("")
-    base_url: str = ""
-    turns: Literal["local", "server"] = "local"
-    """Who finds the end of a turn: the appliance's own detector, or the service."""
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    start_sensitivity: Literal["", "low", "high"] = ""
-    end_sensitivity: Literal["", "low", "high"] = ""
-    prefix_padding_ms: Annotated[int, Field(ge=0, le=5_000)] | None = None
-    silence_ms: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    compress_from_tokens: Annotated[int, Field(ge=5_000, le=128_000)] | None = None
-    compress_to_tokens: Annotated[int, Field(ge=0, le=128_000)] | None = None
-
-    @field_validator("model")
-    @classmethod
-    def _model(cls, value: str) -> str:
-        return value or MODEL
-
-    @field_validator("base_url")
-    @classmethod
-    def _base(cls, value: str) -> str:
-        if value and not _BASE_URL.match(value):
-            raise ValueError("write http(s)://host[:port]")
-        return value.rstrip("/")
-
-
-def settings_from(section: Mapping[str, Any]) -> Settings:
-    """Validate the section. Raise ConfigurationInvalid that names every faulty key, and no value."""
-    try:
-        return Settings.model_validate(dict(section))
-    except ValidationError as fault:
-        found = [
-            f"providers.gemini.{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
-            for one in fault.errors(include_input=False, include_url=False)
-        ]
-        raise ConfigurationInvalid("; ".join(found)) from None
 
 
 def live_config(settings: Settings, setup: Setup, *, handle: str) -> Json:
