@@ -240,6 +240,7 @@ class Warned(Event):
     code: str
     message: str
     hint: str = ""
+    provider: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

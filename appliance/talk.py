@@ -89,6 +89,7 @@ class _Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
+        self._told: set[str] = set()
         self.failed = False
 
     def take(self, event: Event) -> None:
@@ -106,6 +107,9 @@ class _Printer:
                 cut = heard is not None and heard != text
                 print(f"{role}: {heard} [interrupted]" if cut else f"{role}: {text}", flush=True)
             case Failed(message=message, hint=hint) | Warned(message=message, hint=hint):
-                print(f"{message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+                # What a provider was refused for at the start may be told again by its first dial.
+                if message not in self._told:
+                    print(f"{message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+                self._told.add(message)
             case _:
                 return

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from appliance.control.ports import CallsPort, LinesPort
-from appliance.events import Event, ProviderChanged
+from appliance.events import Event, ProviderChanged, Warned
 from appliance.health import Health
+
+STAGE_SKIPPED: Final = "stage_skipped"
+"""A provider is up and goes without a part of it: what is told of that stays in its state until it connects anew."""
 
 
 class Snapshot:
@@ -31,6 +34,10 @@ class Snapshot:
             entry.update(
                 state=event.state, healthy=healthy, code=event.code, reason=event.reason, since=event.at
             )
+            if event.state == "up":
+                entry["warning"] = ""
+        elif isinstance(event, Warned) and event.provider is not None and event.code == STAGE_SKIPPED:
+            self._providers.setdefault(event.provider, {"rung": None})["warning"] = event.message
 
     def _telephone(self) -> dict[str, str]:
         """Whether calls can come in at all, with an account at a server or without."""

@@ -236,6 +236,7 @@ class ProviderTrouble(ProviderEvent):
 
     code: str
     message: str
+    hint: str = ""
 
 
 class Connection(Protocol):

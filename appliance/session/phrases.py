@@ -12,6 +12,7 @@ class Phrase(StrEnum):
     OUTAGE = "outage"
     CREDENTIALS_REJECTED = "credentials_rejected"
     SETUP_REJECTED = "setup_rejected"
+    DRIVER_MISSING = "driver_missing"
     QUOTA_EXHAUSTED = "quota_exhausted"
     RATE_LIMITED = "rate_limited"
     NO_SERVICE = "no_service"
@@ -31,6 +32,7 @@ _WORDS: Final = {
         Phrase.OUTAGE: "I have no connection just now. I keep trying.",
         Phrase.CREDENTIALS_REJECTED: "A speech service does not accept my key. Please have it checked.",
         Phrase.SETUP_REJECTED: "A speech service does not accept my settings. Please have them checked.",
+        Phrase.DRIVER_MISSING: "A program that I need is not installed. Please have it installed.",
         Phrase.QUOTA_EXHAUSTED: "The credit of a speech service is used up.",
         Phrase.RATE_LIMITED: "A speech service is too busy just now.",
         Phrase.NO_SERVICE: "Sorry, I cannot answer at the moment.",
@@ -48,6 +50,7 @@ _WORDS: Final = {
         Phrase.OUTAGE: "Ich habe gerade keine Verbindung. Ich versuche es weiter.",
         Phrase.CREDENTIALS_REJECTED: "Ein Sprachdienst nimmt meinen Schlüssel nicht an. Bitte ihn prüfen.",
         Phrase.SETUP_REJECTED: "Ein Sprachdienst nimmt meine Einstellungen nicht an. Bitte sie prüfen.",
+        Phrase.DRIVER_MISSING: "Ein Programm, das ich brauche, fehlt. Bitte es installieren.",
         Phrase.QUOTA_EXHAUSTED: "Das Guthaben eines Sprachdienstes ist aufgebraucht.",
         Phrase.RATE_LIMITED: "Ein Sprachdienst ist gerade überlastet.",
         Phrase.NO_SERVICE: "Leider kann ich gerade nicht antworten.",
@@ -62,7 +65,7 @@ _WORDS: Final = {
 _FAULTS: Final = {
     "credentials_rejected": Phrase.CREDENTIALS_REJECTED,
     "setup_rejected": Phrase.SETUP_REJECTED,
-    "driver_missing": Phrase.SETUP_REJECTED,
+    "driver_missing": Phrase.DRIVER_MISSING,
     "quota_exhausted": Phrase.QUOTA_EXHAUSTED,
     "rate_limited": Phrase.RATE_LIMITED,
 }

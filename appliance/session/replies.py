@@ -185,7 +185,14 @@ class Replies:
             return
         self._warned_at[code] = now
         self._owner.publish(
-            Warned(session=self._s.session, line=self._s.line, code=event.code, message=event.message)
+            Warned(
+                session=self._s.session,
+                line=self._s.line,
+                code=event.code,
+                message=event.message,
+                hint=event.hint,
+                provider=self._owner.provider,
+            )
         )
 
     def _usage(self, event: ProviderUsage) -> None:

@@ -510,3 +510,13 @@ async def test_status_tells_the_rooms_mute_and_volume_and_which_provider_is_well
     cloud = state["providers"]["cloud"]
     assert (cloud["rung"], cloud["state"], cloud["reason"]) == (0, "down", "no route")
     assert (cloud["code"], cloud["sessions"]) == ("provider_unavailable", [])
+
+
+async def test_status_says_what_a_provider_goes_without_until_it_connects_with_all(here, client):
+    here.bus.publish(ProviderChanged(provider="cloud", state="up"))
+    here.bus.publish(Warned(provider="cloud", code="stage_skipped", message="tts piper is left out"))
+    state = (await ask(client, "status"))["data"]
+    assert state["providers"]["cloud"]["warning"] == "tts piper is left out"
+    here.bus.publish(ProviderChanged(provider="cloud", state="up"))
+    state = (await ask(client, "status"))["data"]
+    assert not state["providers"]["cloud"]["warning"]

@@ -6,6 +6,7 @@ own transcripts are told.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,8 +36,8 @@ from appliance.providers.chain.ear import Ear
 from appliance.providers.chain.mouth import Mouth, Utterance
 from appliance.providers.chain.outbox import Outbox
 from appliance.providers.chain.rungs import Rungs
-from appliance.providers.chain.stage_faults import blamed_on
-from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of
+from appliance.providers.chain.stage_faults import blamed_on, stages_skipped
+from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of, warm_first
 from appliance.stages import Hearing, SpeechToText, Stage, TextToSpeech, Transcript, TranscriptEvent
 
 EAR_RATE: Final = 16_000
@@ -57,8 +58,12 @@ class Accompanied:
         self.capabilities = replace(inner.capabilities, paced=bool(tts) or inner.capabilities.paced)
 
     async def warm(self) -> None:
-        first: Sequence[Stage] = (*self._stt[:1], *self._tts[:1])
-        await asyncio.gather(self._inner.warm(), *(stage.warm() for stage in first))
+        await asyncio.gather(self._inner.warm(), self._warm_ear(), warm_first(self._tts, self._rungs["tts"]))
+
+    async def _warm_ear(self) -> None:
+        """What fails here is told when the conversation begins, and costs no more than the transcripts of that ear."""
+        with contextlib.suppress(ApplianceError):
+            await warm_first(self._stt, self._rungs["stt"])
 
     async def connect(self, setup: Setup) -> Connection:
         inner = await self._inner.connect(setup)
@@ -79,11 +84,22 @@ class Accompanied:
         connection.begin()
         if fault is not None:
             connection.trouble("stt_lost", fault.message)
+        if skipped := self._skipped():
+            connection.goes_without(skipped)
         return connection
 
     async def close(self) -> None:
         stages: Sequence[Stage] = (*self._stt, *self._tts)
         await asyncio.gather(self._inner.close(), *(stage.close() for stage in stages))
+
+    def _skipped(self) -> dict[str, ApplianceError]:
+        now = asyncio.get_running_loop().time()
+        ladders: Mapping[str, Sequence[Stage]] = {"stt": self._stt, "tts": self._tts}
+        return {
+            f"{kind} {stages[rung].name}": fault
+            for kind, stages in ladders.items()
+            for rung, fault in self._rungs[kind].refusals(now)
+        }
 
     async def _open_ear(self, setup: Setup) -> tuple[Ear | None, ApplianceError | None]:
         if not self._stt:
@@ -185,6 +201,11 @@ class _AccompaniedConnection:
         times = self._counts[code]
         if times & (times - 1) == 0:
             self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+
+    def goes_without(self, skipped: Mapping[str, ApplianceError]) -> None:
+        """These stages are left out."""
+        self._counts["stages_skipped"] += len(skipped)
+        self._outbox.tell(stages_skipped(skipped))
 
     # --- the ear ---
 

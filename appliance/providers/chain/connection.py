@@ -38,6 +38,7 @@ from appliance.providers.chain.memory import BROKEN, Memory
 from appliance.providers.chain.mind import Mind
 from appliance.providers.chain.mouth import Mouth, Utterance
 from appliance.providers.chain.outbox import Outbox
+from appliance.providers.chain.stage_faults import stages_skipped
 from appliance.stages import (
     AnswerCall,
     AnswerPart,
@@ -145,6 +146,11 @@ class ChainConnection:
         """What went wrong and was survived, by its code; of the ear's, what came since this conversation began."""
         ear = {name: count - self._ear_before.get(name, 0) for name, count in self._ear.counters().items()}
         return {**self._counts, **ear, "forgotten_items": self._memory.forgotten}
+
+    def goes_without(self, skipped: Mapping[str, ApplianceError]) -> None:
+        """These stages are left out, as they are not installed, say: whoever looks after the appliance should know."""
+        self._counts["stages_skipped"] += len(skipped)
+        self._outbox.tell(stages_skipped(skipped))
 
     # --- for its answers, and ToolBatches ---
 

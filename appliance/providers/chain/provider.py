@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from appliance.config.services import read
 from appliance.config.stages import KINDS
+from appliance.errors import ApplianceError
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.providers.chain.connection import ChainConnection
 from appliance.providers.chain.ear import Ear
@@ -15,7 +16,7 @@ from appliance.providers.chain.memory import BOUND_CHARACTERS
 from appliance.providers.chain.mind import Mind
 from appliance.providers.chain.mouth import Mouth
 from appliance.providers.chain.rungs import Rungs
-from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of
+from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of, warm_first
 from appliance.stages import Hearing, LanguageModel, SpeechToText, TextToSpeech
 
 RATE: Final = 16_000
@@ -79,8 +80,8 @@ class Chain:
         return dict(zip(KINDS, (self._stt, self._llm, self._tts), strict=True))
 
     async def warm(self) -> None:
-        """The first rung of each kind now; the others when they are needed."""
-        await asyncio.gather(*(stages[0].warm() for stages in self._all().values()))
+        """The first rung of each kind that can be used now; the others when they are needed."""
+        await asyncio.gather(*(warm_first(stages, self._rungs[kind]) for kind, stages in self._all().items()))
 
     async def connect(self, setup: Setup) -> Connection:
         now = asyncio.get_running_loop().time()
@@ -88,7 +89,7 @@ class Chain:
             if fault := self._rungs[kind].hopeless(now):
                 raise fault
         ear = self._take_parked(setup) or await self._new_ear(setup)
-        return ChainConnection(
+        connection = ChainConnection(
             setup,
             ear,
             lambda trouble: Mind(self._llm, self._rungs["llm"], trouble),
@@ -104,6 +105,17 @@ class Chain:
             context_characters=self._settings.context_characters,
             release=lambda ear: self._park(setup.session, ear),
         )
+        if skipped := self._skipped(now):
+            connection.goes_without(skipped)
+        return connection
+
+    def _skipped(self, now: float) -> dict[str, ApplianceError]:
+        """Stages that are left out until they are installed or set up, and why."""
+        return {
+            f"{kind} {stages[rung].name}": fault
+            for kind, stages in self._all().items()
+            for rung, fault in self._rungs[kind].refusals(now)
+        }
 
     async def close(self) -> None:
         parked, self._parked = self._parked, {}

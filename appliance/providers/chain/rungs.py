@@ -50,6 +50,11 @@ class Rungs:
             seconds = max(1.0, fault.retry_after)
         self._rungs[rung] = _Rung(now + seconds, fault)
 
+    def refusals(self, now: float) -> list[tuple[int, ApplianceError]]:
+        """The rungs that are left alone for a fault that no retry mends: not installed, not set up, not let in."""
+        left = ((place, rung.fault) for place, rung in enumerate(self._rungs) if rung.cool_until > now)
+        return [(place, fault) for place, fault in left if fault is not None and not fault.retryable]
+
     def worked(self, rung: int) -> None:
         self._rungs[rung] = _Rung()
         self.given_up = None

@@ -3,9 +3,10 @@
 import contextlib
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.interfaces import ProviderTrouble
 
 logger = logging.getLogger(__name__)
 
@@ -22,3 +23,10 @@ def blamed_on(stage: str) -> Iterator[None]:
         place = traceback.extract_tb(error.__traceback__)[-1]
         logger.error("%s failed: %s at %s:%s", stage, type(error).__name__, place.name, place.lineno)
         raise ProviderUnavailable(f"{stage} failed: {type(error).__name__}") from error
+
+
+def stages_skipped(skipped: Mapping[str, ApplianceError]) -> ProviderTrouble:
+    """That these stages are left out, in one event, each with why."""
+    told = "; ".join(f"{stage} is left out: {fault.message}" for stage, fault in skipped.items())
+    hints = dict.fromkeys(fault.hint for fault in skipped.values() if fault.hint)
+    return ProviderTrouble("stage_skipped", told, "; ".join(hints))

@@ -1,10 +1,15 @@
 """The stages of a ladder, found by name and built with the keys that concern them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from appliance import plugins
 from appliance.config.stages import stage_settings
+from appliance.errors import ApplianceError
+from appliance.providers.chain.rungs import Rungs, verdict
+from appliance.providers.chain.stage_faults import blamed_on
+from appliance.stages import Stage
 
 LAST_VOICE: Final = "espeak"
 """Whoever has an answer should hear it: the device's own voice is the last rung, named or not."""
@@ -28,3 +33,23 @@ def load_stages(
         section = tables.get(getattr(factory, "section", name), {})
         stages.append(factory(stage_settings(kind, factory, section, {} if place else chain)))
     return stages
+
+
+async def warm_first(stages: Sequence[Stage], rungs: Rungs) -> None:
+    """Have the first stage ready that can be: what is not installed or not set up leaves its place to the next.
+
+    Raise the fault that speaks for all where none can be.
+    """
+    clock = asyncio.get_running_loop().time
+    faults: list[ApplianceError] = []
+    for rung in rungs.order(clock()):
+        try:
+            with blamed_on(stages[rung].name):
+                await stages[rung].warm()
+        except ApplianceError as fault:
+            rungs.failed(rung, fault, clock())
+            faults.append(fault)
+        else:
+            return
+    if faults:
+        raise verdict(faults)

@@ -12,9 +12,10 @@ from appliance.errors import (
     DriverMissing,
     ProviderUnavailable,
     QuotaExhausted,
+    SetupRejected,
     UnknownName,
 )
-from appliance.interfaces import ResponseFinished, SendText, Setup
+from appliance.interfaces import ProviderTrouble, ResponseFinished, SendText, Setup
 from appliance.providers.chain import Chain
 from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeStage, FakeTextToSpeech
 from tests.rig.virtual_time import virtual_time
@@ -32,7 +33,12 @@ def chain_of(**stages: Any) -> tuple[Chain, dict[str, Any]]:
 
 class Unusable(FakeSpeechToText):
     async def warm(self) -> None:
-        raise DriverMissing("no library")
+        raise DriverMissing("no library", hint="install it")
+
+
+class Mute(FakeTextToSpeech):
+    async def warm(self) -> None:
+        raise SetupRejected("no voice is set")
 
 
 @virtual_time
@@ -40,6 +46,30 @@ async def test_a_stage_that_cannot_be_warmed_says_why():
     chain, _ = chain_of(stt=(Unusable(),))
     with pytest.raises(DriverMissing):
         await chain.warm()
+
+
+@virtual_time
+async def test_a_stage_that_is_not_installed_leaves_its_place_to_the_next_and_is_told():
+    spare = FakeSpeechToText("spare")
+    chain, kinds = chain_of(stt=(Unusable("absent"), spare), tts=(Mute("mute"), FakeTextToSpeech("voice")))
+    await chain.warm()
+    connection = await chain.connect(Setup("s1"))
+    assert len(spare.connections) == 1
+    await connection.send(SendText(1, "hello"))
+    events = []
+    async for event in connection:
+        events.append(event)
+        if isinstance(event, ResponseFinished):
+            break
+    assert [event.status for event in events if isinstance(event, ResponseFinished)] == ["completed"]
+    [told] = [event for event in events if isinstance(event, ProviderTrouble)]
+    assert told.code == "stage_skipped"
+    assert "stt absent" in told.message
+    assert "tts mute" in told.message
+    assert told.hint.startswith("install it; ")
+    assert kinds["tts"][1].pieces
+    await connection.close()
+    await chain.close()
 
 
 @virtual_time
