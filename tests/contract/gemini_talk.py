@@ -43,7 +43,7 @@ class GeminiStories:
 
     @pytest.fixture
     async def provider(self, server: GeminiServer) -> AsyncIterator[GeminiLive]:
-        provider = GeminiLive({"api_key": KEY, "base_url": server.url})
+        provider = GeminiLive({"api_key": KEY, "base_url": server.base_url})
         yield provider
         await provider.close()
 

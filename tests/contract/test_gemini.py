@@ -75,14 +75,14 @@ class TestSetUp(GeminiStories):
         for name in ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE"):
             monkeypatch.setenv(name, "true")
         monkeypatch.setenv("GEMINI_API_KEY", KEY)
-        provider = GeminiLive({"base_url": server.url})
+        provider = GeminiLive({"base_url": server.base_url})
         async with talking(provider) as talk:
             assert (await talk.is_answered(1)).status == "completed"
 
     async def test_a_server_without_tls_is_spoken_to_in_plain(self) -> None:
         async with (
             GeminiServer(tls=False) as server,
-            talking(GeminiLive({"api_key": KEY, "base_url": server.url})) as talk,
+            talking(GeminiLive({"api_key": KEY, "base_url": server.base_url})) as talk,
         ):
             assert (await talk.is_answered(1)).status == "completed"
 

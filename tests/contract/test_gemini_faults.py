@@ -22,7 +22,7 @@ from appliance.errors import (
 from appliance.interfaces import ProviderTrouble, RenewalDue, ResponseAudio, SendText, Setup
 from appliance.providers.realtime.gemini import GeminiLive
 from tests.contract.gemini_talk import SPEECH, GeminiStories, Talk, talking
-from tests.fakes.gemini_live import KEY, GeminiServer
+from tests.fakes.gemini_live import BAD_KEY, KEY, SPENT, GeminiServer
 from tests.rig.wire import Wire
 
 
@@ -30,16 +30,16 @@ class TestRefusals(GeminiStories):
     @pytest.mark.parametrize(
         ("refuse", "kind"),
         [
-            (lambda server: server.reject_credentials(), CredentialsRejected),
-            (lambda server: server.reject_credentials(how="close"), CredentialsRejected),
+            (lambda server: server.reject_credentials(standing=True), CredentialsRejected),
+            (lambda server: server.close_in_setup(1007, BAD_KEY), CredentialsRejected),
             (
                 lambda server: server.answer_http(403, '{"error":{"status":"PERMISSION_DENIED"}}'),
                 CredentialsRejected,
             ),
             (lambda server: server.answer_http(401), CredentialsRejected),
-            (lambda server: server.exhaust_quota(), QuotaExhausted),
-            (lambda server: server.exhaust_quota(how="close"), QuotaExhausted),
-            (lambda server: server.limit(), RateLimited),
+            (lambda server: server.quota(standing=True), QuotaExhausted),
+            (lambda server: server.close_in_setup(1011, SPENT), QuotaExhausted),
+            (lambda server: server.rate_limit(standing=True), RateLimited),
             (lambda server: server.answer_http(429, headers={"Retry-After": "3"}), RateLimited),
             (lambda server: server.close_in_setup(1008, "no such model"), SetupRejected),
             (
@@ -89,14 +89,14 @@ class TestRefusals(GeminiStories):
             assert talk.of(RenewalDue) == [RenewalDue(50)]
 
     async def test_a_limit_says_when_to_come_again(self, server: GeminiServer, provider: GeminiLive) -> None:
-        server.limit()
+        server.rate_limit()
         with pytest.raises(RateLimited) as fault:
             await provider.connect(Setup("s1"))
         assert fault.value.retry_after == 7.5
 
     async def test_an_unknown_model_is_a_fault_of_the_configuration(self, server: GeminiServer) -> None:
         with pytest.raises(SetupRejected):
-            await GeminiLive({"api_key": KEY, "base_url": server.url, "model": "gemini-0"}).connect(
+            await GeminiLive({"api_key": KEY, "base_url": server.base_url, "model": "gemini-0"}).connect(
                 Setup("s")
             )
 
@@ -107,14 +107,14 @@ class TestRefusals(GeminiStories):
             monkeypatch.delenv(name, raising=False)
         for key in ("", "two words", "schlüssel", "env:HANDSET_NO_SUCH_KEY"):
             with pytest.raises(CredentialsRejected) as fault:
-                await GeminiLive({"api_key": key, "base_url": server.url}).connect(Setup("s1"))
+                await GeminiLive({"api_key": key, "base_url": server.base_url}).connect(Setup("s1"))
             assert fault.value.hint
             assert not key or key.startswith("env:") or key not in fault.value.message
         assert server.dials == 0
 
     async def test_a_wrong_key_is_refused(self, server: GeminiServer) -> None:
         with pytest.raises(CredentialsRejected):
-            await GeminiLive({"api_key": "wrong", "base_url": server.url}).connect(Setup("s1"))
+            await GeminiLive({"api_key": "wrong", "base_url": server.base_url}).connect(Setup("s1"))
 
     async def test_a_name_that_does_not_resolve_is_told(self) -> None:
         with pytest.raises(ProviderUnavailable, match="does not resolve"):
@@ -130,11 +130,11 @@ class TestRefusals(GeminiStories):
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         async with GeminiServer() as server:
             with pytest.raises(ProviderUnavailable, match="not trusted"):
-                await GeminiLive({"api_key": KEY, "base_url": server.url}).connect(Setup("s1"))
+                await GeminiLive({"api_key": KEY, "base_url": server.base_url}).connect(Setup("s1"))
 
     async def test_no_tls_where_some_is_expected_is_told(self, server: GeminiServer) -> None:
         async with GeminiServer(tls=False) as plain:
-            url = plain.url.replace("http:", "https:")
+            url = plain.base_url.replace("http:", "https:")
             with pytest.raises(ProviderUnavailable):
                 await GeminiLive({"api_key": KEY, "base_url": url}).connect(Setup("s1"))
 

@@ -201,7 +201,7 @@ class TestTurns(GeminiStories):
     async def test_a_model_without_client_content_is_typed_to_in_its_own_way(
         self, server: GeminiServer
     ) -> None:
-        section = {"api_key": KEY, "base_url": server.url, "model": "gemini-3.1-flash-live-preview"}
+        section = {"api_key": KEY, "base_url": server.base_url, "model": "gemini-3.1-flash-live-preview"}
         history = [HistoryItem("user", "hello")]
         async with talking(GeminiLive(section), history=history) as talk:
             for turn in (1, 2):
@@ -224,7 +224,7 @@ class TestTurns(GeminiStories):
 class TestServerTurns(GeminiStories):
     @pytest.fixture
     async def provider(self, server: GeminiServer) -> AsyncIterator[GeminiLive]:
-        section = {"api_key": KEY, "base_url": server.url, "turns": "server", "silence_ms": 300}
+        section = {"api_key": KEY, "base_url": server.base_url, "turns": "server", "silence_ms": 300}
         provider = GeminiLive(section)
         assert provider.capabilities.server_turns
         yield provider

@@ -190,8 +190,8 @@ async def test_a_set_up_that_hangs_can_be_given_up(server: GptLiveServer, provid
     ("refusal", "kind"),
     [
         ("reject_credentials", CredentialsRejected),
-        ("exhaust_quota", QuotaExhausted),
-        ("limit", RateLimited),
+        ("quota", QuotaExhausted),
+        ("rate_limit", RateLimited),
     ],
 )
 async def test_refusals_are_told_apart(
@@ -202,7 +202,7 @@ async def test_refusals_are_told_apart(
         await provider.connect(Setup("s"))
     assert KEY not in str(raised.value)
     if isinstance(raised.value, RateLimited):
-        assert raised.value.retry_after == 7
+        assert raised.value.retry_after == 2
 
 
 async def test_an_unknown_model_is_a_refused_set_up(server: GptLiveServer):
@@ -259,7 +259,7 @@ async def test_a_close_in_the_talk_is_a_disconnect_whatever_its_code(
 async def test_garbage_is_told_and_the_talk_goes_on(server: GptLiveServer, provider: Provider, text: str):
     async with talking(provider) as person:
         for _ in range(3):
-            await server.send(text)
+            await server.send_raw(text)
         await person.connection.send(SendText(1, "hello"))
         await person.one(ResponseFinished, turn=1)
         assert len([e for e in person.events if isinstance(e, ProviderTrouble)]) == 1

@@ -250,7 +250,7 @@ class TestGemini(ProviderContract):
     async def provider(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
         async with GeminiServer() as server:
             monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
-            section = {"api_key": KEY, "base_url": server.url}
+            section = {"api_key": KEY, "base_url": server.base_url}
             provider: Provider = plugins.load("appliance.providers", "gemini")(section)
             yield provider
             await provider.close()

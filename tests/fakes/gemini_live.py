@@ -6,29 +6,22 @@ Tests drive it by use-cases (`will_say`, `drop`, `go_away`, ...) and look at `se
 import asyncio
 import base64
 import copy
-import http
 import itertools
 import json
 import random
-import socket
-import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from tests.fakes.certificate import loopback_certificate
 from tests.fakes.gemini_wire import MESSAGES, Refused, camel, check, one_of, pcm_of
+from tests.fakes.socket_service import SocketLink, SocketService, http_answer
 
 Samples = NDArray[np.int16]
 PATH = "/ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
@@ -39,6 +32,24 @@ CHUNK_MS = 40
 LOUD = 300.0
 ONSET_MS = 60
 HELP = "I can tell the time, set a timer, call somebody for you, or answer a question about nearly anything."
+
+
+BAD_KEY = "API key not valid. Please pass a valid API key."
+SPENT = "You exceeded your current quota, please check your plan and billing details."
+_FAULTS = {
+    "key": {
+        "code": 400,
+        "message": BAD_KEY,
+        "status": "INVALID_ARGUMENT",
+        "details": [{"reason": "API_KEY_INVALID", "domain": "googleapis.com"}],
+    },
+    "quota": {"code": 429, "message": SPENT, "status": "RESOURCE_EXHAUSTED"},
+    "rate": {
+        "code": 429,
+        "message": "Too many concurrent sessions. Please retry in 7.5s.",
+        "status": "RESOURCE_EXHAUSTED",
+    },
+}
 
 
 def answer_sound(number: int, seconds: float, rate: int = RATE) -> Samples:
@@ -113,24 +124,29 @@ def loud_ms(samples: Samples, rate: int = 16_000) -> float:
     return float(np.count_nonzero(np.sqrt((whole**2).mean(axis=1)) > LOUD) * 20) if len(whole) else 0.0
 
 
-class GeminiServer:
+class GeminiServer(SocketService["LiveSession"]):
     """`speed` times real time are answers sent; `think` seconds pass before each.
 
     Each piece of sound but the first is late by a chance of up to `jitter_ms`; none overtakes another.
     """
 
+    key = KEY
+    max_size = None
+    refusals: ClassVar[Mapping[str, tuple[int, str]]] = {
+        "key": (400, "key"),
+        "quota": (429, "quota"),
+        "rate": (429, "rate"),
+    }
+
     def __init__(self, *, think: float = 0.05, speed: float = 10.0, tls: bool = True) -> None:
+        super().__init__(tls=tls)
         self.think = think
         self.speed = speed
         self.jitter_ms = 0.0
-        self.tls = tls
         self.hears = "what time is it"
         """What is understood of speech that no will_hear speaks for."""
         self.says_interrupted_early = True
         """`interrupted` also comes where an answer had not begun to sound."""
-        self.sessions: list[LiveSession] = []
-        self.violations: list[str] = []
-        self.dials = 0
         self.answers = 0
         self.sounded_at: list[float] = []
         """The monotonic second at which the first sound of each answer was sent."""
@@ -138,70 +154,12 @@ class GeminiServer:
         self.transcripts: deque[str] = deque()
         self.handles: dict[str, Memory] = {}
         self.numbers = itertools.count(1)
-        self._server: Server | None = None
-        self._port = 0
-        self._hangs = 0
         self._go_away: float | None = None
         self._refusal: tuple[int, str, Mapping[str, str]] | None = None
         self._close_in_setup: tuple[int, str] | None = None
         self._greeting: tuple[bytes | str, ...] = ()
-        self._reopening: asyncio.Task[None] | None = None
-
-    # --- running ---
-
-    async def __aenter__(self) -> Self:
-        await self._listen()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._reopening is not None:
-            self._reopening.cancel()
-        for session in self.sessions:
-            session.resume()
-            session.abort()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
-
-    @property
-    def port(self) -> int:
-        return self._port
-
-    @property
-    def certificate(self) -> Path:
-        """What SSL_CERT_FILE must name before a client is built."""
-        return loopback_certificate()[0]
-
-    async def _listen(self) -> None:
-        context = None
-        if self.tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*loopback_certificate())
-        self._server = await serve(
-            self._serve,
-            "127.0.0.1",
-            self._port,
-            ssl=context,
-            process_request=self._admit,
-            compression=None,
-            ping_interval=None,
-            close_timeout=0.5,
-            max_size=None,
-        )
-        self._port = next(iter(self._server.sockets)).getsockname()[1]
 
     # --- use-cases ---
-
-    @property
-    def session(self) -> "LiveSession":
-        """The newest."""
-        return self.sessions[-1]
 
     def will_say(self, text: str, seconds: float = 1.0) -> None:
         self.script.append(Say(text, seconds))
@@ -216,67 +174,17 @@ class GeminiServer:
         """The transcript of the next speech."""
         self.transcripts.append(text)
 
-    def drop(self) -> None:
-        """Reset all connections."""
-        for session in self.sessions:
-            session.reset()
-
-    async def close(self, code: int, reason: str = "") -> None:
-        for session in self.sessions:
-            await session.close(code, reason)
-
-    async def refuse(self, seconds: float) -> None:
-        """Nothing listens for so long; what is connected stays so."""
-        assert self._server is not None
-        self._server.close(close_connections=False)
-        self._reopening = asyncio.create_task(self._reopen(seconds))
-        await asyncio.sleep(0)
-
-    async def _reopen(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._listen()
-
-    def hang_in_setup(self, times: int = 1) -> None:
-        """The next so many set-ups get no answer."""
-        self._hangs = times
-
     def go_away(self, seconds: float, time_left: Any = None) -> None:
         """Tell all sessions, and end them then; without a session, the next one as soon as it is set up."""
-        live = [session for session in self.sessions if session.live]
-        if not live:
+        ready = [session for session in self.live if session.ready]
+        if not ready:
             self.will_go_away(seconds)
-        for session in live:
+        for session in ready:
             session.go_away(seconds, time_left)
 
     def will_go_away(self, seconds: float) -> None:
         """Tell the next session as soon as it is set up, and end it then."""
         self._go_away = seconds
-
-    def stall(self) -> None:
-        """No byte goes either way any more, and nothing is closed."""
-        for session in self.sessions:
-            session.stall()
-
-    def reject_credentials(self, *, how: str = "http") -> None:
-        message = "API key not valid. Please pass a valid API key."
-        if how == "close":
-            self._close_in_setup = 1007, message
-            return
-        details = [{"reason": "API_KEY_INVALID", "domain": "googleapis.com"}]
-        self._refuse_with(
-            400, {"code": 400, "message": message, "status": "INVALID_ARGUMENT", "details": details}
-        )
-
-    def limit(self) -> None:
-        message = "Too many concurrent sessions. Please retry in 7.5s."
-        self._refuse_with(429, {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"})
-
-    def exhaust_quota(self, *, how: str = "http") -> None:
-        message = "You exceeded your current quota, please check your plan and billing details."
-        if how == "close":
-            self._close_in_setup = 1011, message
-            return
-        self._refuse_with(429, {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"})
 
     def answer_http(self, status: int, body: str = "", headers: Mapping[str, str] | None = None) -> None:
         self._refusal = status, body, headers or {}
@@ -290,48 +198,34 @@ class GeminiServer:
 
     def forgive(self) -> None:
         """Take everybody again."""
+        self.accept()
         self._refusal = self._close_in_setup = None
         self._greeting = ()
-
-    async def send_raw(self, data: bytes | str) -> None:
-        """A frame to the newest session, whatever it holds."""
-        await self.session.socket.send(data)
 
     def forget_handles(self) -> None:
         self.handles.clear()
 
-    def _refuse_with(self, status: int, error: Mapping[str, Any]) -> None:
-        self._refusal = status, json.dumps({"error": error}), {}
-
     # --- serving ---
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.dials += 1
+    def fault_body(self, code: str) -> Mapping[str, Any]:
+        return {"error": _FAULTS[code]}
+
+    def refusal(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
+        """When to come again, the service says in words."""
+        return super().refusal(status, code)
+
+    def refuse_request(self, request: Request) -> Response | None:
         if self._refusal is not None:
-            status, body, headers = self._refusal
-            response = connection.respond(http.HTTPStatus(status), body)
-            for name, value in headers.items():
-                response.headers[name] = value
-            return response
+            return http_answer(*self._refusal)
         if request.path.partition("?")[0] != PATH:
-            self.violations.append(f"path {request.path}")
-            return connection.respond(http.HTTPStatus.NOT_FOUND, "")
+            self.violate(f"path {request.path}")
+            return http_answer(404, "")
         if request.headers.get("x-goog-api-key") != KEY:
-            return connection.respond(http.HTTPStatus.FORBIDDEN, '{"error":{"status":"PERMISSION_DENIED"}}')
+            return http_answer(403, '{"error":{"status":"PERMISSION_DENIED"}}')
         return None
 
-    async def _serve(self, socket: ServerConnection) -> None:
-        session = LiveSession(self, socket)
-        self.sessions.append(session)
-        try:
-            await session.run()
-        except Refused as refusal:
-            self.violations.append(str(refusal))
-            await socket.close(refusal.code, str(refusal)[:120])
-        except ConnectionClosed:
-            pass
-        finally:
-            session.over()
+    def link(self, socket: ServerConnection) -> "LiveSession":
+        return LiveSession(self, socket)
 
     async def greet(self, session: "LiveSession") -> bool:
         """Whether the set-up is answered."""
@@ -340,8 +234,7 @@ class GeminiServer:
             return False
         for message in self._greeting:
             await session.socket.send(message)
-        if self._hangs:
-            self._hangs -= 1
+        if self.next_fate("hang_in_setup"):
             await session.socket.wait_closed()
             return False
         return True
@@ -368,12 +261,12 @@ class GeminiServer:
         return Say(f"It is {said}.", 0.8)
 
 
-class LiveSession:
+class LiveSession(SocketLink):
     """One connection. `activities` are what it heard, `memory` what it knows, `received` its messages but audio."""
 
     def __init__(self, server: GeminiServer, socket: ServerConnection) -> None:
+        super().__init__(server, socket)
         self.server = server
-        self.socket = socket
         self.setup: dict[str, Any] = {}
         self.tools: dict[str, bool] = {}
         self.memory = Memory()
@@ -383,7 +276,8 @@ class LiveSession:
         self.handle = ""
         self.said: list[tuple[int, int]] = []
         """(number of the answer, samples of it that were sent)"""
-        self.live = False
+        self.ready = False
+        """It is set up."""
         self._seeding = False
         self._open: Activity | None = None
         self._talking: asyncio.Task[None] | None = None
@@ -392,13 +286,17 @@ class LiveSession:
         self._loud_ms = 0.0
         self._quiet_ms = 0.0
         self._pre_roll: deque[bytes] = deque(maxlen=15)
-        self._flowing = asyncio.Event()
-        self._flowing.set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- the wire ---
 
     async def run(self) -> None:
+        try:
+            await self._converse()
+        except Refused as refusal:
+            self.violate(str(refusal))
+            await self.socket.close(refusal.code, str(refusal)[:120])
+
+    async def _converse(self) -> None:
         await self._set_up(self._message(await self.socket.recv()))
         async for raw in self.socket:
             message = self._message(raw)
@@ -423,8 +321,7 @@ class LiveSession:
 
     async def send(self, **message: Any) -> None:
         """As the service does, in a binary frame."""
-        await self._flowing.wait()
-        await self.socket.send(json.dumps(message).encode())
+        await self.say_raw(json.dumps(message).encode())
 
     async def _set_up(self, message: dict[str, Any]) -> None:
         if one_of(message, "the message") != "setup":
@@ -447,7 +344,7 @@ class LiveSession:
                 return
             self.resumed_from = self.handle = handle
             self.memory = copy.deepcopy(known)
-        self.live = True
+        self.ready = True
         await self.send(setupComplete={"sessionId": f"session-{len(self.server.sessions)}"})
         self.server.greeted(self)
 
@@ -599,18 +496,7 @@ class LiveSession:
 
     def _talk(self, answer: Answer) -> None:
         self._sounded = False
-        self._talking = self._spawn(self._answer(answer))
-
-    def _spawn(self, work: Any) -> "asyncio.Task[None]":
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (fault := task.exception()) and not isinstance(fault, ConnectionClosed):
-            self.server.violations.append(f"the fake failed: {fault!r}")
+        self._talking = self.begin(self._answer(answer))
 
     def say_unasked(self, text: str, seconds: float = 1.0) -> None:
         self._talk(Say(text, seconds))
@@ -706,37 +592,12 @@ class LiveSession:
     # --- faults ---
 
     def go_away(self, seconds: float, time_left: Any = None) -> None:
-        self._spawn(self._leave(seconds, f"{seconds:g}s" if time_left is None else time_left))
+        self.begin(self._leave(seconds, f"{seconds:g}s" if time_left is None else time_left))
 
     async def _leave(self, seconds: float, time_left: Any) -> None:
         await self.send(goAway={"timeLeft": time_left})
         await asyncio.sleep(seconds)
         await self.socket.close(1011, "Deadline expired before operation could complete.")
-
-    async def close(self, code: int, reason: str) -> None:
-        if self.live:
-            await self.socket.close(code, reason)
-
-    def reset(self) -> None:
-        raw = self.socket.transport.get_extra_info("socket")
-        if self.live and raw is not None and raw.fileno() >= 0:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort()
-
-    def abort(self) -> None:
-        self.socket.transport.abort()
-
-    def stall(self) -> None:
-        self._flowing.clear()
-        self.socket.transport.pause_reading()
-
-    def resume(self) -> None:
-        self._flowing.set()
-
-    def over(self) -> None:
-        self.live = False
-        for task in self._tasks:
-            task.cancel()
 
     # --- the log ---
 

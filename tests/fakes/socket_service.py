@@ -95,7 +95,7 @@ Link = TypeVar("Link", bound=SocketLink)
 class SocketService(Service, Generic[Link]):
     """`drop_at("dial")` is about the handshake; what else there is, its links say."""
 
-    max_size = 1024 * 1024
+    max_size: int | None = 1024 * 1024
     """Bytes of a message."""
     refusals: ClassVar[Mapping[str, tuple[int, str]]] = {
         "key": (401, "invalid_api_key"),
@@ -196,9 +196,7 @@ class SocketService(Service, Generic[Link]):
 
     def refusal(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
         """An HTTP answer that is no upgrade."""
-        body = json.dumps(self.fault_body(code)).encode()
-        named = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
-        return Response(status, HTTPStatus(status).phrase, Headers({**named, **(headers or {})}), body)
+        return http_answer(status, json.dumps(self.fault_body(code)), headers)
 
     async def listen(self) -> Listener:
         return await serve(
@@ -247,3 +245,9 @@ class SocketService(Service, Generic[Link]):
             pass
         finally:
             link.end()
+
+
+def http_answer(status: int, body: str, headers: Mapping[str, str] | None = None) -> Response:
+    data = body.encode()
+    named = {"Content-Type": "application/json", "Content-Length": str(len(data)), "Connection": "close"}
+    return Response(status, HTTPStatus(status).phrase, Headers({**named, **(headers or {})}), data)

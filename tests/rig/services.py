@@ -37,6 +37,8 @@ class Service(ABC):
     """
 
     name: str
+    server: Any
+    """Its fake, a SocketService."""
     rate: int
     """Of what the service receives."""
     answer_rate: int
@@ -120,13 +122,17 @@ class Service(ABC):
     def end_next_after(self, seconds: float) -> None:
         """The next connection is announced to be ended so long after its set-up; those after it last."""
 
-    @abstractmethod
     def refuse(self, code: str) -> None:
         """Every dial from now on, for what is known by `code`: credentials_rejected, quota_exhausted, rate_limited."""
+        {
+            "credentials_rejected": self.server.reject_credentials,
+            "quota_exhausted": self.server.quota,
+            "rate_limited": self.server.rate_limit,
+        }[code](standing=True)
 
-    @abstractmethod
     def accept(self) -> None:
         """End what `refuse` began."""
+        self.server.accept()
 
     @abstractmethod
     def told(self) -> str:
@@ -144,6 +150,7 @@ class Service(ABC):
 class OpenAiService(Service):
     name = "openai"
     rate = answer_rate = 24_000
+    server: openai_realtime.FakeOpenAi
 
     async def _begin(self) -> None:
         self.server = await self._stack.enter_async_context(openai_realtime.FakeOpenAi())
@@ -172,16 +179,6 @@ class OpenAiService(Service):
     def end_next_after(self, seconds: float) -> None:
         self.server.will_expire_in.append(seconds)
 
-    def refuse(self, code: str) -> None:
-        {
-            "credentials_rejected": self.server.reject_credentials,
-            "quota_exhausted": self.server.quota,
-            "rate_limited": self.server.rate_limit,
-        }[code](standing=True)
-
-    def accept(self) -> None:
-        self.server.accept()
-
     def told(self) -> str:
         return "\n".join(item.said for item in self.server.session.items if not item.pcm)
 
@@ -200,11 +197,12 @@ class GeminiService(Service):
     name = "gemini"
     rate = 16_000
     answer_rate = gemini_live.RATE
+    server: gemini_live.GeminiServer
 
     async def _begin(self) -> None:
         self.server = await self._stack.enter_async_context(gemini_live.GeminiServer())
         self._said: list[float] = []
-        self.section = {"api_key": gemini_live.KEY, "base_url": await self._lay(self.server.url)}
+        self.section = {"api_key": gemini_live.KEY, "base_url": await self._lay(self.server.base_url)}
         self.environ = {"SSL_CERT_FILE": str(self.server.certificate)}
 
     def will_say(self, text: str, seconds: float) -> None:
@@ -233,16 +231,6 @@ class GeminiService(Service):
     def end_next_after(self, seconds: float) -> None:
         self.server.will_go_away(seconds)
 
-    def refuse(self, code: str) -> None:
-        {
-            "credentials_rejected": self.server.reject_credentials,
-            "quota_exhausted": self.server.exhaust_quota,
-            "rate_limited": self.server.limit,
-        }[code]()
-
-    def accept(self) -> None:
-        self.server.forgive()
-
     def told(self) -> str:
         return "\n".join(text for _, text in self.server.session.memory.history)
 
@@ -258,6 +246,7 @@ class GeminiService(Service):
 class GptLiveService(Service):
     name = "gpt_live"
     rate = answer_rate = gpt_live.RATE
+    server: gpt_live.GptLiveServer
 
     async def _begin(self) -> None:
         self.server = await self._stack.enter_async_context(gpt_live.GptLiveServer())
@@ -281,20 +270,10 @@ class GptLiveService(Service):
 
     async def send_raw(self, *messages: str) -> None:
         for message in messages:
-            await self.server.send(message)
+            await self.server.send_raw(message)
 
     def end_next_after(self, seconds: float) -> None:
         self.server.will_expire_in.append(seconds)
-
-    def refuse(self, code: str) -> None:
-        {
-            "credentials_rejected": self.server.reject_credentials,
-            "quota_exhausted": self.server.exhaust_quota,
-            "rate_limited": self.server.limit,
-        }[code](standing=True)
-
-    def accept(self) -> None:
-        self.server.accept()
 
     def told(self) -> str:
         return json.dumps(self.server.sessions[-1].config.get("input", ""))
