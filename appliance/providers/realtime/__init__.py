@@ -1,1 +1,1 @@
-"""Models that hear and speak by themselves, over a socket: one file or package a provider, and what they share."""
+"""Models that hear and speak by themselves, over a socket: a package each, and what they share."""

@@ -147,7 +147,7 @@ class TestToTheService:
         old = [CalledTool("a", "get_time", "{}"), CalledTool("b", "get_time", "{}", '{"x":1}')]
         log = Log(restored=old).say(ToolResult("a", {"x": 1}, delivery=Delivery.SILENT), ToolResult("b", {}))
         assert [one["clientContent"]["turnComplete"] for one in log.sent] == [False]
-        assert log.dialogue.troubles == {"result_unknown": 1}
+        assert log.dialogue.counters() == {"result_unknown": 1}
 
 
 class TestFromTheService:

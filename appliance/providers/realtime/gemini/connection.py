@@ -120,7 +120,7 @@ class GeminiConnection:
             await self._ready.wait()
 
     def counters(self) -> Mapping[str, int]:
-        return self._dialogue.troubles
+        return self._dialogue.counters()
 
     async def close(self) -> None:
         if self._closed:

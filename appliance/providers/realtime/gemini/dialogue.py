@@ -1,12 +1,12 @@
 """One conversation with Gemini Live, without socket and clock: commands and messages in, messages and events out. Pure.
 
 The service names neither turns nor responses. What it says answers the newest turn that was finished; failing that,
-the turn of a tool call; failing that, it was not asked for.
+the turn of a tool call; failing that, it was not asked for. That is one state, and every message moves it: hence one
+long file. What stands by itself is beside it: the tool calls (`calls.py`), and each message (`messages.py`).
 """
-# Longer than other files: one state, and every message that moves it.
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,6 @@ from appliance.interfaces import (
     DiscardTurn,
     ProviderCommand,
     ProviderEvent,
-    ProviderTrouble,
     ProviderUsage,
     RenewalDue,
     ResponseAudio,
@@ -36,14 +35,15 @@ from appliance.interfaces import (
     UserHeard,
 )
 from appliance.providers.realtime.gemini import messages as wire
+from appliance.providers.realtime.gemini.calls import Call, Calls
 from appliance.providers.realtime.gemini.messages import Malformed
 from appliance.providers.realtime.gemini.setup import told_result
+from appliance.providers.realtime.mail import Mail
 
 TRANSCRIPT_GRACE_MS: Final = 400.0
 """The words of the person may come behind the first sound of the answer: so much of it is waited for."""
 UNREADABLE_GO_AWAY_SECONDS: Final = 5.0
 EARLY_BOUND: Final = 64
-CALLS_BOUND: Final = 256
 CLOSED_BOUND: Final = 64
 UNWANTED: Final = "The person does not want that any more."
 _BENIGN_REASONS: Final = frozenset({"", "TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT"})
@@ -92,14 +92,6 @@ class _Answer:
     called: bool = False
 
 
-@dataclass(slots=True)
-class _Call:
-    tool: str
-    turn: int
-    done: bool = False
-    """Answered or withdrawn: no result of it is sent (again)."""
-
-
 class Dialogue:
     """`restored` are the calls of the history whose results come over this connection; `handle` resumed it."""
 
@@ -113,9 +105,9 @@ class Dialogue:
     ) -> None:
         self._server_turns = server_turns
         self._realtime_text = realtime_text
-        self._restored = {call.call_id: call for call in restored if call.outcome is None}
         self._handle = handle
-        self._step = Step()
+        self._mail = Mail()
+        self._calls = Calls(restored)
         self._open: _Turn | None = None
         self._owed: deque[_Turn] = deque()
         self._closed: deque[int] = deque(maxlen=CLOSED_BOUND)
@@ -126,14 +118,10 @@ class Dialogue:
         """Something was sent that may break an answer off, other than a turn."""
         self._continuing = 0
         self._early: deque[str] = deque(maxlen=EARLY_BOUND)
-        self._calls: dict[str, _Call] = {}
-        self._follow: deque[int] = deque(maxlen=CALLS_BOUND)
-        """Turns whose tool results the model is to speak about."""
         self._spoken: deque[int] = deque(maxlen=CLOSED_BOUND)
         self._responses = 0
         self._usage = (0, 0)
         self._usage_over = False
-        self._troubles: dict[str, int] = {}
         self.leaving = False
         """The service has said that it will end the connection."""
         self._commands: dict[type[ProviderCommand], Callable[[Any], None]] = {
@@ -167,10 +155,9 @@ class Dialogue:
 
     # --- what the connection asks ---
 
-    @property
-    def troubles(self) -> dict[str, int]:
-        """How often each kind of trouble was met."""
-        return dict(self._troubles)
+    def counters(self) -> Mapping[str, int]:
+        """How often what was met that made no sense, or came too late."""
+        return self._mail.counters()
 
     def command(self, command: ProviderCommand) -> Step:
         self._commands[type(command)](command)
@@ -204,22 +191,15 @@ class Dialogue:
         return self.taken()
 
     def trouble(self, code: str, message: str) -> None:
-        """Count it, and tell it the 1st, 10th, 100th... time."""
-        count = self._troubles.get(code, 0) + 1
-        self._troubles[code] = count
-        if str(count).rstrip("0") == "1":
-            self._emit(ProviderTrouble(code, message if count == 1 else f"{message} ({count} times so far)"))
+        """Count it, and tell it now and then."""
+        self._mail.trouble(code, message)
 
     def taken(self) -> Step:
         """What has gathered since the last step."""
-        step, self._step = self._step, Step()
+        step = Step(list(self._mail.outgoing), list(self._mail.events))
+        self._mail.outgoing.clear()
+        self._mail.events.clear()
         return step
-
-    def _emit(self, event: ProviderEvent) -> None:
-        self._step.events.append(event)
-
-    def _send(self, message: str) -> None:
-        self._step.messages.append(message)
 
     def _try(self, take: Callable[[Any], None], value: Any, code: str) -> None:
         try:
@@ -239,8 +219,8 @@ class Dialogue:
                 self._close_turn(self._open, wanted=False)
             self._open = _Turn(command.turn)
             if not self._server_turns:
-                self._send(wire.ACTIVITY_START)
-        self._send(wire.audio(pcm, frame.rate))
+                self._mail.send(wire.ACTIVITY_START)
+        self._mail.send(wire.audio(pcm, frame.rate))
 
     def _commit(self, command: CommitTurn) -> None:
         if command.turn in self._closed:
@@ -260,7 +240,7 @@ class Dialogue:
         self._closed.append(turn.number)
         turn.wanted = wanted
         if not self._server_turns:
-            self._send(wire.ACTIVITY_END)
+            self._mail.send(wire.ACTIVITY_END)
         if turn.answered:
             self._continuing = turn.number
         else:
@@ -272,21 +252,21 @@ class Dialogue:
         if not text:
             self._finish_unanswered(_Turn(command.turn), "silent")
             return
-        self._emit(UserHeard(command.turn, command.text, final=True))
+        self._mail.tell(UserHeard(command.turn, command.text, final=True))
         self._owed.append(_Turn(command.turn, final=True))
         self._ask(command.text)
 
     def _ask(self, text: str) -> None:
         if not self._realtime_text:
-            self._send(wire.content(text, complete=True))
+            self._mail.send(wire.content(text, complete=True))
             return
         # Such a model takes client_content only as its first history; text alone is no activity without detection.
         marked = not self._server_turns and self._open is None
         if marked:
-            self._send(wire.ACTIVITY_START)
-        self._send(wire.realtime_text(text))
+            self._mail.send(wire.ACTIVITY_START)
+        self._mail.send(wire.realtime_text(text))
         if marked:
-            self._send(wire.ACTIVITY_END)
+            self._mail.send(wire.ACTIVITY_END)
 
     def _cancel(self, command: CancelResponse) -> None:
         """There is no truncation: the rest of it is kept from the session until the service has said it all."""
@@ -296,7 +276,7 @@ class Dialogue:
             answer.dropped = True
 
     def _result(self, result: ToolResult) -> None:
-        restored = self._restored.pop(result.call_id, None)
+        restored = self._calls.restored(result.call_id)
         if restored is not None:
             self._result_of_old(restored, result)
             return
@@ -309,22 +289,22 @@ class Dialogue:
         call.done = True
         speaking = self._answer is not None and not self._answer.generated and bool(self._answer.response)
         when = wire.scheduling(result.delivery, speaking=speaking)
-        self._send(wire.function_response(result.call_id, call.tool, result.result, result.error, when))
+        self._mail.send(wire.function_response(result.call_id, call.tool, result.result, result.error, when))
         if when == "SILENT":
             self._settle_called(call.turn)
             return
         self._may_interrupt = True
-        self._follow.append(call.turn)
+        self._calls.follow(call.turn)
 
     def _result_of_old(self, call: CalledTool, result: ToolResult) -> None:
         """A functionResponse with an id of another session would end this one: it goes as text."""
         text = told_result(call, result)
         if result.delivery is Delivery.SILENT:
             if not self._realtime_text:
-                self._send(wire.content(text, complete=False))
+                self._mail.send(wire.content(text, complete=False))
             return
         self._may_interrupt = True
-        self._follow.append(call.turn)
+        self._calls.follow(call.turn)
         self._ask(text)
 
     # --- what the model says ---
@@ -348,11 +328,11 @@ class Dialogue:
         text = wire.words(transcription, "inputTranscription")
         turn = self._listening_to()
         if turn is None:
-            self._troubles["late_transcript"] = self._troubles.get("late_transcript", 0) + 1
+            self._mail.count("late_transcripts")
             return
         turn.text += text
         if turn.wanted and text:
-            self._emit(UserHeard(turn.number, turn.text.strip(), final=False))
+            self._mail.tell(UserHeard(turn.number, turn.text.strip(), final=False))
         if transcription.get("finished") is True:
             self._final(turn)
 
@@ -360,7 +340,7 @@ class Dialogue:
         text = wire.words(transcription, "interimInputTranscription")
         turn = self._listening_to()
         if turn is not None and turn.wanted and text:
-            self._emit(UserHeard(turn.number, (turn.text + text).strip(), final=False))
+            self._mail.tell(UserHeard(turn.number, (turn.text + text).strip(), final=False))
 
     def _listening_to(self) -> _Turn | None:
         """Whose words come now."""
@@ -375,7 +355,7 @@ class Dialogue:
             return
         turn.final = True
         if turn.wanted:
-            self._emit(UserHeard(turn.number, turn.text.strip(), final=True))
+            self._mail.tell(UserHeard(turn.number, turn.text.strip(), final=True))
 
     def _model_turn(self, model_turn: Any) -> None:
         parts = wire.sequence(wire.mapping(model_turn, "modelTurn").get("parts", []), "parts")
@@ -401,7 +381,7 @@ class Dialogue:
             return
         if not answer.response:
             self._start_response(answer)
-        self._emit(ResponseAudio(answer.response, pcm, rate))
+        self._mail.tell(ResponseAudio(answer.response, pcm, rate))
         answer.audio_ms += milliseconds_of(pcm, rate)
         if answer.audio_ms >= TRANSCRIPT_GRACE_MS:
             self._final(answer.asked)
@@ -412,7 +392,7 @@ class Dialogue:
         if not text or (answer is not None and answer.dropped):
             return
         if answer is not None and answer.response:
-            self._emit(ResponseText(answer.response, text, answer.audio_ms))
+            self._mail.tell(ResponseText(answer.response, text, answer.audio_ms))
         else:
             # Words are not ordered against the sound: without one they may belong to the answer before.
             self._early.append(text)
@@ -485,13 +465,9 @@ class Dialogue:
         if self._server_turns and self._open is not None:
             self._open.answered = True
             return self._ended(self._open)
-        if self._follow:
-            number = self._follow[-1]
-            self._follow = deque((turn for turn in self._follow if turn != number), maxlen=CALLS_BOUND)
-            return _Answer(number, None)
-        pending = [call.turn for call in self._calls.values() if not call.done]
-        if pending:
-            return _Answer(pending[-1], None)
+        about = self._calls.spoken_of()
+        if about is not None:
+            return _Answer(about, None)
         if self._owed:
             discarded = self._owed.popleft()
             return _Answer(discarded.number, discarded, dropped=True)
@@ -501,7 +477,7 @@ class Dialogue:
     def _ended(self, turn: _Turn) -> _Answer:
         if self._server_turns and not turn.ended:
             turn.ended = True
-            self._emit(TurnEnded(turn.number))
+            self._mail.tell(TurnEnded(turn.number))
         return _Answer(turn.number, turn)
 
     def _start_response(self, answer: _Answer) -> None:
@@ -511,13 +487,13 @@ class Dialogue:
         self._responses += 1
         answer.response = f"response-{self._responses}"
         self._spoken.append(answer.turn)
-        self._emit(ResponseStarted(answer.response, answer.turn))
+        self._mail.tell(ResponseStarted(answer.response, answer.turn))
         while self._early:
-            self._emit(ResponseText(answer.response, self._early.popleft(), 0.0))
+            self._mail.tell(ResponseText(answer.response, self._early.popleft(), 0.0))
 
     def _end_response(self, answer: _Answer, status: str) -> None:
         if answer.response and not answer.dropped:
-            self._emit(ResponseFinished(answer.response, answer.turn, status))
+            self._mail.tell(ResponseFinished(answer.response, answer.turn, status))
 
     def _finish_unanswered(self, turn: _Turn, status: str) -> None:
         """The turn is settled without a sound."""
@@ -528,13 +504,12 @@ class Dialogue:
     def _finish_silently(self, turn: int, status: str) -> None:
         self._responses += 1
         self._spoken.append(turn)
-        self._emit(ResponseStarted(f"response-{self._responses}", turn))
-        self._emit(ResponseFinished(f"response-{self._responses}", turn, status))
+        self._mail.tell(ResponseStarted(f"response-{self._responses}", turn))
+        self._mail.tell(ResponseFinished(f"response-{self._responses}", turn, status))
 
     def _settle_called(self, turn: int) -> None:
         """Its calls are done and the model is to say nothing about them: it gets no other answer."""
-        waiting = any(call.turn == turn and not call.done for call in self._calls.values())
-        if turn and self._answer is None and not (waiting or turn in self._follow or turn in self._spoken):
+        if turn and self._answer is None and not (self._calls.pending(turn) or turn in self._spoken):
             self._finish_silently(turn, "silent")
 
     # --- tools ---
@@ -549,33 +524,28 @@ class Dialogue:
         call_id, tool = call.get("id"), call.get("name")
         if not isinstance(call_id, str) or not call_id or not isinstance(tool, str):
             raise Malformed("a function call has no id or no name")
-        if call_id in self._calls:
+        if self._calls.get(call_id) is not None:
             self.trouble("call_repeated", "the service has repeated a tool call")
             return
         answer = self._answering()
         answer.called = True
         self._final(answer.asked)
-        while len(self._calls) >= CALLS_BOUND:
-            del self._calls[next(iter(self._calls))]
-        self._calls[call_id] = _Call(tool, answer.turn, done=answer.dropped)
+        self._calls.made(call_id, Call(tool, answer.turn, done=answer.dropped))
         if answer.dropped:
-            self._send(wire.function_response(call_id, tool, {}, UNWANTED, "SILENT"))
+            self._mail.send(wire.function_response(call_id, tool, {}, UNWANTED, "SILENT"))
             return
         self._know(handle="")
         arguments = call.get("args", {})
         if not isinstance(arguments, dict | str):
             arguments = {} if arguments is None else str(arguments)
-        self._emit(ToolCall(call_id, tool, arguments, answer.turn))
+        self._mail.tell(ToolCall(call_id, tool, arguments, answer.turn))
 
     def _withdraw(self, cancellation: Any) -> None:
         ids = wire.sequence(wire.mapping(cancellation, "toolCallCancellation").get("ids"), "ids")
-        known = [one for one in ids if isinstance(one, str) and one in self._calls]
-        withdrawn = [one for one in known if not self._calls[one].done]
-        for one in withdrawn:
-            self._calls[one].done = True
+        withdrawn = self._calls.withdraw(ids)
         if withdrawn:
-            self._emit(ToolCallWithdrawn(tuple(withdrawn)))
-        for turn in {self._calls[one].turn for one in withdrawn}:
+            self._mail.tell(ToolCallWithdrawn(tuple(withdrawn)))
+        for turn in set(withdrawn.values()):
             if self._open is None and not self._owed:
                 self._settle_called(turn)
 
@@ -591,7 +561,7 @@ class Dialogue:
         more = tuple(max(0, new - old) for new, old in zip(now, self._usage, strict=True))
         self._usage = now
         if any(more):
-            self._emit(ProviderUsage(float(more[0]), float(more[1]), "tokens"))
+            self._mail.tell(ProviderUsage(float(more[0]), float(more[1]), "tokens"))
 
     def _resumption(self, update: Any) -> None:
         update = wire.mapping(update, "sessionResumptionUpdate")
@@ -602,7 +572,7 @@ class Dialogue:
     def _know(self, *, handle: str) -> None:
         if handle != self._handle:
             self._handle = handle
-            self._emit(ResumptionHandle(handle))
+            self._mail.tell(ResumptionHandle(handle))
 
     def _go_away(self, go_away: Any) -> None:
         self.leaving = True
@@ -613,14 +583,14 @@ class Dialogue:
                 "go_away_malformed", "the service is about to end the connection, and does not say when"
             )
             left = UNREADABLE_GO_AWAY_SECONDS
-        self._emit(RenewalDue(left))
+        self._mail.tell(RenewalDue(left))
 
     def _activity(self, activity: Any) -> None:
         kind = wire.mapping(activity, "voiceActivity").get("type")
         turn = self._open or (self._owed[-1] if self._owed else None)
         if self._server_turns and kind == "ACTIVITY_END" and turn is not None and not turn.ended:
             turn.ended = True
-            self._emit(TurnEnded(turn.number))
+            self._mail.tell(TurnEnded(turn.number))
 
     def _error(self, error: Any) -> None:
         status = wire.mapping(error, "error").get("status", "")

@@ -8,8 +8,8 @@ from typing import Final
 
 from appliance.frames import BYTES_PER_SAMPLE, milliseconds_of
 from appliance.interfaces import ResponseAudio, ResponseText
+from appliance.providers.realtime.mail import Mail
 from appliance.providers.realtime.openai import wire
-from appliance.providers.realtime.openai.mail import Mail
 from appliance.providers.realtime.openai.setup import message
 
 _REMEMBERED: Final = 16

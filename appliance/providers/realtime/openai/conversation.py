@@ -1,7 +1,9 @@
 """The protocol: a session's commands become client events, server events become what a session is told. Pure.
 
 No socket and no clock: what is to be sent and told lies in `mail`; the connection carries it. At most one response is
-asked for at a time, as the service refuses a second one.
+asked for at a time, as the service refuses a second one: which is owed, asked for or being made is one state that every
+event moves, hence one long file. The person's turns (`turns.py`), the responses (`answers.py`) and the tool calls stand
+beside it.
 """
 
 import json
@@ -27,9 +29,9 @@ from appliance.interfaces import (
     TurnEnded,
 )
 from appliance.providers.realtime.fill import silent_frame
+from appliance.providers.realtime.mail import Mail
 from appliance.providers.realtime.openai import refusals, wire
 from appliance.providers.realtime.openai.answers import Answer, Answers
-from appliance.providers.realtime.openai.mail import Mail
 from appliance.providers.realtime.openai.settings import Settings
 from appliance.providers.realtime.openai.setup import (
     RATE,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from appliance.interfaces import UserHeard
-from appliance.providers.realtime.openai.mail import Mail
+from appliance.providers.realtime.mail import Mail
 
 SHORTEST_MS: Final = 100.0
 """A shorter commit is an error to the service."""
