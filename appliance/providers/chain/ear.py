@@ -10,13 +10,22 @@ import contextlib
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.providers.chain.stage_faults import blamed_on
-from appliance.stages import Hearing, SpeechToText, Transcript, TranscriptEvent, Transcription
+from appliance.stages import (
+    EagerEnd,
+    Ended,
+    Hearing,
+    SpeechToText,
+    Transcript,
+    TranscriptEvent,
+    Transcription,
+    TurnResumed,
+)
 
 FRAME_MS: Final = 20
 JOURNAL_FRAMES: Final = 60_000 // FRAME_MS
@@ -31,14 +40,16 @@ TRIES: Final = 3
 """Connections that may be lost over one turn before it is given up."""
 CLIMB_SECONDS: Final = 15.0
 FIRST_DELAY: Final = 0.25
+PERIOD_TURNS: Final = 1_000_000
 LONGEST_DELAY: Final = 10.0
 
 
 @dataclass(slots=True)
 class _Turn:
-    """`sent` frames went over the present connection."""
+    """`sent` frames went over the present connection. `key` is what the stage is told of instead of `turn`."""
 
     turn: int
+    key: int
     frames: deque[bytes] = field(default_factory=deque)
     committed: bool = False
     sent: int = 0
@@ -76,6 +87,8 @@ class Ear:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = False
+        self._period = 0
+        """One for each conversation: the next one may say a turn again, which to a stage is another turn."""
 
     # --- from the session ---
 
@@ -110,7 +123,7 @@ class Ear:
         if entry is not None:
             self._turns.remove(entry)
             if entry.sent:
-                self._dropped.append(turn)
+                self._dropped.append(entry.key)
                 self._wake.set()
 
     async def close(self) -> None:
@@ -125,6 +138,7 @@ class Ear:
         self.told, self.lost, self.trouble = _unheard, self._deafened, _untold
         for entry in tuple(self._turns):
             self.discard(entry.turn)
+        self._period += 1
 
     @property
     def deaf(self) -> bool:
@@ -145,7 +159,7 @@ class Ear:
     def _entry(self, turn: int) -> _Turn:
         entry = self._find(turn)
         if entry is None:
-            entry = _Turn(turn)
+            entry = _Turn(turn, self._period * PERIOD_TURNS + turn)
             self._turns.append(entry)
         return entry
 
@@ -284,6 +298,12 @@ class Ear:
         return ProviderUnavailable("the connection ended")
 
     def _take(self, event: TranscriptEvent) -> None:
+        if isinstance(event, Transcript | EagerEnd | TurnResumed | Ended):
+            period, turn = divmod(event.turn, PERIOD_TURNS)
+            if period != self._period:
+                self._counts["stt_late"] += 1
+                return
+            event = replace(event, turn=turn)
         if isinstance(event, Transcript):
             entry = self._find(event.turn)
             if entry is None:
@@ -327,11 +347,11 @@ class Ear:
             size = min(ready, RESEND_FRAMES)
             pcm = b"".join(itertools.islice(entry.frames, entry.sent, entry.sent + size))
             entry.sent += size
-            await connection.hear(entry.turn, pcm)
+            await connection.hear(entry.key, pcm)
             return True
         if entry.committed:
             entry.commit_sent = True
-            await connection.commit(entry.turn)
+            await connection.commit(entry.key)
             return True
         return False
 

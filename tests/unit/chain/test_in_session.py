@@ -37,3 +37,24 @@ async def test_a_chain_without_another_provider_apologises_at_once_for_each_turn
         assert len(ear.connections) == 1
         await booth.lines.close("over")
         await provider.close()
+
+
+@virtual_time
+async def test_a_turn_that_the_next_connection_is_given_again_is_another_one_to_the_ear():
+    model, ear = FakeLanguageModel(), FakeSpeechToText()
+    kinds: dict[str, Any] = {"stt": [ear], "llm": [model], "tts": [FakeTextToSpeech()] * 2}
+    provider = Chain({}, {}, load=lambda kind, *_: kinds[kind])
+    ear.will_hear("some words", "some words")
+    model.will_say("Too late.", think=1_000.0)
+    model.will_say("Here I am.")
+    async with Booth(providers=[provider], strict=False) as booth:
+        await booth.speak(1.0)
+        await booth.state("speaking")
+        await booth.idle()
+        assert ear.violations == []
+        assert len(ear.connections) == 1
+        assert [event.text for event in booth.of(Transcript) if event.role == "user" and event.final][
+            -1
+        ] == "some words"
+        await booth.lines.close("over")
+        await provider.close()
