@@ -495,6 +495,19 @@ async def test_a_piece_that_stays_silent_is_given_up(build, cloud):
     assert (await say_at_last(stage, GREETING)).pcm
 
 
+@pytest.mark.parametrize("service", SPOKEN, ids=str)
+async def test_a_piece_whose_end_is_not_told_is_over_when_its_words_are(build, cloud):
+    stage = build(Terms(dial=20.0, patience=60.0, ending=0.3))
+    cloud.forgets_ends = True
+    for text in (GREETING, "And here is more."):
+        async with asyncio.timeout(20):
+            heard = await say(stage, text)
+        assert heard.pcm == sound_of(cloud.spoken[-1].text, 24_000)
+        assert [word.text for word in heard.words] == text.split()
+    cloud.forgets_ends = False
+    assert (await say(stage, GREETING)).pcm
+
+
 async def test_a_path_that_falls_silent_is_noticed(service, build, cloud):
     cloud.speed = 1.0
     stage = build(Terms(dial=20.0, patience=60.0 if service.socket else 1.0))

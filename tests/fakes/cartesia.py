@@ -202,7 +202,8 @@ class CartesiaTalk(Talk):
             await asyncio.sleep(max(0.0, due - loop.time()))
         spoken.done = True
         self._forget(spoken)
-        await self._say(spoken.context, "done", done=True)
+        if not self.cloud.forgets_ends:
+            await self._say(spoken.context, "done", done=True)
 
     def _forget(self, spoken: Spoken) -> None:
         self.contexts.pop(spoken.context, None)

@@ -211,6 +211,8 @@ class MultiTalk(_Talk):
     async def _end(self, spoken: Spoken) -> None:
         self.contexts.pop(spoken.context, None)
         spoken.done = True
+        if self.cloud.forgets_ends:
+            return
         await self._say(spoken.context, **{"is_final" if self.cloud.snake else "isFinal": True})
 
     async def _say(self, context: str, **fields: Any) -> None:

@@ -86,6 +86,8 @@ class SpeechCloud(SocketService["Talk"]):
         self.idle: float | None = None
         """A link without contexts is closed after so long."""
         self.tells_words = True
+        self.forgets_ends = False
+        """It does not say when a piece has ended."""
         self.garbled = False
         """Among what is sent are things that no client can use."""
         self.late_chunks = 2

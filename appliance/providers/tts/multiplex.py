@@ -88,18 +88,22 @@ class Multiplex:
                 if utterance.over:
                     break
                 changed.clear()
-                await self._next(changed, link)
+                await self._next(changed, link, utterance)
         finally:
             link.leave(context)
 
-    async def _next(self, changed: asyncio.Event, link: Link) -> None:
+    async def _next(self, changed: asyncio.Event, link: Link, utterance: Utterance) -> None:
+        complete = utterance.complete
         try:
-            async with asyncio.timeout(self._terms.patience):
+            async with asyncio.timeout(self._terms.ending if complete else self._terms.patience):
                 await changed.wait()
         except TimeoutError:
             # Whatever holds up this context may hold up the next ones.
             link.retire()
-            raise ProviderUnavailable(f"{self._dialect.name} fell silent") from None
+            if not complete:
+                raise ProviderUnavailable(f"{self._dialect.name} fell silent") from None
+            utterance.counts["unended"] += 1
+            utterance.end()
 
     async def _link(self, key: Hashable) -> Link:
         link = self._links.get(key)

@@ -42,6 +42,11 @@ class Utterance:
         self._spelled = ""
         self._spelled_ms = 0.0
 
+    @property
+    def complete(self) -> bool:
+        """All that it has to say has begun to sound, as far as the service tells."""
+        return self._words.begun_by(self.ms, spelled=bool(self._spelled))
+
     def audio(self, encoded: object) -> None:
         """The next part of the sound: base64 of s16le at `rate`. Half a sample waits for its other half."""
         try:

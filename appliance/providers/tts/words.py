@@ -36,6 +36,11 @@ class Words:
         self._heard = True
         return [word for part in said.split() for word in self._one(_key(part), start_ms)]
 
+    def begun_by(self, ms: float, *, spelled: bool) -> bool:
+        """Its last word has begun to sound before `ms`; with `spelled` the last one is being told."""
+        left = len(self._own) - self._next
+        return self._heard and left <= int(spelled) and self._last_ms < ms
+
     def rest(self) -> list[Word]:
         """The piece is spoken: its words that were not told yet. None where the service tells no words at all."""
         if not self._heard:
