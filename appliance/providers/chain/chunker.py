@@ -19,6 +19,8 @@ LEAST: Final = 60
 """Characters that later pieces have, where there are so many."""
 MOST: Final = 240
 HOLD_SECONDS: Final = 1.2
+WIDE: Final = 3
+"""A sign of a script whose signs are syllables takes as long as so many letters."""
 LOOK_AHEAD: Final = 400
 """Characters behind a piece's bound that may tell where it ends: what is beyond is looked at later."""
 _CLAUSE: Final = re.compile(r"[,;:][\"'”’)\]]*(?=\s)|\s[-–—](?=\s)|[，、；：،؛]")
@@ -56,7 +58,8 @@ class Chunker:
         due = self.due()
         if due is None or now < due:
             return []
-        cut = self._cut(self._window(), min(len(self._text), self._most), paused=True)
+        text = self._window()
+        cut = self._cut(text, min(len(text), self._most // self._scale(text)), paused=True)
         pieces = self._take(cut) if cut else []
         self._since = now if self._text.strip() else None
         return pieces
@@ -67,7 +70,8 @@ class Chunker:
         pieces = list(self._whole())
         while self._text.strip():
             text = self._window()
-            cut = len(text) if len(text) <= self._most else self._cut(text, self._most)
+            most = self._most // self._scale(text)
+            cut = len(text) if len(text) <= most else self._cut(text, most)
             pieces += self._take(cut)
         self._text, self._since = "", None
         return pieces
@@ -85,18 +89,20 @@ class Chunker:
     def _next_cut(self) -> int:
         """Where the next piece ends; 0 while it cannot be told."""
         text = self._window()
+        scale = self._scale(text)
+        first, least, most = self._first // scale, self._least // scale, self._most // scale
         ends = [end for end in sentence_ends(text, more=True) if not _INSIDE.search(text[:end])]
         if not self._begun:
-            clauses = (end for end in _clauses(text) if len(text[:end].strip()) >= self._first)
+            clauses = (end for end in _clauses(text) if len(text[:end].strip()) >= first)
             ends = sorted({*ends[:1], *([clause] if (clause := next(clauses, 0)) else [])})
-            wanted = [end for end in ends if end <= self._most]
+            wanted = [end for end in ends if end <= most]
             if wanted:
                 return wanted[0]
         else:
-            wanted = [end for end in ends if self._least <= end <= self._most]
+            wanted = [end for end in ends if least <= end <= most]
             if wanted:
                 return wanted[-1]
-        return self._cut(text, self._most) if len(text) > self._most else 0
+        return self._cut(text, most) if len(text) > most else 0
 
     def _cut(self, text: str, within: int, *, paused: bool = False) -> int:
         """The best place at or before `within`: a sentence's end, a clause's, a word's, at last anywhere.
@@ -117,6 +123,11 @@ class Chunker:
     def _window(self) -> str:
         """What of the text is looked at: all of a long one, for each of its pieces, would take seconds."""
         return self._text[: self._most + LOOK_AHEAD]
+
+    def _scale(self, text: str) -> int:
+        text = text[: self._most]
+        wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+        return WIDE if wide * 2 > len(text) else 1
 
     def _take(self, cut: int) -> list[str]:
         piece, self._text = speakable(self._text[:cut]), self._text[cut:].lstrip(" ")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.providers.chain.chunker import HOLD_SECONDS, MOST, Chunker
+from appliance.providers.chain.chunker import HOLD_SECONDS, MOST, WIDE, Chunker
 
 
 def pieces_of(*texts: str) -> list[str]:
@@ -149,6 +149,15 @@ def test_sentences_of_other_scripts_are_found(text: str, count: int):
     chunker = Chunker(least=1)
     pieces = [piece for letter in text for piece in chunker.add(letter, 0.0)]
     assert len(pieces) + len(chunker.finish()) >= count
+
+
+def test_a_script_of_syllables_has_shorter_pieces():
+    chunker = Chunker()
+    assert chunker.add("我们今天下午可以去公园,", 0.0) == []
+    assert chunker.add(" 然", 0.0) == ["我们今天下午可以去公园,"]
+    pieces = pieces_of("我们今天下午可以去公园。" * 40)
+    assert all(len(piece) <= MOST // WIDE for piece in pieces)
+    assert "".join(pieces) == "我们今天下午可以去公园。" * 40
 
 
 def test_a_text_without_any_end_is_cut_at_the_bound():
