@@ -20,7 +20,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
-from tests.fakes.speech_cloud import CHUNK_MS, SpeechCloud, Spoken, Talk, chunks_of, sound_of, words_of
+from tests.fakes.speech_cloud import CHUNK_MS, SpeechCloud, Spoken, Talk, paced, words_of
 
 VERSION = "2026-08-14"
 MODELS = frozenset({"sonic-3.5", "sonic-3", "sonic-latest"})
@@ -177,19 +177,12 @@ class CartesiaTalk(Talk):
         await asyncio.sleep(self.cloud.think)
         words = list(words_of(spoken.text)) if spoken.asked[0].get("add_timestamps") else []
         span = self.cloud.chunk_ms
-        pieces = chunks_of(sound_of(spoken.text, spoken.rate), spoken.rate, span)
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        for number, piece in enumerate(pieces):
+        async for number, piece in paced(spoken.text, spoken.rate, span, self.cloud.speed, self.at):
             if self.cloud.garbled:
                 await self._garbage(spoken)
-            if number == len(pieces) - 1:
-                self.at("last sound")
             spoken.sounded_at = spoken.sounded_at or time.monotonic()
             await self._chunk(spoken, piece)
             spoken.pcm += piece
-            if number == 0:
-                self.at("first sound")
             now = [word for word in words if number * span <= word[1] < (number + 1) * span]
             if now and self.cloud.tells_words:
                 times = {
@@ -198,8 +191,6 @@ class CartesiaTalk(Talk):
                     "end": [end / 1000 for _, _, end in now],
                 }
                 await self._say(spoken.context, "timestamps", done=False, word_timestamps=times)
-            due += span / 1000 / self.cloud.speed if self.cloud.speed else 0.0
-            await asyncio.sleep(max(0.0, due - loop.time()))
         spoken.done = True
         self._forget(spoken)
         if not self.cloud.forgets_ends:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
-from tests.fakes.speech_cloud import MS_PER_CHARACTER, SpeechCloud, Spoken, Talk, chunks_of, sound_of
+from tests.fakes.speech_cloud import MS_PER_CHARACTER, SpeechCloud, Spoken, Talk, chunks_of, paced, sound_of
 
 MODELS = frozenset({"eleven_flash_v2_5", "eleven_multilingual_v2", "eleven_turbo_v2_5"})
 VOICES = frozenset({"JBFqnCBsd6RMkjVDRZzb", "21m00Tcm4TlvDq8ikWAM"})
@@ -184,14 +184,9 @@ class MultiTalk(_Talk):
     async def _speak(self, spoken: Spoken) -> None:
         await asyncio.sleep(self.cloud.think)
         span = self.cloud.chunk_ms
-        pieces = chunks_of(sound_of(spoken.text, spoken.rate), spoken.rate, span)
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        for number, piece in enumerate(pieces):
+        async for number, piece in paced(spoken.text, spoken.rate, span, self.cloud.speed, self.at):
             if self.cloud.garbled:
                 await self._garbage(spoken)
-            if number == len(pieces) - 1:
-                self.at("last sound")
             times = _alignment(spoken.text, number * span, span) if self.cloud.tells_words else None
             spoken.pcm += piece
             await self._say(
@@ -200,10 +195,6 @@ class MultiTalk(_Talk):
                 alignment=times,
                 normalizedAlignment=times and {**times, "chars": ["x"] * len(times["chars"])},
             )
-            if number == 0:
-                self.at("first sound")
-            due += span / 1000 / self.cloud.speed if self.cloud.speed else 0.0
-            await asyncio.sleep(max(0.0, due - loop.time()))
         spoken.done = True
         if spoken.context in self._closed:
             await self._end(spoken)

@@ -17,7 +17,7 @@ from collections import deque
 from typing import Any
 
 from tests.fakes.http_service import Exchange, HttpService
-from tests.fakes.speech_cloud import CHUNK_MS, Spoken, chunks_of, sound_of
+from tests.fakes.speech_cloud import CHUNK_MS, Spoken, paced
 
 RATE = 24_000
 MODELS = frozenset({"gpt-4o-mini-tts", "tts-1", "tts-1-hd"})
@@ -118,22 +118,13 @@ class FakeOpenAiSpeech(HttpService):
             await asyncio.Event().wait()
         if self.begins:
             await exchange.write(self.begins)
-        pieces = chunks_of(sound_of(spoken.text, RATE), RATE, self.chunk_ms)
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        for number, piece in enumerate(pieces):
-            if number == len(pieces) - 1:
-                exchange.at("last sound")
+        async for _, piece in paced(spoken.text, RATE, self.chunk_ms, self.speed, exchange.at):
             if self._stalls > stalls:
                 await asyncio.Event().wait()
             spoken.pcm += piece
             for part in (piece[:333], piece[333:]):
                 if part:
                     await exchange.write(part)
-            if number == 0:
-                exchange.at("first sound")
-            due += self.chunk_ms / 1000 / self.speed if self.speed else 0.0
-            await asyncio.sleep(max(0.0, due - loop.time()))
         spoken.done = True
         exchange.end()
 

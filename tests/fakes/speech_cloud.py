@@ -9,7 +9,7 @@ import functools
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -45,6 +45,26 @@ def words_of(text: str) -> Iterator[tuple[str, int, int]]:
         at = text.index(word, at)
         yield word, at * MS_PER_CHARACTER, (at + len(word)) * MS_PER_CHARACTER
         at += len(word)
+
+
+async def paced(
+    text: str, rate: int, span: int, speed: float, at: Callable[[str], None]
+) -> AsyncIterator[tuple[int, bytes]]:
+    """The sound of `text` in pieces of `span` ms with their numbers, each when it is due; `at` is told of two steps.
+
+    `speed` times real time; 0: as fast as it goes.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    pieces = chunks_of(sound_of(text, rate), rate, span)
+    for number, piece in enumerate(pieces):
+        if number == len(pieces) - 1:
+            at("last sound")
+        yield number, piece
+        if number == 0:
+            at("first sound")
+        due += span / 1000 / speed if speed else 0.0
+        await asyncio.sleep(max(0.0, due - loop.time()))
 
 
 @dataclass
