@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-_INVITE = """INVITE sip:{to} SIP/2.0
+INVITE = """INVITE sip:{to} SIP/2.0
       Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
       From: "Sipp" <sip:{user}@{domain}>;tag=[call_number]
       To: <sip:{to}>
@@ -25,10 +25,9 @@ _INVITE = """INVITE sip:{to} SIP/2.0
       a=sendrecv
 """
 
-_IN_DIALOGUE = """{method} [next_url] SIP/2.0
+IN_DIALOGUE = """{method} [next_url] SIP/2.0
       Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      [routes]
-      From: "Sipp" <sip:{user}@{domain}>;tag=[call_number]
+      {routes}From: "Sipp" <sip:{user}@{domain}>;tag=[call_number]
       To: <sip:{to}>[peer_tag_param]
       Call-ID: [call_id]
       CSeq: {sequence} {method}
@@ -71,12 +70,12 @@ _CALLER = """<?xml version="1.0" encoding="ISO-8859-1" ?>
 def caller(to: str, user: str, domain: str, *, hold_ms: int, audio: str = "") -> str:
     """Call `to` with digest, play the A-law file `audio`, hang up after `hold_ms`."""
     action = f'<nop><action><exec rtp_stream="{audio},1,8"/></action></nop>' if audio else ""
-    names = {"to": to, "user": user, "domain": domain}
+    names = {"to": to, "user": user, "domain": domain, "routes": "[routes]\n      "}
     return _CALLER.format(
-        first=_INVITE.format(sequence=1, authorization="", **names),
-        second=_INVITE.format(sequence=2, authorization="[authentication]\n      ", **names),
-        ack=_IN_DIALOGUE.format(method="ACK", sequence=2, **names),
-        bye=_IN_DIALOGUE.format(method="BYE", sequence=3, **names),
+        first=INVITE.format(sequence=1, authorization="", **names),
+        second=INVITE.format(sequence=2, authorization="[authentication]\n      ", **names),
+        ack=IN_DIALOGUE.format(method="ACK", sequence=2, **names),
+        bye=IN_DIALOGUE.format(method="BYE", sequence=3, **names),
         action=action,
         hold_ms=hold_ms,
         to=to,
