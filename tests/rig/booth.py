@@ -40,6 +40,7 @@ from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
 from appliance.session.session import Session
+from appliance.session.turn import Phase
 from appliance.session.usage import Usage
 from tests.fakes.provider import FAST, FakeProvider
 from tests.fakes.voice import FakeVoice
@@ -356,6 +357,14 @@ class Booth:
                 free = self.loop.time()
             await asyncio.sleep(0.01)
         return free - begun
+
+    async def at_rest(self) -> None:
+        """Wait until nothing is owed to anybody, and see that it stays so when it is let alone."""
+        for let_alone in (0.5, 5.0):
+            await self.wait(let_alone)
+            while self.session.phase is not Phase.IDLE:
+                await self.wait(0.2)
+                assert self.loop.time() < 2000, "the floor never came free"
 
     # --- what is seen ---
 

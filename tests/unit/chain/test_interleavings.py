@@ -199,12 +199,8 @@ async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]],
             await booth.wait(pause)
         booth.line.release()
         parts.stt[0].come_up()
-        await booth.until(lambda: booth.session.state == "active", seconds=120)
-        for let_alone in (0.5, 5.0):
-            await booth.wait(let_alone)
-            while booth.session.phase is not Phase.IDLE:
-                await booth.wait(0.2)
-                assert booth.loop.time() < 2000, "the floor never came free"
+        await booth.active(seconds=120)
+        await booth.at_rest()
         check_rest(booth)
         check_stale_audio(parts, booth)
         check_calls(parts, booth)

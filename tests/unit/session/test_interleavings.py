@@ -184,12 +184,8 @@ async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]],
         booth.line.release()
         booth.provider.come_up()
         booth.line.set_muted(False)
-        await booth.until(lambda: booth.session.state == "active", seconds=120)
-        for let_alone in (0.5, 5.0):
-            await booth.wait(let_alone)
-            while booth.session.phase is not Phase.IDLE:
-                await booth.wait(0.2)
-                assert booth.loop.time() < 2000, "the floor never came free"
+        await booth.active(seconds=120)
+        await booth.at_rest()
         for check in (check_rest, check_answers, check_calls, check_words, check_turns, check_speech):
             check(booth)
 
