@@ -1,4 +1,5 @@
 """What goes on in a session whatever becomes of its connection: hearing, answering, announcing, typing."""
+# Longer than other files: what session, floor and replies ask of it, one short method each, over the same parts.
 
 import asyncio
 from collections import deque

@@ -1,4 +1,5 @@
 """One conversation on one line: its states, its connection, and the commands that others may give it."""
+# Longer than other files: what line, link and control server ask of a session, one short method each.
 
 import asyncio
 import logging

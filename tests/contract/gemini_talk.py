@@ -9,7 +9,8 @@ import pytest
 
 from appliance.interfaces import ResumptionHandle, Setup, ToolDeclaration
 from appliance.providers.realtime.gemini import GeminiLive
-from tests.fakes.gemini_live import KEY, GeminiServer, Samples
+from tests.fakes.gemini_answers import Samples
+from tests.fakes.gemini_live import KEY, GeminiServer
 from tests.rig.sounds import tone
 from tests.rig.talker import Talker
 

@@ -31,7 +31,8 @@ from appliance.interfaces import (
 )
 from appliance.providers.realtime.gemini import GeminiLive
 from tests.contract.gemini_talk import SILENCE, SPEECH, GeminiStories, talking
-from tests.fakes.gemini_live import KEY, GeminiServer, answer_sound
+from tests.fakes.gemini_answers import answer_sound
+from tests.fakes.gemini_live import KEY, GeminiServer
 
 
 class TestTurns(GeminiStories):

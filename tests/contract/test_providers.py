@@ -32,7 +32,8 @@ from appliance.interfaces import (
     UserHeard,
 )
 from tests.fakes.gemini_live import KEY, GeminiServer
-from tests.fakes.openai_realtime import Call, FakeOpenAi, Plan, Say
+from tests.fakes.openai_answers import Call, Plan, Say
+from tests.fakes.openai_realtime import FakeOpenAi
 from tests.fakes.streamed_answers import Asked
 from tests.fakes.streamed_answers import Plan as AnswerPlan
 from tests.rig.chain_service import ChainService

@@ -16,7 +16,7 @@ import numpy as np
 from appliance import plugins
 from appliance.audio.resample import Resampler
 from appliance.interfaces import Provider
-from tests.fakes import gemini_live, gpt_live, openai_realtime
+from tests.fakes import gemini_answers, gemini_live, gpt_live, openai_realtime
 from tests.rig.sounds import Samples, likeness
 from tests.rig.wire import Wire
 
@@ -196,7 +196,7 @@ class OpenAiService(Service):
 class GeminiService(Service):
     name = "gemini"
     rate = 16_000
-    answer_rate = gemini_live.RATE
+    answer_rate = gemini_answers.RATE
     server: gemini_live.GeminiServer
 
     async def _begin(self) -> None:
@@ -222,7 +222,7 @@ class GeminiService(Service):
 
     def answers(self) -> list[Samples]:
         seconds = [*self._said, *[1.0] * self.server.answers][: self.server.answers]
-        return [gemini_live.answer_sound(n, each) for n, each in enumerate(seconds, 1)]
+        return [gemini_answers.answer_sound(n, each) for n, each in enumerate(seconds, 1)]
 
     async def send_raw(self, *messages: str) -> None:
         for message in messages:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.fakes.openai_realtime import Plan, Say
+from tests.fakes.openai_answers import Plan, Say
 from tests.rig.appliance import Handset
 from tests.rig.cloud import assert_heard_whole, cloud
 from tests.rig.peer import until
