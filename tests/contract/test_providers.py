@@ -31,6 +31,7 @@ from appliance.interfaces import (
     ToolResult,
     UserHeard,
 )
+from tests.fakes import gpt_live
 from tests.fakes.gemini_live import KEY, GeminiServer
 from tests.fakes.openai_answers import Call, Plan, Say
 from tests.fakes.openai_realtime import FakeOpenAi
@@ -244,6 +245,24 @@ class TestOpenAi(ProviderContract):
         if said == self.tool_question:
             return Call([("get_time", {})])
         return Say("You can ask me for the time, for a timer, or for a call.", 4.0)
+
+
+class TestGptLive(ProviderContract):
+    @pytest.fixture
+    async def provider(self) -> AsyncIterator[Provider]:
+        async with gpt_live.GptLiveServer() as cloud:
+            cloud.hears = self.tool_question
+            cloud.answering = self.answer
+            section = {"base_url": cloud.base_url, "api_key": cloud.key}
+            provider: Provider = plugins.load("appliance.providers", "gpt_live")(section)
+            yield provider
+            await provider.close()
+            assert cloud.violations == []
+
+    def answer(self, said: str) -> gpt_live.Say:
+        if said.endswith(self.tool_question):
+            return gpt_live.Say("It is 10:30.", 1.0, ("get_time", "{}"))
+        return gpt_live.Say("You can ask me for the time, or for a call.", 1.5)
 
 
 class TestGemini(ProviderContract):

@@ -16,7 +16,7 @@ import base64
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,6 +62,10 @@ class GptLiveServer(SocketService["LiveSession"]):
         self.expires_in = 3_600.0
         self.will_expire_in: deque[float] = deque()
         """The same for the next sessions, one each."""
+        self.answering: Callable[[str], Say] = lambda _: Say("Yes.", 1.0)
+        """The answer to what was said or typed, where `will_say` and `will_call` laid down none."""
+        self.hears = ""
+        """How speech is understood, where `will_hear` said nothing; empty: as its length."""
         self.answers = 0
         self.calls = 0
         self._script: deque[Say] = deque()
@@ -82,11 +86,11 @@ class GptLiveServer(SocketService["LiveSession"]):
 
     # --- for its sessions ---
 
-    def next_answer(self) -> Say:
-        return self._script.popleft() if self._script else Say("Yes.", 1.0)
+    def next_answer(self, said: str) -> Say:
+        return self._script.popleft() if self._script else self.answering(said)
 
     def understand(self, milliseconds: float) -> str:
-        return self._hearing.popleft() if self._hearing else f"heard {round(milliseconds)} ms"
+        return self._hearing.popleft() if self._hearing else self.hears or f"heard {round(milliseconds)} ms"
 
     def lasts(self) -> float:
         """Seconds from the set-up to the end that is announced."""
@@ -209,7 +213,7 @@ class LiveSession(SocketLink):
         if heard >= 100:
             said = self.server.understand(heard)
             await self._tell({"type": "session.input_transcript.delta", "delta": said} | _span())
-            self._answer(self.server.next_answer())
+            self._answer(self.server.next_answer(said))
         return None
 
     async def _note(self, message: Mapping[str, Any], kind: str) -> None:
@@ -219,7 +223,7 @@ class LiveSession(SocketLink):
         self.notes.append(message)
         await self._tell({"type": f"{kind}ed"})
         if kind == "session.commentary.append":
-            self._answer(self.server.next_answer())
+            self._answer(self.server.next_answer(str(message["content"])))
         return None
 
     async def _result(self, message: Mapping[str, Any]) -> None:
@@ -243,10 +247,12 @@ class LiveSession(SocketLink):
         return None
 
     def _answer(self, say: Say) -> None:
-        self._talked_over.clear()
-        self.begin(self._speak(say))
+        # It has one voice: what it was saying ends where something else is to be said.
+        self._talked_over.set()
+        self._talked_over = asyncio.Event()
+        self.begin(self._speak(say, self._talked_over))
 
-    async def _speak(self, say: Say) -> None:
+    async def _speak(self, say: Say, talked_over: asyncio.Event) -> None:
         if say.call is not None:
             await self._call(say, *say.call)
             return
@@ -260,7 +266,7 @@ class LiveSession(SocketLink):
         told = 0
         size = RATE * CHUNK_MS // 1000
         for chunk in range(chunks):
-            if self._talked_over.is_set():
+            if talked_over.is_set():
                 return
             if told < len(words) and told * chunks <= chunk * len(words):
                 word = {"type": "session.output_transcript.delta", "delta": words[told] + " "}

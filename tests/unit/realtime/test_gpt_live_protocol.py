@@ -177,7 +177,11 @@ def test_a_turn_that_the_model_does_not_answer_is_settled():
     protocol.begin_turn(4)
     protocol.end_turn(4, 10.0)
     assert protocol.tick(15.0) == []
-    assert protocol.tick(16.1) == [ResponseStarted("g1", 4), ResponseFinished("g1", 4, "silent")]
+    assert protocol.tick(16.1) == [
+        UserHeard(4, "", final=True),
+        ResponseStarted("g1", 4),
+        ResponseFinished("g1", 4, "silent"),
+    ]
     assert protocol.tick(60.0) == []
 
 
@@ -265,3 +269,26 @@ def test_the_voice_is_the_agents_where_the_service_has_it(agents: str, configure
     setup = Setup("s1", voice=agents)
     session = start_message(setup, model="m", voice=configured, language="", tool_model="big")["session"]
     assert session["audio"]["output"] == {"voice": sent}
+
+
+def test_a_turn_of_which_nothing_was_sent_is_settled_at_once():
+    protocol = LiveProtocol()
+    assert protocol.end_turn(4, 10.0)[-1] == ResponseFinished("g1", 4, "silent")
+
+
+def test_what_is_typed_over_a_cancelled_answer_has_an_answer_of_its_own():
+    protocol = LiveProtocol()
+    protocol.begin_turn(1)
+    events(protocol, sound(), 1.0)
+    protocol.cancel("g1")
+    protocol.typed(2, "and now?", 1.1)
+    assert events(protocol, sound(), 1.2)[0] == ResponseStarted("g2", 2)
+
+
+def test_what_the_model_says_to_a_turn_that_was_none_was_not_asked_for():
+    protocol = LiveProtocol()
+    protocol.begin_turn(1)
+    protocol.drop_turn()
+    heard = {"type": "session.input_transcript.delta", "delta": "cough"}
+    assert protocol.take(heard, 1.0) == ([], [])
+    assert events(protocol, sound(), 1.1)[0] == ResponseStarted("g1", 0)

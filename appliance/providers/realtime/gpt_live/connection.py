@@ -77,16 +77,17 @@ class LiveConnection:
                 self._covered_until = max(self._covered_until, now) + command.frame.duration_ms / 1000
                 await self._put(audio_message(command.frame.pcm))
             case SendText():
-                self._tell(self._protocol.begin_turn(command.turn))
-                self._protocol.end_turn(command.turn, asyncio.get_running_loop().time())
-                await self._send([commentary(f"The person typed: {command.text}")])
+                now = asyncio.get_running_loop().time()
+                self._tell(self._protocol.typed(command.turn, command.text, now))
+                if command.text.strip():
+                    await self._send([commentary(f"The person typed: {command.text}")])
             case CancelResponse():
                 self._tell(self._protocol.cancel(command.response))
             case ToolResult():
                 await self._send(self._protocol.result(command))
             case CommitTurn():
                 # The model is not told: it hears by itself that the person has stopped.
-                self._protocol.end_turn(command.turn, asyncio.get_running_loop().time())
+                self._tell(self._protocol.end_turn(command.turn, asyncio.get_running_loop().time()))
             case DiscardTurn():
                 self._protocol.drop_turn()
 

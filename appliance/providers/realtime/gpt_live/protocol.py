@@ -119,14 +119,27 @@ class LiveProtocol:
         self.turn = turn
         return settled
 
-    def end_turn(self, turn: int, now: float) -> None:
+    def end_turn(self, turn: int, now: float) -> list[ProviderEvent]:
         """The person has finished `turn`."""
+        if turn != self.turn:
+            return self._silent(turn)
         self._ended = turn
         self._awaited = (turn, now)
+        return []
+
+    def typed(self, turn: int, text: str, now: float) -> list[ProviderEvent]:
+        """The person typed `text`: it is understood as it stands, and nothing is the answer to nothing."""
+        events = self.begin_turn(turn)
+        if not text.strip():
+            return [*events, *self._silent(turn)]
+        self._make_room()
+        return [*events, *self.end_turn(turn, now), UserHeard(turn, text, final=True)]
 
     def drop_turn(self) -> None:
-        """What was begun was no turn."""
+        """What was begun was no turn: should the model speak of it all the same, nobody asked it to."""
         self._awaited = None
+        self._heard.pop(self.turn, None)
+        self.turn = self._ended = 0
 
     def cancel(self, response: str) -> list[ProviderEvent]:
         """Drop the rest of `response`. The service is not told: it hears the person, and stops by itself."""
@@ -136,12 +149,18 @@ class LiveProtocol:
         segment.cancelled = True
         return [ResponseFinished(segment.response, segment.turn, "cancelled")]
 
+    def _make_room(self) -> None:
+        """The model is given something to speak of: what sounds from now on is not the answer that was cancelled."""
+        if self._segment is not None and self._segment.cancelled:
+            self._segment = None
+
     def result(self, result: ToolResult) -> list[Message]:
         """What to send for a tool's result; nothing for a call that has had its one."""
-        output = json.dumps({"error": result.error} if result.error else dict(result.result))
+        output = json.dumps({"error": result.error} if result.error else dict(result.result), default=str)
         if result.call_id in self._old:
             call = self._old.pop(result.call_id)
             self.turn = self.turn or call.turn
+            self._make_room()
             return [commentary(f"The result of {call.tool}, which you asked for: {output}")]
         batch = self._open_calls.pop(result.call_id, None)
         if batch is None:
@@ -234,12 +253,13 @@ class LiveProtocol:
         if self._awaited is None or self._open_calls or now - self._awaited[1] < SILENT_ANSWER_SECONDS:
             return []
         turn, self._awaited = self._awaited[0], None
+        return self._silent(turn)
+
+    def _silent(self, turn: int) -> list[ProviderEvent]:
+        """There is no answer to `turn`; where nothing was understood of it, that is told too."""
         response = self._name()
-        return [
-            *self._settle_heard(),
-            ResponseStarted(response, turn),
-            ResponseFinished(response, turn, "silent"),
-        ]
+        heard = self._settle_heard() or [UserHeard(turn, "", final=True)]
+        return [*heard, ResponseStarted(response, turn), ResponseFinished(response, turn, "silent")]
 
     def _name(self) -> str:
         self._number += 1
@@ -272,7 +292,7 @@ class LiveProtocol:
 
     def _understood(self, event: Message) -> list[ProviderEvent]:
         text = event.get("delta")
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not text or not self.turn:
             return []
         heard = self._heard[self.turn] = self._heard.get(self.turn, "") + text
         return [UserHeard(self.turn, heard.strip(), final=False)]
