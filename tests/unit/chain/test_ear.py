@@ -1,0 +1,119 @@
+"""Speech to text of a chain that goes away: what was said is kept until it is understood."""
+
+import asyncio
+
+from appliance.errors import ProviderUnavailable
+from appliance.frames import Frame
+from appliance.interfaces import (
+    ProviderTrouble,
+    SendAudio,
+)
+from tests.fakes.stages import FakeSpeechToText
+from tests.rig.virtual_time import virtual_time
+from tests.unit.chain.talker import Talker
+
+
+@virtual_time
+async def test_a_turn_survives_the_loss_of_its_connection():
+    async with Talker() as talker:
+        talker.stt[0].will_hear("what time is it")
+        speaking = asyncio.create_task(talker.says(1, 2.0))
+        await asyncio.sleep(1.0)
+        talker.stt[0].drop()
+        await speaking
+        await talker.answered()
+        assert talker.understood() == ["what time is it"]
+        assert len(talker.stt[0].connections) == 2
+        assert len(talker.stt[0].connections[1].turns[1].pcm) == 2 * 32_000
+
+
+@virtual_time
+async def test_a_turn_waits_for_a_service_that_is_away_and_nothing_of_it_is_lost():
+    async with Talker() as talker:
+        talker.stt[0].will_hear("what time is it")
+        talker.stt[0].go_down()
+        await talker.says(1, 1.0)
+        talker.stt[0].come_up()
+        await talker.answered()
+        assert talker.understood() == ["what time is it"]
+        assert len(talker.stt[0].connections[-1].turns[1].pcm) == 32_000
+
+
+@virtual_time
+async def test_the_next_ear_listens_when_the_first_stays_away():
+    async with Talker(stt=(FakeSpeechToText("a"), FakeSpeechToText("b"))) as talker:
+        talker.stt[1].will_hear("hello", "again")
+        talker.stt[0].go_down()
+        await talker.says(1, 5.0)
+        await talker.answered()
+        assert talker.understood() == ["hello"]
+        assert len(talker.stt[1].connections[0].turns[1].pcm) == 5 * 32_000
+
+
+@virtual_time
+async def test_the_first_ear_is_gone_back_to_in_silence():
+    async with Talker(stt=(FakeSpeechToText("a"), FakeSpeechToText("b"))) as talker:
+        talker.stt[1].will_hear("hello")
+        talker.stt[0].go_down()
+        await talker.says(1, 5.0)
+        await talker.answered()
+        talker.stt[0].come_up()
+        talker.stt[0].will_hear("there")
+        await asyncio.sleep(60)
+        await talker.says(2)
+        await talker.answered(2)
+        assert talker.understood() == ["hello", "there"]
+
+
+@virtual_time
+async def test_when_no_ear_is_left_the_connection_ends_and_says_why():
+    async with Talker() as talker:
+        talker.stt[0].go_down()
+        speaking = asyncio.create_task(talker.says(1, 10.0))
+        await talker.ended()
+        assert isinstance(talker.fault, ProviderUnavailable)
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+
+
+@virtual_time
+async def test_an_ear_that_is_lost_while_nobody_speaks_is_dialled_again_for_ever():
+    async with Talker() as talker:
+        talker.stt[0].will_hear("hello")
+        talker.stt[0].go_down()
+        await asyncio.sleep(3_600)
+        assert not talker.over
+        talker.stt[0].come_up()
+        await talker.says(1)
+        await talker.answered()
+        assert talker.understood() == ["hello"]
+
+
+@virtual_time
+async def test_a_final_transcript_that_never_comes_is_asked_for_anew():
+    async with Talker() as talker:
+        talker.stt[0].will_hear("hello")
+        talker.stt[0].hang_in_final()
+        await talker.says(1)
+        await talker.answered()
+        assert talker.understood() == ["hello"]
+
+
+@virtual_time
+async def test_a_turn_that_ends_every_connection_is_given_up():
+    async with Talker() as talker:
+        talker.stt[0].hang_in_final(9)
+        await talker.says(1)
+        assert (await talker.answered()).status == "silent"
+        codes = [trouble.code for trouble in talker.all(ProviderTrouble)]
+        assert "turn_not_understood" in codes
+
+
+@virtual_time
+async def test_a_turn_beyond_the_journal_loses_its_oldest_sound_and_counts_it():
+    async with Talker() as talker:
+        talker.stt[0].go_down()
+        talker.stt[0].come_up()
+        for _ in range(70 * 50):
+            await talker.connection.send(SendAudio(1, Frame(bytes(640), 16_000, 0.0)))
+        assert talker.connection.counters()["stt_dropped_ms"] == 10_000
