@@ -274,8 +274,8 @@ class Provider(Protocol):
     async def connect(self, setup: Setup) -> Connection:
         """Return a connection that takes audio at once.
 
-        Raise ProviderUnavailable (RateLimited among them), or what no new dial mends: CredentialsRejected,
-        QuotaExhausted, SetupRejected, DriverMissing.
+        Raise ProviderUnavailable (RateLimited among them), or what a new dial at once does not mend:
+        CredentialsRejected, QuotaExhausted, SetupRejected, DriverMissing.
         """
         ...
 

@@ -95,6 +95,20 @@ async def test_the_next_connection_of_a_session_hears_with_the_same_ear():
 
 
 @virtual_time
+async def test_what_the_ear_survived_is_counted_for_the_connection_that_it_heard_for():
+    chain, kinds = chain_of()
+    connection = await chain.connect(Setup("s1"))
+    kinds["stt"][0].drop()
+    await asyncio.sleep(1.0)
+    assert connection.counters()["stt_drops"] == 1
+    await connection.close()
+    after = await chain.connect(Setup("s1"))
+    assert after.counters()["stt_drops"] == 0
+    await after.close()
+    await chain.close()
+
+
+@virtual_time
 async def test_another_language_is_heard_by_another_ear():
     chain, kinds = chain_of()
     await (await chain.connect(Setup("s1"))).close()
