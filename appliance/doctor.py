@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -239,7 +239,7 @@ def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
     started = time.monotonic()
     try:
         provider = build(name, configuration)
-        asyncio.run(_shake_hands(provider))
+        stages = asyncio.run(_shake_hands(provider))
     except ApplianceError as error:
         message, remedy = refusal(error)
         yield Finding(f"provider {name}", FAILED, message, remedy)
@@ -248,7 +248,13 @@ def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
             f"provider {name}", FAILED, f"no answer in {_HANDSHAKE_SECONDS:.0f} s", "check the network"
         )
     else:
-        yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
+        if not stages:
+            yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
+        for stage in stages:
+            message, remedy = (
+                refusal(stage.fault) if stage.fault else (f"serves after {stage.seconds:.1f} s", "")
+            )
+            yield Finding(f"provider {name}: {stage.stage}", FAILED if stage.fault else OK, message, remedy)
 
 
 def refusal(error: ApplianceError) -> tuple[str, str]:
@@ -275,14 +281,19 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-async def _shake_hands(provider: Any) -> None:
-    async with asyncio.timeout(_HANDSHAKE_SECONDS):
-        try:
+async def _shake_hands(provider: Any) -> Sequence[Any]:
+    """Of a provider that is made of stages, what became of each."""
+    try:
+        if hasattr(provider, "examine"):
+            stages: Sequence[Any] = await provider.examine()
+            return stages
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
             await provider.warm()
             connection = await provider.connect(Setup(session="doctor"))
             await connection.close()
-        finally:
-            await provider.close()
+        return ()
+    finally:
+        await provider.close()
 
 
 def _clock(_: Configuration) -> Iterator[Finding]:
