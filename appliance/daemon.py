@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
@@ -163,16 +164,21 @@ class Appliance:
     async def _recall(self) -> None:
         """What the last run left: usage, and where the conversations stood. Without the history it begins anew."""
         try:
-            talk, usage, checkpoints = await asyncio.to_thread(self._read_kept)
+            talk, usage, checkpoints, dialled = await asyncio.to_thread(self._read_kept)
         except ApplianceError as error:
             logger.warning("what was kept is not there: %s", error.message)
-            talk, usage, checkpoints = [], [], []
+            talk, usage, checkpoints, dialled = [], [], [], []
         self.usage.load(talk, usage)
         self.checkpoints.load(checkpoints)
+        if self.calls is not None:
+            self.calls.outgoing.load(dialled)
 
-    def _read_kept(self) -> tuple[list[Any], list[Any], list[Any]]:
+    def _read_kept(self) -> tuple[list[Any], list[Any], list[Any], list[tuple[str, float]]]:
         self.store.flush(_STORE_SECONDS)
-        return self.store.talk(), self.store.usage(), self.store.checkpoints()
+        day = time.localtime()
+        midnight = time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
+        dialled = self.store.dialled_by_agents(midnight)
+        return self.store.talk(), self.store.usage(), self.store.checkpoints(), dialled
 
     def _meter(self) -> Usage:
         usage = Usage(
@@ -254,6 +260,7 @@ class Appliance:
             self.phones.ended,
             self.configuration.contacts,
             self.phones.record,
+            self.configuration.limits,
         )
         self.phones.calls = self.calls
         self.lines.phone = self.phones

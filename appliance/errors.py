@@ -5,6 +5,9 @@
     ├── RequestInvalid           a command or its fields are wrong
     │   └── UnknownName          ... a session, call, line or agent of that name does not exist
     ├── Forbidden                the caller may not do this
+    │   ├── EmergencyForbidden   ... an emergency number
+    │   ├── DialForbidden        ... a number that no pattern allows
+    │   └── DialBudgetUsed       ... today's calls or minutes are used up
     ├── LineBusy                 the line, or every session slot, is taken
     ├── NotPossible              the thing asked for cannot be done in the present state
     ├── NotRunning               no daemon answers
@@ -62,6 +65,26 @@ class Forbidden(ApplianceError):
     """The caller's token lacks the scope, or a rule forbids it."""
 
     code = "forbidden"
+
+
+class EmergencyForbidden(Forbidden):
+    """An emergency number: agents never dial one, people where the configuration lets them."""
+
+    code = "emergency_not_dialled"
+    default_hint = "A person must dial it, from a telephone of their own."
+
+
+class DialForbidden(Forbidden):
+    """No pattern of `sip.dial` allows an agent this number, and it is no contact."""
+
+    code = "dial_not_allowed"
+    default_hint = "add a pattern to sip.dial, or a contact"
+
+
+class DialBudgetUsed(Forbidden):
+    """What agents may dial in a day is used up."""
+
+    code = "dial_budget_used"
 
 
 class LineBusy(ApplianceError):

@@ -115,11 +115,11 @@ class Phones:
 
     def dial(self, to: str) -> str:
         """PhoneActions: a call that a tool asked for."""
-        return self._controller().dial(to)
+        return self._controller().dial(to, by_agent=True)
 
     def transfer(self, line: str, to: str) -> None:
         """PhoneActions: hand the caller on that line to somebody else."""
-        self._controller().transfer(self._call_on(line), to)
+        self._controller().transfer(self._call_on(line), to, by_agent=True)
 
     def hang_up(self, line: str) -> None:
         """PhoneActions: end the call on that line."""

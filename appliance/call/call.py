@@ -24,6 +24,8 @@ class Call:
     line: str | None = None
     codec: str = ""
     display_name: str = ""
+    by_agent: bool = False
+    """An agent's tool dialled it."""
     answer_timer: asyncio.TimerHandle | None = None
 
     def cancel_timer(self) -> None:

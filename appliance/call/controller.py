@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from appliance.call.call import Call
 from appliance.call.machine import ANSWERED, CallState, follow
+from appliance.call.outgoing import Outgoing
 from appliance.call.reception import Reception
 from appliance.call.registration import Registration
 from appliance.call.table import CallJournal, CallTable
-from appliance.config.schema import Sip
+from appliance.config.schema import Limits, Sip
 from appliance.errors import LineBusy, NotPossible, RequestInvalid
 from appliance.events import DtmfReceived, EventBus, Failed
 from appliance.interfaces import (
@@ -22,6 +23,7 @@ from appliance.interfaces import (
     IncomingCall,
     MediaReport,
     RegistrationReport,
+    StrangersReport,
     Telephone,
     TelephoneEvent,
     TelephoneLost,
@@ -45,15 +47,20 @@ class Calls:
         on_ended: Callable[[Call], None],
         contacts: Mapping[str, str] | None = None,
         on_record: Callable[[str, bool], None] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._telephone = telephone
         self._settings = settings
         self._bus = bus
         self._on_connected = on_connected
+        self._on_ended = on_ended
         self._on_record = on_record
-        self.set_contacts(contacts or {})
-        self._table = CallTable(bus, journal, on_ended)
-        self._reception = Reception(telephone, settings, bus, self._table, self._is_free)
+        limits = limits or Limits()
+        self.outgoing = Outgoing(settings, limits, contacts or {}, bus, self.hang_up)
+        self._table = CallTable(bus, journal, self._ended)
+        self._reception = Reception(
+            telephone, settings, bus, self._table, self._is_free, calls_per_minute=limits.calls_per_minute
+        )
         self._registration = Registration(settings.server, bus)
         self._counters = {"calls_out": 0, "lost": 0, "late_reports": 0}
         self.address = ""
@@ -77,11 +84,12 @@ class Calls:
         finally:
             for call in self._table:
                 self._table.end(call, 0, "shutdown")
+            self.outgoing.close()
             await self._reception.close()
 
     def set_contacts(self, contacts: Mapping[str, str]) -> None:
         """Names that `dial` and `transfer` take for numbers, whatever their case."""
-        self._contacts = {name.casefold(): target for name, target in contacts.items()}
+        self.outgoing.set_contacts(contacts)
 
     def handle(self, event: TelephoneEvent) -> None:
         """Take one report of the telephone."""
@@ -109,6 +117,9 @@ class Calls:
             case TelephoneReady(address=address):
                 self.address, self.fault = address, ""
                 logger.info("the telephone listens at %s", address)
+                self._reception.listen()
+            case StrangersReport():
+                self._reception.strangers()
             case TelephoneLost():
                 self._lose(event)
         self.on_condition(self.condition())
@@ -122,8 +133,8 @@ class Calls:
         """As the control API shows it: state, code, reason, server."""
         return self._registration.state
 
-    def dial(self, to: str, *, agent: str = "") -> str:
-        """Call a contact, extension, number or SIP URI; return the call's id."""
+    def dial(self, to: str, *, agent: str = "", by_agent: bool = False) -> str:
+        """Call a contact, extension, number or SIP URI; return the call's id. Raise Forbidden as the dial plan says."""
         if not to.strip():
             raise RequestInvalid(
                 "there is nothing to dial", hint='for example "100" or "sip:100@pbx.example.org"'
@@ -132,10 +143,12 @@ class Calls:
             raise LineBusy(
                 f"{len(self._table)} calls are up already", hint="hang one up, or raise sip.max_calls"
             )
-        target = self._contacts.get(to.strip().casefold(), to.strip())
+        target = self.outgoing.target(to, by_agent=by_agent)
         name = self._telephone.dial(target)
+        if by_agent:
+            self.outgoing.dialled(target)
         self._counters["calls_out"] += 1
-        self._table.add(Call(name, "out", target, CallState.DIALING, time.time(), agent))
+        self._table.add(Call(name, "out", target, CallState.DIALING, time.time(), agent, by_agent=by_agent))
         return name
 
     def answer(self, call: str | None = None) -> str:
@@ -177,14 +190,17 @@ class Calls:
         self._telephone.resume(found.id)
         return found.id
 
-    def transfer(self, call: str, to: str, mode: str = "blind") -> str:
-        """Hand the far side over to `to` (REFER)."""
+    def transfer(self, call: str, to: str, mode: str = "blind", *, by_agent: bool = False) -> str:
+        """Hand the far side over to `to` (REFER). Raise Forbidden as the dial plan says."""
         if mode != "blind":
             raise NotPossible(f"{mode} transfer is not there yet", hint='use mode "blind"')
         if not to.strip():
             raise RequestInvalid("there is nobody to transfer to", hint='for example "201"')
         found = self._table.in_state(call, CallState.CONNECTED, CallState.HELD)
-        self._telephone.transfer(found.id, self._contacts.get(to.strip().casefold(), to.strip()))
+        target = self.outgoing.target(to, by_agent=by_agent)
+        self._telephone.transfer(found.id, target)
+        if by_agent:
+            self.outgoing.dialled(target)
         return found.id
 
     def send_dtmf(self, call: str, digits: str) -> str:
@@ -213,9 +229,18 @@ class Calls:
     def status(self) -> list[dict[str, Any]]:
         return self._table.wire()
 
-    def counters(self) -> Mapping[str, int]:
-        own = {**self._reception.counters(), **self._counters, "up": len(self._table)}
+    def counters(self) -> Mapping[str, float]:
+        own = {
+            **self._reception.counters(),
+            **self._counters,
+            **self.outgoing.counters(),
+            "up": len(self._table),
+        }
         return {**own, **self._telephone.counters()}
+
+    def _ended(self, call: Call) -> None:
+        self.outgoing.ended(call)
+        self._on_ended(call)
 
     def _is_free(self) -> bool:
         """`free` is set after this is built."""
@@ -234,6 +259,7 @@ class Calls:
         if state is CallState.CONNECTED and call.connected_at is None:
             call.connected_at = time.time()
             call.cancel_timer()
+            self.outgoing.connected(call)
             self._on_connected(call)
         if call.state is state:
             self._table.tell(call)

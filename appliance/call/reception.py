@@ -6,17 +6,29 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from appliance.call.admission import FORBIDDEN, Refusal, admit, is_allowed
+from appliance.call.admission import (
+    DENIED,
+    FORBIDDEN,
+    TOO_OFTEN,
+    Pace,
+    Refusal,
+    admit,
+    is_allowed,
+    is_denied,
+    networks,
+)
 from appliance.call.call import Call
+from appliance.call.dialplan import caller
 from appliance.call.machine import CallState
 from appliance.call.server import Server
 from appliance.call.table import CallTable
 from appliance.config.schema import Sip
 from appliance.errors import TelephoneUnavailable, UnknownName
-from appliance.events import CallChanged, EventBus
+from appliance.events import CallChanged, EventBus, Warned
 from appliance.interfaces import IncomingCall, Telephone
 
 _RING_LIMIT_SECONDS: Final = 180.0
+_STRANGERS_SECONDS: Final = 600.0
 logger = logging.getLogger(__name__)
 
 
@@ -24,13 +36,22 @@ class Reception:
     """Belongs to the loop's thread. `free` says whether there is somebody to talk to one more caller."""
 
     def __init__(
-        self, telephone: Telephone, settings: Sip, bus: EventBus, table: CallTable, free: Callable[[], bool]
+        self,
+        telephone: Telephone,
+        settings: Sip,
+        bus: EventBus,
+        table: CallTable,
+        free: Callable[[], bool],
+        *,
+        calls_per_minute: int = 0,
     ) -> None:
         self._telephone = telephone
         self._settings = settings
         self._bus = bus
         self._table = table
         self._free = free
+        self._strangers_told = float("-inf")
+        self._pace = Pace(calls_per_minute)
         self._server = Server((settings.server, *settings.outbound_proxy) if settings.server else ())
         self._tasks: set[asyncio.Task[None]] = set()
         self._counters = {"calls_in": 0, "refused": 0}
@@ -38,7 +59,30 @@ class Reception:
     def open(self) -> None:
         """Look up where calls through the server come from; returns at once."""
         if self._settings.server:
-            self._spawn(self._server.resolve())
+            self._spawn(self._look_up())
+
+    def listen(self) -> None:
+        """Tell the telephone whom it may answer at all: at each of its starts, and when the server has moved."""
+        settings = self._settings
+        known = networks(
+            server=settings.server, server_addresses=self._server.addresses, allow=settings.allow
+        )
+        try:
+            self._telephone.listen_to(known)
+        except TelephoneUnavailable:
+            logger.info("the telephone is told later whom it may answer")
+
+    def strangers(self) -> None:
+        """Somebody was not answered: it may be the server, at an address not looked up yet, and will ask again."""
+        if time.monotonic() >= self._strangers_told + _STRANGERS_SECONDS:
+            self._strangers_told = time.monotonic()
+            logger.info("requests of strangers get no answer; see strangers_ignored in the metrics")
+        if self._server.stale():
+            self._spawn(self._look_up())
+
+    async def _look_up(self) -> None:
+        await self._server.resolve()
+        self.listen()
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
@@ -55,7 +99,7 @@ class Reception:
             self._spawn(self._take_after_resolving(event))
             return
         if refusal is not None:
-            self._refuse(event, refusal.code, refusal.reason)
+            self._refuse(event, refusal)
             return
         call = Call(
             event.call, "in", event.peer, CallState.INCOMING, time.time(), display_name=event.display_name
@@ -65,11 +109,18 @@ class Reception:
         self._ring(call)
 
     async def _take_after_resolving(self, event: IncomingCall) -> None:
-        await self._server.resolve()
+        await self._look_up()
         self.take(event)
 
     def _judge(self, event: IncomingCall) -> Refusal | None:
         settings = self._settings
+        stranger = not self._is_allowed(event)
+        if not stranger and is_denied(
+            event.source, event.peer, server=settings.server, deny=settings.deny, callers=settings.callers
+        ):
+            return DENIED
+        if not stranger and not self._pace.allows(caller(event.peer, settings.server), time.monotonic()):
+            return TOO_OFTEN
         return admit(
             event.source,
             calls=len(self._table),
@@ -79,21 +130,31 @@ class Reception:
             allow=settings.allow,
         )
 
-    def _refuse(self, event: IncomingCall, code: int, reason: str) -> None:
-        """Only a caller who is allowed here is told of on the bus: scanners are not."""
-        self._counters["refused"] += 1
-        logger.info("call %s refused with %d", event.call, code)
-        if is_allowed(
+    def _is_allowed(self, event: IncomingCall) -> bool:
+        return is_allowed(
             event.source,
             server=self._settings.server,
             server_addresses=self._server.addresses,
             allow=self._settings.allow,
-        ):
+        )
+
+    def _refuse(self, event: IncomingCall, refusal: Refusal) -> None:
+        """Only a caller who is allowed here is told of on the bus: scanners are not."""
+        code, reason = refusal.code, refusal.reason
+        self._counters["refused"] += 1
+        logger.info("call %s refused with %d %s", event.call, code, refusal.warning)
+        if self._is_allowed(event):
             self._bus.publish(
                 CallChanged(
                     call=event.call, direction="in", state="ended", peer=event.peer, code=code, reason=reason
                 )
             )
+            if refusal.warning:
+                self._bus.publish(
+                    Warned(
+                        code=refusal.warning, message=f"a call of {event.peer} was refused", hint=refusal.hint
+                    )
+                )
         try:
             self._telephone.reject(event.call, code, reason)
         except (UnknownName, TelephoneUnavailable):

@@ -96,6 +96,7 @@ class CallTable:
                 code,
                 reason,
                 call.session,
+                by_agent=call.by_agent,
             )
         )
 

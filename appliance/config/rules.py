@@ -168,6 +168,9 @@ def _sip(configuration: Configuration) -> Iterator[_Finding]:
                 f"{entry!r} is neither an address nor a network",
                 "for example 192.168.1.0/24",
             )
+    for entry in sip.emergency_numbers:
+        if not re.fullmatch(r"[0-9*#]{2,12}", entry):
+            yield "sip.emergency_numbers", f"{entry!r} is no number", 'for example "112"'
     if port_range(sip.rtp_ports) is None:
         yield (
             "sip.rtp_ports",

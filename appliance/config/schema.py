@@ -73,6 +73,28 @@ class Agent(Section):
     tools: tuple[str, ...] = ("time", "timer", "volume", "call", "transfer", "hangup")
 
 
+EMERGENCY_NUMBERS: Final = (
+    *(
+        "000",
+        "110",
+        "111",
+        "112",
+        "113",
+        "115",
+        "117",
+        "118",
+        "119",
+        "144",
+        "190",
+        "192",
+        "193",
+        "911",
+        "999",
+    ),
+)
+"""Those of three digits that are in use in several countries; shorter ones are extensions in many places."""
+
+
 class Sip(Section):
     enabled: bool = False
     server: str = ""
@@ -89,6 +111,12 @@ class Sip(Section):
     rtp_ports: str = "40000-40100"
     bind: str = ""
     allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    callers: tuple[str, ...] = ("*",)
+    strangers: Literal["silent", "refuse"] = "silent"
+    dial: tuple[str, ...] = ("*",)
+    emergency_numbers: tuple[str, ...] = EMERGENCY_NUMBERS
+    emergency_calls: Literal["people", "never"] = "people"
     auto_answer: bool = True
     ring_time: Annotated[float, Field(ge=0, le=300)] = 0.0
     max_calls: Annotated[int, Field(ge=1, le=30)] = 2
@@ -127,6 +155,10 @@ class Recording(Section):
 class Limits(Section):
     minutes_per_call: Annotated[int, Field(ge=0)] = 0
     minutes_per_day: Annotated[int, Field(ge=0)] = 0
+    calls_per_minute: Annotated[int, Field(ge=0)] = 0
+    dials_per_day: Annotated[int, Field(ge=0)] = 0
+    dials_to_one_number: Annotated[int, Field(ge=0)] = 0
+    dial_minutes_per_day: Annotated[int, Field(ge=0)] = 0
 
 
 class Storage(Section):

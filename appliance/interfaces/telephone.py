@@ -60,6 +60,13 @@ class DtmfReport(TelephoneEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class StrangersReport(TelephoneEvent):
+    """Requests of addresses that nobody listens to were ignored: so many since the SIP process started."""
+
+    ignored: int
+
+
+@dataclass(frozen=True, slots=True)
 class TelephoneLost(TelephoneEvent):
     """The SIP process crashed or hung: `calls` are gone. It is being restarted."""
 
@@ -88,6 +95,10 @@ class Telephone(Protocol):
 
     async def stop(self) -> None:
         """Hang up all calls, unregister, end the process; at most 4 s, then it is killed."""
+        ...
+
+    def listen_to(self, networks: Sequence[str]) -> None:
+        """Whose requests get any answer, where strangers are to get none; after each start nobody's do."""
         ...
 
     def dial(self, to: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from appliance import private
 from appliance.errors import StoreUnavailable, UnknownName
 
-_SCRIPTS: Final = ("history.sql", "usage.sql")
+_SCRIPTS: Final = ("history.sql", "usage.sql", "calls.sql")
 SCHEMA_VERSION: Final = len(_SCRIPTS)
 """Version N is what the first N scripts make."""
 _CHECKPOINT: Final = (
@@ -47,6 +47,10 @@ class CallRecord:
     code: int = 0
     reason: str = ""
     session: str | None = None
+    by_agent: bool = False
+    """An agent's tool dialled it."""
+    quality: str = ""
+    """JSON: how it was to hear, as the event `call.quality` tells it; empty where nothing was measured."""
 
 
 class Store:
@@ -109,8 +113,8 @@ class Store:
     def add_call(self, record: CallRecord) -> None:
         r = record
         self._put(
-            "INSERT INTO call (id, direction, peer, session, started_at, connected_at, ended_at, code, reason)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO call (id, direction, peer, session, started_at, connected_at, ended_at, code, reason,"
+            " by_agent, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 r.call,
                 r.direction,
@@ -121,6 +125,8 @@ class Store:
                 r.ended_at,
                 r.code,
                 r.reason,
+                int(r.by_agent),
+                r.quality,
             ),
         )
 
@@ -198,10 +204,20 @@ class Store:
     def list_calls(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
         """The newest calls first; at most 500."""
         return self._read(
-            "SELECT id AS call, direction, peer, session, started_at, connected_at, ended_at, code, reason FROM call"
+            "SELECT id AS call, direction, peer, session, started_at, connected_at, ended_at, code, reason,"
+            " by_agent, quality FROM call"
             " WHERE started_at < ? ORDER BY started_at DESC LIMIT ?",
             (before if before is not None else float("inf"), _bounded(limit)),
         )
+
+    def dialled_by_agents(self, since: float) -> list[tuple[str, float]]:
+        """Whom agents called since then (Unix seconds), and for how many seconds they talked."""
+        rows = self._read(
+            "SELECT peer, coalesce(ended_at - connected_at, 0) AS seconds FROM call"
+            " WHERE by_agent = 1 AND started_at >= ?",
+            (since,),
+        )
+        return [(row["peer"], row["seconds"]) for row in rows]
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all that was put so far is written; False when the time was too short."""

@@ -44,6 +44,7 @@ class SipProcess:
         self._settings = Settings()
         self._stop = False
         self._audio_lost = 0
+        self._ignored = 0
 
     def run(self) -> int:
         """Return the exit code."""
@@ -100,6 +101,7 @@ class SipProcess:
             if now >= next_tick:
                 next_tick = now + TICK
                 endpoint.tick(now)
+                self._tell_of_strangers(endpoint)
             if now >= next_look:
                 next_look = now + LOOK_AROUND
                 self._look_around(endpoint, now)
@@ -108,6 +110,8 @@ class SipProcess:
     def _command(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
         if body["type"] == "stop":
             self._stop = True
+        elif body["type"] == "listen_to":
+            endpoint.screen.admit(str(network) for network in body["networks"])
         elif body["type"] != "beat":
             endpoint.board.command(body)
 
@@ -118,8 +122,16 @@ class SipProcess:
         elif endpoint.moved():
             raise Unusable("address_changed", "the address of this machine changed")
 
+    def _tell_of_strangers(self, endpoint: Endpoint) -> None:
+        ignored = endpoint.screen.ignored
+        if ignored > self._ignored:
+            self._ignored = ignored
+            self._channel.send({"type": "strangers", "ignored": ignored})
+
     def _counters(self, endpoint: Endpoint) -> dict[str, int]:
         return {
+            "strangers_ignored": endpoint.screen.ignored,
+            "strangers_screened": int(endpoint.screening),
             **endpoint.board.counters(),
             "audio_dropped": self._channel.audio_dropped,
             "audio_late": self._audio_lost,

@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final
@@ -84,6 +84,10 @@ class Pjsua2Telephone:
             await supervisor.stop()
         self._up = False
         self._lose("the telephone was stopped")
+
+    def listen_to(self, networks: Sequence[str]) -> None:
+        self._require_up()
+        self._send({"type": "listen_to", "networks": list(networks)})
 
     def dial(self, to: str) -> str:
         uri = address.dialled(to, self._server)
@@ -249,6 +253,7 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
         "max_calls",
         "dtmf",
         "force_old_tls",
+        "strangers",
     )
     return {
         "type": "configure",

@@ -15,7 +15,9 @@ from drivers.sip_pjsua2 import account, report
 from drivers.sip_pjsua2.address import split_host
 from drivers.sip_pjsua2.port import RATE, Pool, SendAudio
 from drivers.sip_pjsua2.route import local_address, name_servers
+from drivers.sip_pjsua2.screen import Screen
 from drivers.sip_pjsua2.settings import Settings
+from drivers.sip_pjsua2.sieve import Sieve
 from drivers.sip_pjsua2.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ class Endpoint:
         self._library.libCreate()
         self._library.libInit(_library_settings(settings))
         self._library.audDevManager().setNullDev()
+        self.screen = Screen(self._dialogues)
+        self._sieve = self._put_sieve() if settings.strangers == "silent" else None
         self.pool = Pool(settings.max_calls + SPARE, send_audio)
         self.board = Switchboard(settings, self.pool, send)
         self._host = _local(settings)
@@ -72,8 +76,24 @@ class Endpoint:
         self.board.account = self._account
 
     @property
+    def screening(self) -> bool:
+        """Whether strangers get no answer."""
+        return self._sieve is not None and not self._sieve.blind
+
+    @property
     def address(self) -> str:
         return str(self._library.transportGetInfo(self._transport).localName)
+
+    def _dialogues(self) -> set[str]:
+        """The board is made after the first request could come."""
+        return self.board.dialogues()
+
+    def _put_sieve(self) -> Sieve | None:
+        try:
+            return Sieve(self.screen.ignores)
+        except OSError as error:
+            logger.warning("strangers are refused, not ignored: %s", error)
+            return None
 
     def register(self) -> None:
         self._account.register()

@@ -10,6 +10,7 @@ from appliance.interfaces import (
     IncomingCall,
     MediaReport,
     RegistrationReport,
+    StrangersReport,
     TelephoneEvent,
 )
 
@@ -44,6 +45,8 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             return CallReport(call, state, code, reason)
         case {"type": "media", "call": str(call), "active": bool(active), "codec": str(codec)}:
             return MediaReport(call, active, codec)
+        case {"type": "strangers", "ignored": int(ignored)}:
+            return StrangersReport(ignored)
         case {"type": "dtmf", "call": str(call), "digit": str(digit), "duration_ms": int(duration)}:
             return DtmfReport(call, digit, duration)
         case _:

@@ -28,6 +28,7 @@ class Settings:
     dtmf: str = "auto"
     stun: tuple[str, ...] = ()
     force_old_tls: bool = False
+    strangers: str = "refuse"
     user_agent: str = "Handset"
     keep_alive: float = 10.0
     media_timeout: float = 30.0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """All legs of the SIP process, by call id: commands come in here, reports go out."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -34,6 +35,15 @@ class Switchboard:
         self._dead: list[Leg] = []
         self.account: pj.Account | None = None
         self._totals = {"underruns": 0, "overruns": 0, "calls": 0, "refused": 0}
+
+    def dialogues(self) -> set[str]:
+        """The Call-IDs of all legs that are up."""
+        found = set()
+        for leg in [*self._legs.values(), *self._orphans]:
+            if not leg.gone:
+                with contextlib.suppress(pj.Error):
+                    found.add(str(leg.getInfo().callIdString))
+        return found
 
     # --- commands
 

@@ -1,7 +1,7 @@
 """A telephone without SIP: a strict implementation of `interfaces.Telephone` with use-cases."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from appliance.errors import UnknownName
 from appliance.interfaces import (
@@ -11,6 +11,7 @@ from appliance.interfaces import (
     IncomingCall,
     MediaReport,
     PlayoutSource,
+    StrangersReport,
     TelephoneEvent,
     TelephoneLost,
     TelephoneReady,
@@ -61,6 +62,12 @@ class FakeTelephone:
         lost = sorted(self._calls)
         self._calls.clear()
         self._post(TelephoneLost("signal 11", lost))
+
+    def listen_to(self, networks: Sequence[str]) -> None:
+        self.told.append(("listen_to", *networks))
+
+    def hears_strangers(self, ignored: int) -> None:
+        self._post(StrangersReport(ignored))
 
     def dial(self, to: str) -> str:
         call = f"call-{next(self._numbers)}"

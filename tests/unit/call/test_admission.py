@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.call.admission import Refusal, admit, host_of
+from appliance.call.admission import Pace, Refusal, admit, host_of, is_denied
 
 
 def ask(source: str, *, calls: int = 0, server: str = "", allow: tuple[str, ...] = ()) -> Refusal | None:
@@ -71,3 +71,41 @@ def test_a_stranger_learns_nothing_of_how_busy_we_are() -> None:
 )
 def test_the_host_of_an_address(text: str, host: str) -> None:
     assert host_of(text) == host
+
+
+@pytest.mark.parametrize(
+    ("source", "peer", "deny", "callers", "denied"),
+    [
+        ("10.0.0.9:5060", "sip:201@pbx", (), ("*",), False),
+        ("10.0.0.9:5060", "sip:201@pbx", ("10.0.0.9",), ("*",), True),
+        ("10.0.0.9:5060", "sip:201@pbx", ("10.0.0.0/8",), ("*",), True),
+        ("10.0.0.9:5060", "sip:+44900123@pbx", ("+44900*",), ("*",), True),
+        ("10.0.0.9:5060", "sip:+44207123@pbx", ("+44900*",), ("*",), False),
+        ("10.0.0.9:5060", "sip:201@pbx", (), ("2xx",), False),
+        ("10.0.0.9:5060", "sip:301@pbx", (), ("2xx", "+49*"), True),
+        ("10.0.0.9:5060", "sip:201@pbx", ("201",), ("2xx",), True),
+        ("10.0.0.9:5060", "sip:10@pbx", ("10",), ("*",), True),
+        ("nonsense", "sip:201@pbx", (), ("*",), True),
+    ],
+)
+def test_the_owners_lists_name_addresses_networks_and_callers(
+    source: str, peer: str, deny: tuple[str, ...], callers: tuple[str, ...], denied: bool
+) -> None:
+    assert is_denied(source, peer, server="pbx", deny=deny, callers=callers) is denied
+
+
+def test_a_caller_may_call_so_often_in_any_minute_and_others_are_not_held_back_by_it() -> None:
+    pace = Pace(3)
+    assert [pace.allows("ann", at) for at in (0, 10, 20, 30)] == [True, True, True, False]
+    assert pace.allows("bob", 30)
+    assert pace.allows("ann", 60)
+    assert not pace.allows("ann", 61)
+
+
+def test_no_limit_is_no_limit_and_callers_without_number_do_not_fill_the_memory() -> None:
+    assert all(Pace(0).allows("ann", 0) for _ in range(1000))
+    pace = Pace(1)
+    for number in range(5000):
+        assert pace.allows(str(number), 0)
+    assert not pace.allows("4999", 0)
+    assert pace.allows("0", 0), "the oldest is forgotten"

@@ -9,9 +9,18 @@ import pytest_asyncio
 
 from appliance.call.call import Call
 from appliance.call.controller import Calls
-from appliance.config.schema import Sip
-from appliance.errors import LineBusy, NotPossible, RequestInvalid, UnknownName
-from appliance.events import CallChanged, DtmfReceived, Event, EventBus, Failed
+from appliance.config.schema import Limits, Sip
+from appliance.errors import (
+    ApplianceError,
+    DialBudgetUsed,
+    DialForbidden,
+    EmergencyForbidden,
+    LineBusy,
+    NotPossible,
+    RequestInvalid,
+    UnknownName,
+)
+from appliance.events import CallChanged, DtmfReceived, Event, EventBus, Failed, Warned
 from appliance.store.store import CallRecord
 from tests.fakes.telephone import FakeTelephone
 
@@ -19,7 +28,7 @@ from tests.fakes.telephone import FakeTelephone
 class Office:
     """The controller with all that it touches."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, limits: Limits | None = None, **settings: Any) -> None:
         self.telephone = FakeTelephone()
         self.events: list[Event] = []
         self.records: list[CallRecord] = []
@@ -35,6 +44,7 @@ class Office:
             lambda call: self.connected.append(call.id),
             lambda call: self.over.append(call.id),
             contacts={"Kitchen": "201"},
+            limits=limits,
         )
 
     def add_call(self, record: CallRecord) -> None:
@@ -209,3 +219,93 @@ async def test_a_telephone_that_hangs_at_the_end_costs_no_record(
             await office.calls.stop()
     assert [record.reason for record in office.records] == ["shutdown"]
     monkeypatch.undo()
+
+
+def warnings(office: Office) -> list[str]:
+    return [event.code for event in office.events if isinstance(event, Warned)]
+
+
+@pytest.mark.parametrize(
+    ("to", "fault"),
+    [("112", EmergencyForbidden), ("301", DialForbidden), ("sip:201@elsewhere.example.net", DialForbidden)],
+)
+async def test_what_an_agent_may_not_dial_never_reaches_the_telephone(
+    to: str, fault: type[ApplianceError]
+) -> None:
+    office = Office(dial=("2xx",), server="pbx.example.org")
+    await office.calls.start()
+    call = office.calls.dial("201", by_agent=True)
+    office.telephone.reports(call, "connected")
+    office.telephone.told.clear()
+    with pytest.raises(fault):
+        office.calls.dial(to, by_agent=True)
+    with pytest.raises(fault):
+        office.calls.transfer(call, to, by_agent=True)
+    assert not [told for told in office.telephone.told if told[0] in ("dial", "transfer")]
+    assert warnings(office)[0] == fault.code
+
+
+async def test_a_transfer_by_an_agent_is_held_to_the_dial_plan_and_by_a_person_not(office: Office) -> None:
+    call = office.telephone.rings_in()
+    for to in ("+112", "sip:9@elsewhere.example.net"):
+        with pytest.raises((EmergencyForbidden, DialForbidden)):
+            office.calls.transfer(call, to, by_agent=True)
+    assert office.states(call)[-1] == "connected"
+    office.calls.transfer(call, "sip:9@elsewhere.example.net")
+    assert office.telephone.told[-1] == ("transfer", call, "sip:9@elsewhere.example.net")
+
+
+async def test_a_person_dials_an_emergency_number_unless_that_is_configured_away() -> None:
+    office = Office()
+    await office.calls.start()
+    call = office.calls.dial("112")
+    assert ("dial", call, "112") in office.telephone.told
+    with pytest.raises(EmergencyForbidden):
+        Office(emergency_calls="never").calls.dial("112")
+
+
+async def test_what_is_dialled_for_an_agent_is_what_was_checked() -> None:
+    office = Office(server="pbx.example.org")
+    await office.calls.start()
+    call = office.calls.dial(" +49 (30) 12-34 ", by_agent=True)
+    assert ("dial", call, "+49301234") in office.telephone.told
+
+
+async def test_the_days_calls_of_agents_are_counted_and_peoples_are_not() -> None:
+    office = Office(limits=Limits(dials_per_day=1))
+    await office.calls.start()
+    office.telephone.ends(office.calls.dial("201", by_agent=True))
+    with pytest.raises(DialBudgetUsed):
+        office.calls.dial("202", by_agent=True)
+    office.telephone.ends(office.calls.dial("202"))
+    assert [record.by_agent for record in office.records] == [True, False]
+    assert office.calls.counters()["agent_dials_today"] == 1
+
+
+async def test_a_call_of_an_agent_ends_when_the_days_minutes_do() -> None:
+    office = Office(limits=Limits(dial_minutes_per_day=1))
+    await office.calls.start()
+    office.calls.outgoing.load([("201", 59.9)])
+    call = office.calls.dial("202", by_agent=True)
+    theirs = office.calls.dial("203")
+    for name in (call, theirs):
+        office.telephone.reports(name, "connected")
+    await asyncio.sleep(0.3)
+    assert office.states(call)[-1] == "ended"
+    assert office.states(theirs)[-1] == "connected"
+    assert warnings(office) == ["dial_budget_used"]
+    await office.calls.stop()
+
+
+async def test_a_denied_caller_hears_403_and_one_who_calls_too_often_480() -> None:
+    office = Office(limits=Limits(calls_per_minute=2), deny=("+44900*",))
+    await office.calls.start()
+    denied = office.telephone.rings_in(peer="sip:+44900123@127.0.0.1")
+    assert ("reject", denied, "403") in office.telephone.told
+    for _ in range(2):
+        office.telephone.ends(office.telephone.rings_in())
+    often = office.telephone.rings_in()
+    assert ("reject", often, "480") in office.telephone.told
+    other = office.telephone.rings_in(peer="sip:bob@127.0.0.1")
+    assert office.states(other)[-1] == "connected"
+    assert warnings(office) == ["caller_denied", "caller_too_often"]

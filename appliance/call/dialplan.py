@@ -1,0 +1,158 @@
+"""What may be dialled: patterns, and emergency numbers, which no agent ever dials. Pure.
+
+A pattern is a number, in which `x` is a digit, `?` any character and `*` any more of them ("2xx", "+49*"); a name of
+the server's ("reception"); or a whole address ("sip:*@pbx.example.org"), the only kind that other hosts match.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote
+
+from appliance.errors import ApplianceError, DialForbidden, EmergencyForbidden
+
+_SPACING: Final = re.compile(r"[\s().\-/]")
+_NUMBER: Final = re.compile(r"\+?[0-9*#]+")
+_DIGIT_PATTERN: Final = re.compile(r"[0-9xX+*#?]+")
+_URI: Final = re.compile(
+    r"(?i)sips?:(?P<user>[\w.!~*'&=+$%#-]{1,64})@(?P<host>[\w.\-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?"
+)
+_SERVICE: Final = re.compile(r"(?i)urn:service:(sos|police|fire|ambulance)\b")
+_COUNTRY: Final = r"(?:(?:\+|00|011)[1-9]\d{0,2})?\+?"
+_STAR_CODE: Final = r"(?:[*#]{1,2}\d{2,3}[*#]?)?"
+_OUTSIDE_LINE: Final = r"(?:00?|99?)?"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """`number` as it is compared: without spacing; `host` is empty at our own server; `plain` is for the telephone."""
+
+    number: str
+    host: str
+    plain: str
+
+
+def read(to: str, server: str) -> Dialled | None:
+    """What `to` names; None where it is neither a number, a name, nor an address without parameters."""
+    text = unicodedata.normalize("NFKC", to).strip()
+    if re.match(r"(?i)tel:", text):
+        text = text[4:].split(";", 1)[0]
+    elif "@" in text or re.match(r"(?i)sips?:", text):
+        return _address(text, server)
+    text = unquote(text)
+    number = _SPACING.sub("", text)
+    if _NUMBER.fullmatch(number):
+        return Dialled(number, "", number)
+    return Dialled(text.casefold(), "", text) if re.fullmatch(r"[\w.\- ]{1,64}", text) else None
+
+
+def _user(to: str) -> str:
+    """The number in what cannot be read as a whole."""
+    text = unquote(unicodedata.normalize("NFKC", to).strip())
+    return re.split(r"[@;?]", re.sub(r"(?i)^(sips?|tel):", "", text), maxsplit=1)[0]
+
+
+def _address(text: str, server: str) -> Dialled | None:
+    address = text if re.match(r"(?i)sips?:", text) else f"sip:{text}"
+    match = _URI.fullmatch(address)
+    if match is None:
+        return None
+    user = unicodedata.normalize("NFKC", unquote(match["user"]))
+    number = _SPACING.sub("", user) if _NUMBER.fullmatch(_SPACING.sub("", user)) else user.casefold()
+    place = match["host"].casefold()
+    home = server.casefold()
+    ours = bool(home) and (place + (match["port"] or "") == home or place == home.rsplit(":", 1)[0])
+    return Dialled(number, "" if ours else place, address)
+
+
+def is_emergency(number: str, emergency: Iterable[str]) -> bool:
+    """Also behind a country's code, a digit for the outside line, or a star code that hides the caller."""
+    known = "|".join(re.escape(entry) for entry in emergency)
+    if not known:
+        return False
+    return _emergency(known).fullmatch(_SPACING.sub("", number)) is not None
+
+
+@lru_cache(maxsize=8)
+def _emergency(known: str) -> re.Pattern[str]:
+    return re.compile(f"{_STAR_CODE}(?:{_COUNTRY}|{_OUTSIDE_LINE})(?:{known})#?")
+
+
+def caller(peer: str, server: str) -> str:
+    """A caller's number or name and host, by which the same caller is known again."""
+    known = read(peer.split(";", 1)[0], server)
+    return f"{known.number}@{known.host}" if known is not None else peer.casefold()
+
+
+def is_caller(pattern: str, peer: str, server: str) -> bool:
+    """Whether a pattern names this caller: a number or name at any host, or a whole address."""
+    known = read(peer.split(";", 1)[0], server)
+    number = known.number if known is not None else _user(peer).casefold()
+    host = known.host if known is not None else ""
+    if re.match(r"(?i)sips?:", pattern):
+        return matches(pattern, Dialled(number, host or server.casefold().rsplit(":", 1)[0], ""))
+    return matches(pattern, Dialled(number, "", ""))
+
+
+def matches(pattern: str, dialled: Dialled) -> bool:
+    """Whether one pattern allows it; upper and lower case are one."""
+    pattern = pattern.casefold().strip()
+    if pattern.startswith(("sip:", "sips:")):
+        if not dialled.host:
+            return False
+        return (
+            _compiled(pattern.partition(":")[2], False).fullmatch(f"{dialled.number}@{dialled.host}")
+            is not None
+        )
+    if dialled.host:
+        return False
+    digits = bool(_DIGIT_PATTERN.fullmatch(pattern))
+    return (
+        _compiled(_SPACING.sub("", pattern) if digits else pattern, digits).fullmatch(dialled.number)
+        is not None
+    )
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str, digits: bool) -> re.Pattern[str]:
+    parts = []
+    for letter in pattern:
+        if letter == "*":
+            parts.append("[^@]*")
+        elif letter == "?":
+            parts.append("[^@]")
+        elif letter == "x" and digits:
+            parts.append("[0-9]")
+        else:
+            parts.append(re.escape(letter))
+    return re.compile("".join(parts))
+
+
+def refusal(
+    to: str,
+    *,
+    server: str,
+    by_agent: bool,
+    contact: bool,
+    patterns: Collection[str],
+    emergency: Collection[str],
+    people_call_emergency: bool,
+) -> ApplianceError | None:
+    """Why `to` is not dialled; None where it is. `contact`: the owner's configuration names it.
+
+    The patterns bind agents only: whoever holds a token for `call.dial` dials what they please.
+    """
+    dialled = read(to, server)
+    number = dialled.number if dialled is not None else _user(to)
+    if _SERVICE.search(to) or is_emergency(number, emergency):
+        if by_agent or not people_call_emergency:
+            return EmergencyForbidden("Emergency numbers are not dialled here.")
+        return None
+    if not by_agent or contact:
+        return None
+    if dialled is None or not any(matches(pattern, dialled) for pattern in patterns):
+        return DialForbidden("This number may not be dialled.")
+    return None

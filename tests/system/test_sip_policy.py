@@ -1,0 +1,134 @@
+"""Who gets an answer, who may call, and what an agent may dial: with real SIP at the whole daemon's port."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from tests.rig.appliance import Handset
+from tests.rig.cloud import cloud
+from tests.rig.peer import until
+from tests.rig.raw_caller import RawCaller
+from tests.rig.sip_peers import Phone, Registrar, programs_missing
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
+]
+
+STRANGER = "127.0.0.2"
+METHODS = ("OPTIONS", "INVITE", "REGISTER", "SUBSCRIBE", "MESSAGE", "BYE", "CANCEL", "NONSENSE")
+
+
+def request(method: str, source: str, port: int, to_tag: str = "") -> bytes:
+    now = time.time_ns()
+    return (
+        f"{method} sip:100@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {source}:{port};branch=z9hG4bK{now}\r\n"
+        f"From: <sip:scan@{source}>;tag=1\r\nTo: <sip:100@127.0.0.1>{to_tag}\r\nCall-ID: {now}\r\n"
+        f"CSeq: 1 {method}\r\nContact: <sip:scan@{source}:{port}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def answers(source: str, port: int, methods: tuple[str, ...] = METHODS) -> list[str]:
+    """What one second of waiting brings to all of them together."""
+    with socket.socket(type=socket.SOCK_DGRAM) as link:
+        link.bind((source, 0))
+        for method in methods:
+            link.sendto(request(method, source, link.getsockname()[1]), ("127.0.0.1", port))
+            link.sendto(request(method, source, link.getsockname()[1], ";tag=9"), ("127.0.0.1", port))
+        link.settimeout(1.0)
+        found = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                found.append(link.recv(4096).decode().split("\r\n", 1)[0])
+        return found
+
+
+async def test_a_scanner_hears_nothing_and_the_registrar_goes_on_being_served():
+    async with (
+        Registrar() as registrar,
+        Handset(sip={"server": registrar.server, "user": "handset"}) as handset,
+        Phone("alice", registrar) as alice,
+    ):
+        await handset.client.event("registration", state="registered")
+        assert await asyncio.to_thread(answers, "127.0.0.1", handset.sip_port, ("OPTIONS",))
+        mark = handset.client.mark
+        assert await asyncio.to_thread(answers, STRANGER, handset.sip_port) == []
+        assert not handset.client.of("call", mark)
+        counters = (await handset.page("/metrics"))[1]
+        assert "handset_sip_strangers_ignored 16.0" in counters or await _grown(handset)
+        assert "handset_sip_strangers_screened 1.0" in (await handset.page("/metrics"))[1]
+        assert "requests of strangers get no answer" in handset.text()
+
+        await alice.dial(f"sip:handset@{registrar.server}")
+        await handset.client.event("call", state="connected")
+        assert await asyncio.to_thread(answers, STRANGER, handset.sip_port) == []
+        await alice.hang_up()
+        await handset.client.event("call", state="ended")
+
+
+async def _grown(handset: Handset) -> bool:
+    """The counter comes with the next beat."""
+    await asyncio.sleep(1.0)
+    return "handset_sip_strangers_ignored 16.0" in (await handset.page("/metrics"))[1]
+
+
+async def test_with_refuse_a_stranger_is_told_so():
+    async with Handset(sip={"allow": ["127.0.0.9"], "strangers": "refuse", "server": ""}) as handset:
+        assert await asyncio.to_thread(answers, STRANGER, handset.sip_port, ("OPTIONS",))
+
+
+async def test_whom_we_called_may_hang_up_from_an_address_that_may_not_call():
+    sip = {"server": "192.0.2.1", "user": "handset", "bind": "127.0.0.1"}
+    async with Handset(sip=sip, ready=False) as handset, Phone("bob", answers="auto") as bob:
+        await until(lambda: "the telephone listens" in handset.text(), 10, "the telephone listens")
+        await handset.client.ask("call.dial", to=bob.uri)
+        call = (await handset.client.event("call", state="connected"))["call"]
+        await bob.hang_up()
+        await handset.client.event("call", call=call, state="ended")
+
+
+async def test_a_caller_who_calls_too_often_hears_480_and_a_denied_one_403():
+    async with Handset(sip={"deny": ["666"]}, limits={"calls_per_minute": 2}) as handset:
+
+        def call(user: str) -> str:
+            try:
+                with RawCaller(handset.sip_port, user=user):
+                    time.sleep(0.2)
+            except ConnectionRefusedError as error:
+                return str(error)
+            return "answered"
+
+        async def calls(user: str) -> str:
+            return await asyncio.to_thread(call, user)
+
+        assert await calls("ann") == "answered"
+        assert await calls("ann") == "answered"
+        assert "480" in await calls("ann")
+        assert await calls("bob") == "answered"
+        assert "403" in await calls("666")
+        assert (await handset.client.event("warning", code="caller_too_often"))["hint"]
+        assert (await handset.client.event("warning", code="caller_denied"))["hint"]
+
+
+@pytest.mark.parametrize("to", ["112", "+49 112", "sip:911@127.0.0.1", "sip:bob@127.0.0.9:5999"])
+async def test_the_model_cannot_dial_it_and_is_told_why(to):
+    agent: dict[str, Any] = {"agents.assistant": {"tools": ["call", "hangup"]}}
+    async with cloud("openai", sip={}, **agent) as (service, handset):
+        client = handset.client
+        await client.ask("session.open", line="client", sample_rate=16_000)
+        session = (await client.event("session.state", to="active"))["session"]
+        service.will_call("call", {"to": to}, "I may not do that.")
+        await client.ask("text", session=session, text="call somebody")
+        result = await client.event("tool.result", 20, tool="call")
+        assert "error" in result
+        code = "dial_not_allowed" if "bob" in to else "emergency_not_dialled"
+        assert (await client.event("warning", code=code))["hint"]
+        assert not client.of("call")
+        # The person may: nobody listens there, but it is dialled.
+        await client.ask("call.dial", to="sip:112@127.0.0.1:9")
+        await client.event("call", state="dialing")

@@ -1,0 +1,152 @@
+"""What an agent may dial, and what only a person."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.call.dialplan import is_caller, is_emergency, matches, read, refusal
+from appliance.config.schema import EMERGENCY_NUMBERS
+
+SERVER = "pbx.example.org"
+
+
+def fault(
+    to: str,
+    *,
+    by_agent: bool = True,
+    contact: bool = False,
+    patterns: tuple[str, ...] = ("*",),
+    people: bool = True,
+) -> str:
+    found = refusal(
+        to,
+        server=SERVER,
+        by_agent=by_agent,
+        contact=contact,
+        patterns=patterns,
+        emergency=EMERGENCY_NUMBERS,
+        people_call_emergency=people,
+    )
+    return found.code if found is not None else ""
+
+
+DISGUISED = [
+    *("112", "911", "999", "000", " 1 1 2 ", "1-1-2", "(911)", "9.1.1"),
+    *("+112", "0112", "9911", "9,911".replace(",", ""), "00112", "+49112", "0049112", "+1 911", "01144999"),
+    *("*31#112", "#31#112", "*67911", "112#"),
+    *(
+        "sip:112@pbx.example.org",
+        "SIP:112@gateway.example.net",
+        "112@anywhere",
+        "sip:%31%31%32@pbx.example.org",
+    ),
+    *(
+        "sip:112;phone-context=x@pbx",
+        "sip:112@pbx;user=phone",
+        "sip:911@pbx?Subject=x",
+        "tel:112",
+        "tel:+112;x=y",
+    ),
+    *("１１２", "urn:service:sos", "urn:service:sos.police"),  # noqa: RUF001  # wide digits are meant
+]
+
+
+@pytest.mark.parametrize("to", DISGUISED)
+def test_an_agent_never_dials_an_emergency_number_however_it_is_written(to: str) -> None:
+    assert fault(to, patterns=("*", "sip:*@*")) == "emergency_not_dialled"
+    assert fault(to, contact=True) == "emergency_not_dialled"
+
+
+@pytest.mark.parametrize("to", DISGUISED)
+def test_a_person_dials_one_unless_the_configuration_forbids_it(to: str) -> None:
+    assert fault(to, by_agent=False) == ""
+    assert fault(to, by_agent=False, people=False) == "emergency_not_dialled"
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["1120", "91100", "+491121234567", "2112", "01129", "100", "9990000", "+14155550112", "112a", "call 112"],
+)
+def test_numbers_that_only_contain_one_are_no_emergency(to: str) -> None:
+    assert fault(to) == ""
+
+
+@given(st.text(alphabet=" -.()/", max_size=3), st.sampled_from(EMERGENCY_NUMBERS))
+def test_no_spacing_hides_an_emergency_number(gap: str, number: str) -> None:
+    assert is_emergency(gap.join(number), EMERGENCY_NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "to", "allowed"),
+    [
+        ("2xx", "201", True),
+        ("2XX", "2 0 1", True),
+        ("2xx", "2001", False),
+        ("2xx", "2a1", False),
+        ("+49*", "+49 30 123-456", True),
+        ("+49*", "+43 1 123456", False),
+        ("+49*", "0049 30", False),
+        ("reception", "Reception", True),
+        ("reception", "receptionist", False),
+        ("x-ray", "x-ray", True),
+        ("2xx", "sip:201@pbx.example.org", True),
+        ("2xx", "sip:201@pbx.example.org:5060", True),
+        ("2xx", "201@elsewhere.example.net", False),
+        ("*", "sip:201@elsewhere.example.net", False),
+        ("sip:*@elsewhere.example.net", "sip:bob@elsewhere.example.net", True),
+        ("sip:*@elsewhere.example.net", "bob@ELSEWHERE.example.net", True),
+        ("sip:*@elsewhere.example.net", "sip:bob@evil.example.com", False),
+        ("sip:*@*", "sip:bob@evil.example.com", True),
+        ("2.x", "201", False),
+        ("*", "", False),
+    ],
+)
+def test_an_agent_dials_what_a_pattern_allows(pattern: str, to: str, allowed: bool) -> None:
+    assert (fault(to, patterns=(pattern,)) == "") is allowed
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "sip:201@pbx.example.org;transport=tcp",
+        "sip:201@pbx.example.org?Replaces=1",
+        "sip:201@evil.example.com?@pbx.example.org",
+        "sip:201@evil.example.com@pbx.example.org",
+        "sip:201@pbx.example.org.evil.example.com",
+        "sip:201",
+        "sip:evil.example.com",
+        "201\r\nVia: x",
+        "sip:201@pbx.example.org>,<sip:9@evil.example.com",
+    ],
+)
+def test_an_agent_gets_no_further_by_tricks_with_an_address(to: str) -> None:
+    assert fault(to, patterns=("2xx", "sip:*@partner.example.org")) == "dial_not_allowed"
+
+
+def test_with_no_pattern_an_agent_dials_contacts_alone_and_a_person_anything() -> None:
+    assert fault("201", patterns=()) == "dial_not_allowed"
+    assert fault("sip:boss@home.example.net", patterns=(), contact=True) == ""
+    assert fault("sip:anyone@anywhere.example.net;x=y", by_agent=False, patterns=()) == ""
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_any_text_is_judged(pattern: str, to: str) -> None:
+    dialled = read(to, SERVER)
+    assert dialled is None or matches(pattern, dialled) in (True, False)
+    assert is_caller(pattern, to, SERVER) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "peer", "is_them"),
+    [
+        ("+44*", "sip:+442071234@pbx.example.org", True),
+        ("+44*", "sip:+442071234@carrier.example.net;user=phone", True),
+        ("anonymous", "sip:Anonymous@anonymous.invalid", True),
+        ("sip:*@spam.example.net", "sip:12@spam.example.net", True),
+        ("sip:*@spam.example.net", "sip:12@good.example.net", False),
+        ("2xx", "sip:300@pbx.example.org", False),
+        ("*", "nonsense", True),
+    ],
+)
+def test_a_pattern_names_a_caller_by_number_or_whole_address(pattern: str, peer: str, is_them: bool) -> None:
+    assert is_caller(pattern, peer, SERVER) is is_them
