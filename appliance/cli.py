@@ -7,6 +7,7 @@ import argparse
 import difflib
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
@@ -62,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _call(args)
     except ApplianceError as error:
-        print(f"handset: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        hint = hint_of(error, args)
+        print(f"handset: {error.message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
         return exit_code(error)
     except TimeoutError:
         print("handset: the daemon did not answer in time\n  see its log", file=sys.stderr)
@@ -73,6 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return FAILED
+
+
+def hint_of(error: ApplianceError, args: argparse.Namespace) -> str:
+    """What to run has to look at the same file."""
+    config: str | None = getattr(args, "config", None)
+    if config and error.hint == ConfigurationInvalid.default_hint:
+        return f"{error.hint} --config {shlex.quote(config)}"
+    return error.hint
 
 
 def exit_code(error: ApplianceError) -> int:

@@ -14,7 +14,7 @@ from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
 from appliance.call.controller import Calls
-from appliance.config.check import read
+from appliance.config.check import usable
 from appliance.config.schema import Configuration
 from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
@@ -131,7 +131,7 @@ class Appliance:
 
     async def reload(self) -> Mapping[str, Any]:
         """Read the configuration again, put in force what can be, and say what waits. Raise ConfigurationInvalid."""
-        fresh = (await asyncio.to_thread(read, self._config)).require()
+        fresh = (await asyncio.to_thread(usable, self._config)).require()
         changed = [
             name
             for name in Configuration.model_fields

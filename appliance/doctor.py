@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,12 @@ from typing import Any, Final
 from appliance import plugins
 from appliance.call.admission import host_of
 from appliance.config.check import read
+from appliance.config.ladders import CHAIN, accompanied, wanted_stages
 from appliance.config.providers import build, provider_faults
-from appliance.config.schema import Configuration
+from appliance.config.schema import Configuration, ProviderSection
 from appliance.errors import ApplianceError
 from appliance.interfaces import DeviceInfo, Setup
+from appliance.probe import probe_all
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -39,6 +41,7 @@ _CLOCK_CODES: Final = frozenset({9, 10})
 """X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 _REFUSERS: Final = {
     "credentials_rejected": "credentials",
+    "credentials_missing": "credentials",
     "quota_exhausted": "quota",
     "rate_limited": "rate limit",
     "setup_rejected": "model or settings",
@@ -47,7 +50,6 @@ _REFUSERS: Final = {
     "provider_unavailable": "network",
 }
 _REMEDIES: Final = {
-    "credentials_rejected": "look at the key of this provider: run handset check",
     "quota_exhausted": "look at the credit and the limits of the account",
     "rate_limited": "try again later, or look at the limits of the account",
     "setup_rejected": "look at model, voice and base_url of this provider",
@@ -224,22 +226,41 @@ def _names(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _provider(configuration: Configuration) -> Iterator[Finding]:
-    faults = tuple(provider_faults(configuration))
+    faults = tuple(dict.fromkeys(provider_faults(configuration)))
     for fault in faults:
         yield Finding(
             f"provider {fault.key.split('.')[1]}", FAILED, f"{fault.key}: {fault.message}", fault.hint
         )
+    # What is known to be wrong needs no dial, and a dial needs some key.
+    wrong = {fault.key.split(".")[1] for fault in faults}
     for name in configuration.conversation.providers:
-        # What is known to be wrong needs no dial, and a dial needs some key.
-        if not any(fault.key.split(".")[1] == name for fault in faults):
+        composed = name == CHAIN or accompanied(configuration.providers.get(name, ProviderSection()))
+        if name != CHAIN and name not in wrong:
             yield from _handshake(name, configuration)
+        if composed:
+            yield from _stages(name, configuration, wrong)
+
+
+def _stages(provider: str, configuration: Configuration, wrong: Collection[str]) -> Iterator[Finding]:
+    """Each rung of each stage is asked for something small, all side by side."""
+    stages = wanted_stages(provider, configuration)
+    wanted = [stage for stage in stages if stage.named and stage.table not in wrong]
+    language = configuration.agents[configuration.conversation.agent].language
+    probes = asyncio.run(probe_all([(one.kind, one.stage, one.settings) for one in wanted], language))
+    for stage, outcome in zip(wanted, probes, strict=True):
+        check = f"provider {provider}: {stage.kind} {stage.stage.name}"
+        if isinstance(outcome, float):
+            yield Finding(check, OK, f"answers after {outcome:.1f} s")
+            continue
+        message, remedy = refusal(outcome)
+        yield Finding(check, FAILED, message, remedy)
 
 
 def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
     started = time.monotonic()
     try:
         provider = build(name, configuration)
-        stages = asyncio.run(_shake_hands(provider))
+        asyncio.run(_shake_hands(provider))
     except ApplianceError as error:
         message, remedy = refusal(error)
         yield Finding(f"provider {name}", FAILED, message, remedy)
@@ -248,13 +269,7 @@ def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
             f"provider {name}", FAILED, f"no answer in {_HANDSHAKE_SECONDS:.0f} s", "check the network"
         )
     else:
-        if not stages:
-            yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
-        for stage in stages:
-            message, remedy = (
-                refusal(stage.fault) if stage.fault else (f"serves after {stage.seconds:.1f} s", "")
-            )
-            yield Finding(f"provider {name}: {stage.stage}", FAILED if stage.fault else OK, message, remedy)
+        yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
 
 
 def refusal(error: ApplianceError) -> tuple[str, str]:
@@ -281,19 +296,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-async def _shake_hands(provider: Any) -> Sequence[Any]:
-    """Of a provider that is made of stages, what became of each."""
-    try:
-        if hasattr(provider, "examine"):
-            stages: Sequence[Any] = await provider.examine()
-            return stages
-        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+async def _shake_hands(provider: Any) -> None:
+    async with asyncio.timeout(_HANDSHAKE_SECONDS):
+        try:
             await provider.warm()
             connection = await provider.connect(Setup(session="doctor"))
             await connection.close()
-        return ()
-    finally:
-        await provider.close()
+        finally:
+            await provider.close()
 
 
 def _clock(_: Configuration) -> Iterator[Finding]:

@@ -17,6 +17,7 @@
     ├── ProviderUnavailable      a provider cannot be reached or broke off
     │   └── RateLimited          ... it asks to come again later
     ├── CredentialsRejected      a provider or registrar refused the credentials
+    │   └── CredentialsMissing   ... there are none
     ├── QuotaExhausted           a provider's account has nothing left
     ├── SetupRejected            a provider refuses what it was asked for: an unknown model or voice
     ├── StoreUnavailable         the database cannot be written
@@ -150,6 +151,16 @@ class CredentialsRejected(ApplianceError):
     """A provider or registrar refused the credentials: never retried fast."""
 
     code = "credentials_rejected"
+    default_hint = (
+        "the service itself refused this key: see whether it is the right one, or make a new one on its page"
+    )
+
+
+class CredentialsMissing(CredentialsRejected):
+    """There are none to begin with: nobody was asked."""
+
+    code = "credentials_missing"
+    default_hint = "run: handset check"
 
 
 class QuotaExhausted(ApplianceError):

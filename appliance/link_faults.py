@@ -31,7 +31,6 @@ QUOTA_CODES: Final = frozenset(
 )
 REFUSING_CODES: Final = frozenset({1007, 1008})
 """Of a close during set-up: what was asked for makes no sense to the service, or breaks its rules."""
-_KEY_HINT: Final = "look at the key of this provider: run handset check"
 
 
 def unreachable(provider: str, where: str, fault: BaseException) -> ApplianceError:
@@ -93,7 +92,7 @@ def refused(provider: str, status: int, headers: Mapping[str, str], body: bytes)
     if status == 402 or code in QUOTA_CODES:
         return QuotaExhausted(f"{provider}: the account has nothing left (HTTP {status})")
     if status in {401, 403}:
-        return CredentialsRejected(f"{provider} refused the key (HTTP {status})", hint=_KEY_HINT)
+        return CredentialsRejected(f"{provider} refused the key (HTTP {status})")
     if status == 429:
         return RateLimited(f"{provider} asks to come again later", retry_after=retry_after(headers))
     if status in {400, 404, 410, 422}:

@@ -10,7 +10,7 @@ import threading
 from typing import Any, Final
 
 from appliance import heap, log
-from appliance.config.check import read, report
+from appliance.config.check import report, usable
 from appliance.config.load import Loaded
 from appliance.control.location import page_address
 from appliance.daemon import LINGER_SECONDS, STOP_SECONDS, Appliance
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     70 is a fault of ours.
     """
     faulty = EXIT_CONFIGURATION_SERVICE if os.environ.get("NOTIFY_SOCKET") else EXIT_CONFIGURATION
-    loaded = read(args.config)
+    loaded = usable(args.config)
     if loaded.configuration is None:
         report(loaded)
         print("nothing was started", file=sys.stderr)

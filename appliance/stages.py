@@ -10,10 +10,11 @@ credential is CredentialsRejected, raised when the stage is first used.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from appliance.errors import ApplianceError
 from appliance.interfaces import ToolDeclaration
 
 
@@ -37,6 +38,15 @@ class Stage(Protocol):
 
     async def close(self) -> None:
         """Idempotent; at most 2 s."""
+        ...
+
+
+@runtime_checkable
+class Installed(Protocol):
+    """What a stage may have too that needs something on this device: a program, a library, a model."""
+
+    def lacking(self) -> Sequence[ApplianceError]:
+        """What is not there of it, each with its remedy, at once: the disk is looked at, nothing is loaded."""
         ...
 
 

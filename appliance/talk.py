@@ -7,7 +7,7 @@ import sys
 from typing import Final, Protocol
 
 from appliance import log, plugins
-from appliance.config.check import read, report
+from appliance.config.check import report, usable
 from appliance.config.schema import Configuration
 from appliance.daemon import Appliance
 from appliance.errors import ConfigurationInvalid
@@ -28,7 +28,7 @@ class _FileCard(Protocol):
 
 def talk(args: argparse.Namespace) -> int:
     """Exit 0 when the conversation took place, 1 when the provider failed, 2 for wrong use or an unfit file."""
-    loaded = read(args.config)
+    loaded = usable(args.config)
     if loaded.configuration is None:
         report(loaded)
         return 2

@@ -11,10 +11,12 @@ from appliance.call.budget import Ceiling, DialBudget
 from appliance.call.call import Call
 from appliance.call.dialplan import read, refusal
 from appliance.config.schema import Limits, Sip
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, RequestInvalid
 from appliance.events import EventBus, Warned
 
 BUDGET_OVER: Final = "dial_budget_used"
+_DIALLED: Final = frozenset("@:0123456789*#")
+"""Without one of these, what is to be called is a name."""
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +56,8 @@ class Outgoing:
         self._budget.load(today(), [(self._number(to), seconds) for to, seconds in calls])
 
     def target(self, to: str, *, by_agent: bool) -> str:
-        """What the telephone is told for `to`. Raise EmergencyForbidden, DialForbidden, DialBudgetUsed; tell of it."""
+        """What the telephone is told for `to`. Raise EmergencyForbidden, DialForbidden, DialBudgetUsed, and tell of it;
+        RequestInvalid for a name that is nobody's."""
         name = to.strip()
         contact = self._contacts.get(name.casefold())
         target = contact if contact is not None else name
@@ -73,6 +76,11 @@ class Outgoing:
         if fault is not None:
             self._tell(fault)
             raise fault
+        if contact is None and not settings.server and not _DIALLED.intersection(name):
+            raise RequestInvalid(
+                "no contact has that name, and there is no SIP server at which it could be an extension",
+                hint="add it to [contacts], set sip.server, or dial sip:user@host",
+            )
         if by_agent and contact is None:
             dialled = read(target, settings.server)
             # Told as it was read: what was checked is what is dialled.

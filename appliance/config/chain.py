@@ -1,20 +1,33 @@
-"""What can be wrong with `[providers.chain]` and with the keys of its stages, which are imported for that, SDKs not."""
+"""What can be wrong with `[providers.chain]`, with a realtime provider's ear and voice, and with the tables of stages.
+
+The stages are imported for that, their SDKs are not.
+"""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import ValidationError
 
 from appliance import plugins
-from appliance.config.load import DEFAULT, Fault
+from appliance.config.ladders import (
+    CHAIN,
+    given,
+    installed_stages,
+    ladder,
+    stage_class,
+    stage_names,
+    table_of,
+    wanted_stages,
+)
+from appliance.config.load import DEFAULT, Fault, is_secret
 from appliance.config.schema import Configuration, ProviderSection
-from appliance.config.services import empty
-from appliance.config.stages import KINDS, stage_settings
-from appliance.errors import ApplianceError
+from appliance.config.stages import KINDS, LAST_VOICE, stage_settings
+from appliance.errors import ConfigurationInvalid
+from appliance.stages import Installed
 
-_DEFAULTS = {"stt": ("deepgram",), "llm": ("openai",), "tts": ("cartesia",)}
+_PROVIDERS = "appliance.providers"
 
 
 def is_stage_key(key: str) -> bool:
@@ -24,119 +37,128 @@ def is_stage_key(key: str) -> bool:
 
 def own_keys(section: ProviderSection) -> dict[str, Any]:
     """Without those of stages, and which stages accompany it."""
-    given = section.model_dump().items()
-    return {key: value for key, value in given if not is_stage_key(key) and key not in KINDS}
-
-
-def accompanied(section: ProviderSection) -> bool:
-    """A realtime provider that has another's ear or voice, or should have one."""
-    given = section.model_dump()
-    return bool(given.get("stt") or given.get("tts") or given.get("output") == "text")
-
-
-def tables(configuration: Configuration) -> dict[str, dict[str, Any]]:
-    """All `[providers.NAME]` tables: what a composed provider is built with."""
-    return {name: section.model_dump() for name, section in configuration.providers.items()}
-
-
-def stage_tables() -> frozenset[str]:
-    """Names of tables that stages read."""
-    return frozenset(section for kind in KINDS for _, section in _installed(kind))
-
-
-def ladder(kind: str, configuration: Configuration) -> tuple[str, ...]:
-    """The stages of that kind that the chain is to use."""
-    chain = configuration.providers.get("chain", ProviderSection())
-    value = chain.model_dump().get(kind) or _DEFAULTS[kind]
-    return (value,) if isinstance(value, str) else tuple(value)
+    keys = section.model_dump().items()
+    return {key: value for key, value in keys if not is_stage_key(key) and key not in KINDS}
 
 
 def chain_faults(configuration: Configuration) -> Iterator[Fault]:
-    """Stages that there are not, and keys of `[providers.chain]` that no stage has."""
-    chain = configuration.providers.get("chain", ProviderSection()).model_dump()
+    """Stages that there are not; keys that neither the chain nor its first stages have; values that these refuse."""
+    keys = given(configuration.providers.get(CHAIN, ProviderSection()))
+    chain: Any = plugins.load(_PROVIDERS, CHAIN)
+    own = frozenset(chain.settings_model.model_fields)
+    known = set(own)
+    untold: set[str] = set()
     for kind in KINDS:
-        names = [name for name, _ in _installed(kind)]
-        fields: set[str] = set()
-        for place, name in enumerate(ladder(kind, configuration)):
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
-                yield Fault(DEFAULT, f"providers.chain.{kind}", f"there is no {name!r}", hint)
-            elif not place and (stage := _stage(kind, name)) is not None:
-                fields = set(stage.settings_model.model_fields)
-        for key in chain:
-            if key.startswith(f"{kind}_") and key.removeprefix(f"{kind}_") not in fields:
-                near = difflib.get_close_matches(key.removeprefix(f"{kind}_"), fields, n=1)
-                hint = f"did you mean {kind}_{near[0]!s}?" if near else ""
-                yield Fault(
-                    DEFAULT,
-                    f"providers.chain.{key}",
-                    "the chain's first stage of this kind has no such key",
-                    hint,
-                )
+        names = ladder(CHAIN, kind, configuration)
+        yield from _unknown_stages(CHAIN, kind, names)
+        stage = stage_class(kind, names[0]) if names else None
+        if stage is None:
+            untold.add(kind)  # its name is the fault; nobody knows which keys it would have
+            continue
+        known |= {f"{kind}_{field}" for field in stage.settings_model.model_fields}
+        section = given(configuration.providers.get(table_of(stage), ProviderSection()))
+        for field, message in _refused(kind, stage, section, keys):
+            if field and f"{kind}_{field}" in keys:
+                yield Fault(DEFAULT, f"providers.{CHAIN}.{kind}_{field}", message)
+    for key in keys:
+        if key not in known and key.partition("_")[0] not in untold:
+            what = (
+                "the chain's first stage of this kind has no such key" if is_stage_key(key) else "unknown key"
+            )
+            yield Fault(DEFAULT, f"providers.{CHAIN}.{key}", what, _nearest(key, known, own))
 
 
-def chain_stages(configuration: Configuration) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """Kind, class and keys of the stages that the chain is to use, those that are installed."""
-    chain = tables(configuration).get("chain", {})
-    for kind in KINDS:
-        names = [name for name, _ in _installed(kind)]
-        for place, name in enumerate(ladder(kind, configuration)):
-            stage = _stage(kind, name) if name in names else None
-            if stage is not None:
-                section = configuration.providers.get(getattr(stage, "section", name), ProviderSection())
-                yield kind, stage, stage_settings(kind, stage, section.model_dump(), {} if place else chain)
+def accompaniment_faults(name: str, configuration: Configuration) -> Iterator[Fault]:
+    """What is wrong with the ear and the voice that `[providers.NAME]`, a realtime provider, has of other services."""
+    keys = given(configuration.providers.get(name, ProviderSection()))
+    for kind in ("stt", "tts"):
+        yield from _unknown_stages(name, kind, ladder(name, kind, configuration))
+    if "llm" in keys:
+        yield Fault(DEFAULT, f"providers.{name}.llm", "unknown key", "it belongs to [providers.chain]")
+    writes = keys.get("output") == "text"
+    if keys.get("tts") and not writes:
+        yield Fault(
+            DEFAULT, f"providers.{name}.tts", 'it needs output = "text"', "else two voices would speak"
+        )
+    if writes and not keys.get("tts"):
+        hint = f'set tts, for example "{LAST_VOICE}"'
+        yield Fault(DEFAULT, f"providers.{name}.output", "nothing speaks what it writes", hint)
 
 
 def stage_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
     """Keys of the table `name` that none of its stages has, and values that they refuse."""
-    given = {key: value for key, value in section.model_dump(exclude_unset=True).items() if not empty(value)}
+    keys = given(section)
     known: set[str] = set()
     told: set[str] = set()
-    for kind in KINDS:
-        for stage_name, table in _installed(kind):
-            if table != name or (stage := _stage(kind, stage_name)) is None:
-                continue
-            known |= stage.shared_keys | {f"{kind}_{key}" for key in stage.settings_model.model_fields}
-            for key, message in _refused(kind, stage, given):
-                if key not in told:
-                    told.add(key)
-                    yield Fault(DEFAULT, f"providers.{name}.{key}", message)
-    for key in given:
+    for kind, stage in installed_stages():
+        if table_of(stage) != name:
+            continue
+        known |= stage.shared_keys | {f"{kind}_{key}" for key in stage.settings_model.model_fields}
+        for field, message in _refused(kind, stage, keys, {}):
+            key = f"{kind}_{field}" if f"{kind}_{field}" in keys else field
+            if key not in told and (key in keys or not field):
+                told.add(key)
+                yield Fault(DEFAULT, f"providers.{name}.{key}".rstrip("."), message)
+    for key in keys:
         if key not in known and key not in KINDS and (is_stage_key(key) or name not in _providers()):
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            yield Fault(DEFAULT, f"providers.{name}.{key}", "unknown key", hint)
+            yield Fault(DEFAULT, f"providers.{name}.{key}", "unknown key", _nearest(key, known, known))
 
 
-def _refused(kind: str, stage: Any, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def lacking(provider: str, configuration: Configuration) -> Iterator[Fault]:
+    """Programs, libraries and models that its stages on this device need and that are not there."""
+    for wanted in wanted_stages(provider, configuration):
+        if not wanted.named or not wanted.stage.local:
+            continue
+        try:
+            stage = wanted.stage(wanted.settings)
+        except ConfigurationInvalid:
+            continue  # told as what its keys are refused for
+        for fault in stage.lacking() if isinstance(stage, Installed) else ():
+            yield Fault(DEFAULT, f"providers.{wanted.table}", fault.message, fault.hint)
+
+
+def refusal(one: Mapping[str, Any], keys: Mapping[str, Any], key: str) -> str:
+    """What pydantic says of a value, in our words, with the value where it may be shown."""
+    message = str(one["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    value = keys.get(key)
+    told = isinstance(value, str | int | float) and not is_secret(key)
+    return message + (f", not {value!r}" if told else "")
+
+
+def _unknown_stages(provider: str, kind: str, names: Collection[str]) -> Iterator[Fault]:
+    known = stage_names(kind)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+            yield Fault(DEFAULT, f"providers.{provider}.{kind}", f"there is no {name!r}", hint)
+
+
+def _refused(
+    kind: str, stage: Any, section: Mapping[str, Any], chain: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Fields of the stage whose values it refuses, and why; no field where they do not go together."""
     try:
-        stage.settings_model.model_validate(stage_settings(kind, stage, given, {}))
+        stage.settings_model.model_validate(stage_settings(kind, stage, section, chain))
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False):
             field = str(one["loc"][0]) if one["loc"] else ""
-            key = f"{kind}_{field}" if f"{kind}_{field}" in given else field
-            if key in given and one["type"] != "extra_forbidden":
-                yield key, one["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if one["type"] != "extra_forbidden":
+                key = f"{kind}_{field}"
+                value = chain.get(key, section.get(key, section.get(field)))
+                yield field, refusal(one, {field: value}, field)
 
 
-def _stage(kind: str, name: str) -> Any:
-    try:
-        return plugins.load(f"appliance.{kind}", name)
-    except ApplianceError:
-        # A library that is not installed is told when the chain is built; its keys cannot be looked at.
-        return None
-
-
-def _installed(kind: str) -> list[tuple[str, str]]:
-    """Names of stages, and of the tables that they read."""
-    found = []
-    for name in sorted({point.name for point in entry_points(group=f"appliance.{kind}")}):
-        stage = _stage(kind, name)
-        if stage is not None:
-            found.append((name, getattr(stage, "section", name)))
-    return found
+def _nearest(key: str, known: Collection[str], listed: Collection[str]) -> str:
+    """`listed` are those worth telling where none is near."""
+    ends = sorted(one for one in known if one.endswith(f"_{key}"))
+    if ends:
+        return f"did you mean {' or '.join(ends)}?"
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(sorted(listed))}" if listed else "there is nothing to set"
 
 
 def _providers() -> frozenset[str]:
-    return frozenset(point.name for point in entry_points(group="appliance.providers"))
+    return frozenset(point.name for point in entry_points(group=_PROVIDERS))

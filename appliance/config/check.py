@@ -10,14 +10,23 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from appliance.config.load import DEFAULT, Loaded, is_secret, load
-from appliance.config.providers import check_providers
+from appliance.config.providers import check_providers, check_usable, is_realtime
 from appliance.config.rules import check_rules
+from appliance.config.schema import ProviderSection
 from appliance.config.secrets import is_reference
 
 
 def read(config: str | None) -> Loaded:
     """Load and apply all rules: what every verb that needs the configuration uses."""
     return check_rules(load(Path(config) if config else None))
+
+
+def usable(config: str | None) -> Loaded:
+    """As `read`, and without a configuration where a provider's settings cannot be used: what the daemon runs on.
+
+    A key that is missing, or a program, is no such fault: the next provider or stage serves.
+    """
+    return check_usable(read(config))
 
 
 def check(args: argparse.Namespace) -> int:
@@ -68,6 +77,9 @@ def _leaves(
     node: BaseModel | Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     items = dict(node) if isinstance(node, BaseModel) else node
+    if isinstance(node, ProviderSection) and not is_realtime(path[-1]):
+        # It may have none of the keys that all realtime providers have.
+        items = {key: value for key, value in items.items() if key in node.model_fields_set}
     for key, value in items.items():
         if isinstance(value, BaseModel | Mapping):
             yield from _leaves(value, (*path, key))

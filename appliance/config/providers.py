@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,19 +16,26 @@ from pydantic import BaseModel, ValidationError
 
 from appliance import plugins
 from appliance.config.chain import (
-    accompanied,
+    accompaniment_faults,
     chain_faults,
-    chain_stages,
     is_stage_key,
+    lacking,
     own_keys,
+    refusal,
     stage_faults,
+)
+from appliance.config.ladders import (
+    CHAIN,
+    WantedStage,
+    accompanied,
+    given,
     stage_tables,
     tables,
+    wanted_stages,
 )
-from appliance.config.load import DEFAULT, Fault, Loaded, is_secret
-from appliance.config.schema import PLANNED_PROVIDERS, Configuration, ProviderSection
+from appliance.config.load import DEFAULT, Fault, Loaded
+from appliance.config.schema import Configuration, ProviderSection
 from appliance.config.secrets import is_reference, reveal
-from appliance.config.services import empty
 from appliance.config.stages import KINDS
 from appliance.errors import ApplianceError, ConfigurationInvalid
 from appliance.interfaces import Provider
@@ -69,40 +75,73 @@ def check_providers(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> 
     """`loaded` with the faults of its providers added."""
     if loaded.sound is None:
         return loaded
-    known = {(fault.key, fault.message) for fault in loaded.faults}
-    found = tuple(
-        replace(fault, origin=_origin(fault, loaded.origins))
-        for fault in provider_faults(loaded.sound, environ)
-        if (fault.key, fault.message) not in known
+    return _with(loaded, provider_faults(loaded.sound, environ))
+
+
+def check_usable(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """As it is where the providers can be built, though one may have no key; else with what `check_providers` finds."""
+    configuration = loaded.configuration
+    if configuration is None:
+        return check_providers(loaded, environ)
+    faulty = any(
+        True for name in configuration.conversation.providers for _ in build_faults(name, configuration)
     )
-    faults = (*loaded.faults, *found)
+    return check_providers(loaded, environ) if faulty else loaded
+
+
+def _with(loaded: Loaded, found: Iterator[Fault]) -> Loaded:
+    known = {(fault.key, fault.message) for fault in loaded.faults}
+    placed = (replace(fault, origin=_origin(fault, loaded.origins)) for fault in found)
+    fresh = dict.fromkeys(fault for fault in placed if (fault.key, fault.message) not in known)
+    faults = (*loaded.faults, *fresh)
     return replace(loaded, configuration=None if faults else loaded.configuration, faults=faults)
 
 
 def provider_faults(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> Iterator[Fault]:
     """All of them; `origin` is the environment variable that is meant, or the default."""
-    installed = [entry.name for entry in entry_points(group=GROUP)]
+    yield from _table_faults(configuration)
+    for name in configuration.conversation.providers:
+        section = configuration.providers.get(name, ProviderSection())
+        if name in KEYS and name in plugins.names(GROUP):
+            yield from _key_faults(name, section, KEYS[name], environ)
+        if name == CHAIN or accompanied(section):
+            yield from _stage_key_faults(name, configuration, environ)
+            yield from lacking(name, configuration)
+
+
+def _table_faults(configuration: Configuration) -> Iterator[Fault]:
+    """Names of tables, keys and values, whether the provider is in use or not."""
+    installed = plugins.names(GROUP)
     staged = stage_tables()
     known = sorted({*installed, *staged})
     for name in configuration.providers:
-        if name not in known and name not in PLANNED_PROVIDERS:
+        if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             yield Fault(DEFAULT, f"providers.{name}", "no provider of that name is installed", hint)
         if name in staged:
             yield from stage_faults(name, configuration.providers[name])
     for name in dict.fromkeys((*configuration.conversation.providers, *configuration.providers)):
-        section = configuration.providers.get(name, ProviderSection())
         if name in installed:
-            yield from settings_faults(name, section)
-            if name == "chain":
-                yield from chain_faults(configuration)
-        elif name in PLANNED_PROVIDERS and (address := _address_fault(section.base_url)):
-            yield Fault(DEFAULT, f"providers.{name}.base_url", *address)
-        if name in configuration.conversation.providers and name in installed and name in KEYS:
-            yield from _key_faults(name, section, KEYS[name], environ)
-    if "chain" in configuration.conversation.providers:
-        yield from _stage_key_faults(configuration, environ)
+            yield from _own_faults(name, configuration)
+
+
+def _own_faults(name: str, configuration: Configuration) -> Iterator[Fault]:
+    yield from settings_faults(name, configuration.providers.get(name, ProviderSection()))
+    yield from chain_faults(configuration) if name == CHAIN else accompaniment_faults(name, configuration)
+
+
+def is_realtime(name: str) -> bool:
+    """It is a provider with a model and a voice of its own, and no chain or part of one."""
+    return name in plugins.names(GROUP) and name != CHAIN
+
+
+def build_faults(name: str, configuration: Configuration) -> Iterator[Fault]:
+    """Why the provider `name` cannot be built: keys and values that it or a stage of its refuses."""
+    yield from _own_faults(name, configuration)
+    tables_read = {wanted.table for wanted in wanted_stages(name, configuration)}
+    for table in sorted(tables_read & configuration.providers.keys()):
+        yield from stage_faults(table, configuration.providers[table])
 
 
 def build(name: str, configuration: Configuration) -> Provider:
@@ -112,7 +151,7 @@ def build(name: str, configuration: Configuration) -> Provider:
     """
     section = configuration.providers.get(name, ProviderSection())
     factory = plugins.load(GROUP, name)
-    faults = [*settings_faults(name, section), *(chain_faults(configuration) if name == "chain" else ())]
+    faults = dict.fromkeys(build_faults(name, configuration))
     if faults:
         raise ConfigurationInvalid("\n".join(str(fault) for fault in faults))
     composed = getattr(factory, "composed", False)
@@ -125,15 +164,21 @@ def build(name: str, configuration: Configuration) -> Provider:
     return provider
 
 
-def _stage_key_faults(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[Fault]:
+def _stage_key_faults(
+    provider: str, configuration: Configuration, environ: Mapping[str, str]
+) -> Iterator[Fault]:
     told: set[str] = set()
-    for kind, stage, settings in chain_stages(configuration):
-        table = getattr(stage, "section", stage.name)
+    for wanted in wanted_stages(provider, configuration):
+        table = wanted.table
         section = configuration.providers.get(table, ProviderSection())
-        own_server = kind == "llm" and bool(settings.get("base_url"))
-        if table in KEYS and table not in told and not stage.local and not own_server:
+        if table in KEYS and table not in told and not wanted.stage.local and not _own_server(wanted):
             told.add(table)
             yield from _key_faults(table, section, KEYS[table], environ)
+
+
+def _own_server(wanted: WantedStage) -> bool:
+    """A language model at another address than its service's: it may need no key, and has one of its own."""
+    return wanted.kind == "llm" and bool(wanted.settings.get("base_url"))
 
 
 def settings_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
@@ -152,12 +197,11 @@ def settings_faults(name: str, section: ProviderSection) -> Iterator[Fault]:
 
 
 def _refused(name: str, section: ProviderSection, model: type[BaseModel]) -> Iterator[Fault]:
-    given = section.model_dump(exclude_unset=True)
-    if name != "chain":
-        given = {key: value for key, value in given.items() if not is_stage_key(key) and key not in KINDS}
-    given = {key: value for key, value in given.items() if not empty(value)}
+    keys = given(section)
+    if name != CHAIN:
+        keys = {key: value for key, value in keys.items() if not is_stage_key(key) and key not in KINDS}
     try:
-        model.model_validate(given)
+        model.model_validate(keys)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False):
             path = [str(part) for part in one["loc"]]
@@ -167,10 +211,7 @@ def _refused(name: str, section: ProviderSection, model: type[BaseModel]) -> Ite
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
                 yield Fault(DEFAULT, key, "unknown key", hint)
             else:
-                message = one["msg"].removeprefix("Input ").removeprefix("Value error, ")
-                shown = given.get(path[0])
-                told = isinstance(shown, str | int | float) and not is_secret(path[0])
-                yield Fault(DEFAULT, key, message + (f", not {shown!r}" if told else ""))
+                yield Fault(DEFAULT, key, refusal(one, keys, path[0] if path else ""))
 
 
 def _address_fault(base_url: str) -> tuple[str, str] | None:

@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
-from appliance.config.schema import PLANNED_PROVIDERS, Configuration
+from appliance.config.schema import Configuration, Gpio
 from appliance.config.secrets import reveal
+from appliance.config.stages import KINDS
 from appliance.errors import ConfigurationInvalid
 
 CODECS: Final = ("G722", "opus", "PCMU", "PCMA")
 _HOST_PORT: Final = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$")
+_CALLABLE: Final = re.compile(
+    r"sips?:\S+|[^\s@:]+@[^\s@]+|\+?[0-9*#][0-9*#\s().\-/]*|[\w.*#+\-]+", re.IGNORECASE
+)
+"""A SIP address, a number as people write it, or an extension."""
+_KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
+LAST_PIN: Final = 27
 _Finding = tuple[str, str, str]
 
 
@@ -49,6 +56,8 @@ def _origin(key: str, origins: Mapping[str, str]) -> str:
 def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _names(configuration)
     yield from _directories(configuration)
+    yield from _contacts(configuration.contacts)
+    yield from _pins(configuration.gpio)
     yield from _control(configuration)
     yield from _sip(configuration)
     if configuration.sip.enabled:
@@ -78,21 +87,57 @@ def _names(configuration: Configuration) -> Iterator[_Finding]:
 
 
 def _providers(names: Iterable[str]) -> Iterator[_Finding]:
-    """One whose table is accepted already cannot answer yet."""
+    """A service of the chain answers nobody by itself."""
     installed = _installed("appliance.providers")
-    planned = [name for name in names if name in PLANNED_PROVIDERS and name not in installed]
-    for name in planned:
-        hint = f"there are: {', '.join(sorted(installed))}"
-        yield "conversation.providers", f"{name!r} is not part of this version", hint
-    yield from _unknown("conversation.providers", [name for name in names if name not in planned], installed)
+    left = []
+    for name in names:
+        kind = next((kind for kind in KINDS if name in _installed(f"appliance.{kind}")), "")
+        if kind and name not in installed:
+            hint = f'write providers = ["chain"], and in [providers.chain] {kind} = "{name}"'
+            yield "conversation.providers", f"{name!r} is a part of a chain, and no provider by itself", hint
+        else:
+            left.append(name)
+    yield from _unknown("conversation.providers", left, installed)
 
 
 def _directories(configuration: Configuration) -> Iterator[_Finding]:
     """A relative one is left only where a variable set it: it would depend on where the command is called."""
     storage, recording = configuration.storage.directory, configuration.recording.directory
     for key, directory in (("storage.directory", str(storage)), ("recording.directory", recording)):
-        if directory and not Path(directory).is_absolute():
-            yield key, f"{directory!r} is relative", f"for example {Path(directory).absolute()}"
+        path = Path(directory)
+        if directory and not path.is_absolute():
+            yield key, f"{directory!r} is relative", f"for example {path.absolute()}"
+        elif directory and (reason := _no_place(path)):
+            yield key, f"nothing can be stored in {directory!r}: {reason}", "name a directory on a disk"
+
+
+def _no_place(directory: Path) -> str:
+    """Why no file could ever be made there, as far as that can be seen without trying; doctor looks further."""
+    kernel = next((tree for tree in _KERNELS if directory.is_relative_to(tree)), None)
+    if kernel is not None:
+        return f"{kernel} is the kernel's own"
+    nearest = next(path for path in (directory, *directory.parents) if path.exists())
+    return "" if nearest.is_dir() else f"{nearest} is a file"
+
+
+def _contacts(contacts: Mapping[str, str]) -> Iterator[_Finding]:
+    for name, number in contacts.items():
+        if not name.strip():
+            yield "contacts", "a contact has no name", 'for example kitchen = "210"'
+        if not _CALLABLE.fullmatch(number.strip()):
+            message = f"{number!r} cannot be called" if number.strip() else "there is no number"
+            yield f"contacts.{name}", message, "a number, an extension, or sip:user@host"
+
+
+def _pins(gpio: Gpio) -> Iterator[_Finding]:
+    taken: dict[int, str] = {}
+    for key in ("button", "hook", "mute", "led_red", "led_green", "led_blue"):
+        pin = getattr(gpio, key)
+        if not 0 <= pin <= LAST_PIN:
+            yield f"gpio.{key}", f"there is no pin {pin}", f"BCM numbers go from 1 to {LAST_PIN}; 0 is none"
+        elif pin and pin in taken:
+            yield f"gpio.{key}", f"pin {pin} is that of {taken[pin]} already", "another pin, or 0 for none"
+        taken.setdefault(pin, key)
 
 
 def _unknown(key: str, names: Iterable[str], known: Iterable[str]) -> Iterator[_Finding]:

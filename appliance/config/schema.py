@@ -4,12 +4,10 @@ Unknown keys are faults (load.py adds "did you mean"). Secrets are `Secret`: the
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-PLANNED_PROVIDERS: Final = ("deepgram", "cartesia", "elevenlabs")
-"""Names whose `[providers.NAME]` tables may stand in a configuration, although this version cannot use them."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Secret = SecretStr
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
 
 from appliance.config.secrets import reveal
-from appliance.errors import ConfigurationInvalid, CredentialsRejected
+from appliance.errors import ConfigurationInvalid, CredentialsMissing, CredentialsRejected
 
 
 def _http(value: str) -> str:
@@ -42,16 +42,17 @@ class ServiceSettings(BaseModel):
     def key(self, service: str, variables: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> str:
         """The key itself, from the settings or else the first of `variables` that is set.
 
-        Raise CredentialsRejected where there is none, or one that cannot be one; the message does not hold it.
+        Raise CredentialsMissing where there is none, CredentialsRejected for one that cannot be one; the message does
+        not hold it.
         """
         try:
             key = reveal(self.api_key, environ).strip()
         except ConfigurationInvalid as fault:
-            raise CredentialsRejected(f"{service} has no key: {fault.message}", hint=fault.hint) from fault
+            raise CredentialsMissing(f"{service} has no key: {fault.message}", hint=fault.hint) from fault
         key = key or next((found for name in variables if (found := environ.get(name, "").strip())), "")
         if not key:
             hint = f"set {' or '.join((*variables, f'api_key in [providers.{service}]'))}"
-            raise CredentialsRejected(f"{service} has no key", hint=hint)
+            raise CredentialsMissing(f"{service} has no key", hint=hint)
         if not (key.isascii() and key.isprintable() and " " not in key):
             hint = "copy the key again, without quotes"
             raise CredentialsRejected(f"the key of {service} has characters that no key has", hint=hint)

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from appliance.config.services import empty
 
 KINDS: Final = ("stt", "llm", "tts")
+LAST_VOICE: Final = "espeak"
+"""Whoever has an answer should hear it: the device's own voice is the last rung, named or not."""
 
 
 class StageSettings(Protocol):

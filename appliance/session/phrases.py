@@ -10,6 +10,7 @@ class Phrase(StrEnum):
     CUT_OFF = "cut_off"
     STEPPED_DOWN = "stepped_down"
     OUTAGE = "outage"
+    CREDENTIALS_MISSING = "credentials_missing"
     CREDENTIALS_REJECTED = "credentials_rejected"
     SETUP_REJECTED = "setup_rejected"
     DRIVER_MISSING = "driver_missing"
@@ -30,6 +31,7 @@ _WORDS: Final = {
         Phrase.CUT_OFF: "Sorry, I was cut off there.",
         Phrase.STEPPED_DOWN: "I have lost the connection and go on another way.",
         Phrase.OUTAGE: "I have no connection just now. I keep trying.",
+        Phrase.CREDENTIALS_MISSING: "There is no key for a speech service. Please have one set.",
         Phrase.CREDENTIALS_REJECTED: "A speech service does not accept my key. Please have it checked.",
         Phrase.SETUP_REJECTED: "A speech service does not accept my settings. Please have them checked.",
         Phrase.DRIVER_MISSING: "A program that I need is not installed. Please have it installed.",
@@ -48,6 +50,7 @@ _WORDS: Final = {
         Phrase.CUT_OFF: "Entschuldigung, da brach die Antwort ab.",
         Phrase.STEPPED_DOWN: "Die Verbindung ist weg, ich mache anders weiter.",
         Phrase.OUTAGE: "Ich habe gerade keine Verbindung. Ich versuche es weiter.",
+        Phrase.CREDENTIALS_MISSING: "Für einen Sprachdienst fehlt der Schlüssel. Bitte ihn eintragen.",
         Phrase.CREDENTIALS_REJECTED: "Ein Sprachdienst nimmt meinen Schlüssel nicht an. Bitte ihn prüfen.",
         Phrase.SETUP_REJECTED: "Ein Sprachdienst nimmt meine Einstellungen nicht an. Bitte sie prüfen.",
         Phrase.DRIVER_MISSING: "Ein Programm, das ich brauche, fehlt. Bitte es installieren.",
@@ -63,6 +66,7 @@ _WORDS: Final = {
 }
 
 _FAULTS: Final = {
+    "credentials_missing": Phrase.CREDENTIALS_MISSING,
     "credentials_rejected": Phrase.CREDENTIALS_REJECTED,
     "setup_rejected": Phrase.SETUP_REJECTED,
     "driver_missing": Phrase.DRIVER_MISSING,

@@ -63,8 +63,8 @@ def dialled(to: str, server: str) -> Uri:
         raise RequestInvalid("there is nothing to dial", hint="give an extension, a number, or sip:user@host")
     if not server:
         raise RequestInvalid(
-            "no contact has that name, and there is no SIP server at which it could be an extension",
-            hint="add it to [contacts], set sip.server, or dial sip:user@host",
+            f"there is no SIP server at which {text!r} could be an extension",
+            hint="set sip.server, or dial sip:user@host",
         )
     return parse(f"sip:{user.replace('#', '%23')}@{server}")
 

@@ -12,7 +12,6 @@ from appliance.errors import ApplianceError
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.providers.chain.connection import ChainConnection
 from appliance.providers.chain.ear import Ear
-from appliance.providers.chain.examination import Examined, examined
 from appliance.providers.chain.memory import BOUND_CHARACTERS
 from appliance.providers.chain.mind import Mind
 from appliance.providers.chain.mouth import Mouth
@@ -83,11 +82,6 @@ class Chain:
     async def warm(self) -> None:
         """The first rung of each kind that can be used now; the others when they are needed."""
         await asyncio.gather(*(warm_first(stages, self._rungs[kind]) for kind, stages in self._all().items()))
-
-    async def examine(self) -> Sequence[Examined]:
-        """For `doctor`: whether each stage that the configuration names serves."""
-        named = len(dict.fromkeys(self._settings.tts))
-        return await examined({**self._all(), "tts": self._tts[:named]})
 
     async def connect(self, setup: Setup) -> Connection:
         now = asyncio.get_running_loop().time()

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from appliance import plugins
-from appliance.config.stages import stage_settings
+from appliance.config.stages import LAST_VOICE, stage_settings
 from appliance.errors import ApplianceError
 from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import Stage
 
-LAST_VOICE: Final = "espeak"
-"""Whoever has an answer should hear it: the device's own voice is the last rung, named or not."""
+__all__ = ["LAST_VOICE", "load_stages", "names_of", "warm_first"]
 
 
 def names_of(value: Any) -> tuple[str, ...]:

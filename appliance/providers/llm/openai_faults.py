@@ -50,7 +50,7 @@ def told(error: Mapping[str, Any]) -> ApplianceError:
     """Translate an error of a stream. Its message is not repeated: it may hold anything."""
     names = _names(error)
     if names & _KEY:
-        return CredentialsRejected("openai refused the key", hint="look at the key: run handset check")
+        return CredentialsRejected("openai refused the key")
     if names & QUOTA_CODES:
         return QuotaExhausted("openai: the account has nothing left")
     if names & _RATE:

@@ -62,7 +62,7 @@ def ending(error: Mapping[str, Any]) -> ApplianceError | None:
     if code in _RATE_CODES:
         return RateLimited("openai asks to come again later")
     if code in _KEY_CODES or error.get("type") == "authentication_error":
-        return CredentialsRejected("openai refused the key", hint="look at the key: run handset check")
+        return CredentialsRejected("openai refused the key")
     return None
 
 

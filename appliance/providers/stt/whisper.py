@@ -7,6 +7,7 @@ model, in CTranslate2's form.
 
 import asyncio
 import contextlib
+import importlib.util
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -18,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.config.services import read
-from appliance.errors import DriverMissing, ProviderUnavailable, SetupRejected
+from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable, SetupRejected
 from appliance.preparation import Preparation
 from appliance.providers.stt.one_shot import RATE, OneShotTranscription, Understood
 from appliance.stages import Hearing, Transcription
@@ -30,6 +31,8 @@ TURNS_AT_ONCE: Final = 4
 KEYWORDS: Final = 50
 TEXT_BOUND: Final = 20_000
 FULL_SCALE: Final = 32_768.0
+_NO_LIBRARY: Final = "whisper needs the library faster-whisper, which is not installed"
+_LIBRARY_HINT: Final = "in the folder of the appliance: .venv/bin/pip install -e '.[whisper]'"
 _NO_WORDS: Final = re.compile(r"^\W*[\[(*♪].*[\])*♪]\W*$")
 """What it writes for sounds that are no speech: "[BLANK_AUDIO]", "(music)"."""
 
@@ -80,6 +83,14 @@ class WhisperTranscription:
 
         return OneShotTranscription(self.name, ask, self._settings.deadline)
 
+    def lacking(self) -> list[ApplianceError]:
+        """Implements stages.Installed."""
+        fault = _no_model(self._settings.model_directory)
+        faults: list[ApplianceError] = [] if fault is None else [fault]
+        if importlib.util.find_spec("faster_whisper") is None:
+            faults.append(DriverMissing(_NO_LIBRARY, hint=_LIBRARY_HINT))
+        return faults
+
     async def close(self) -> None:
         engine = await self._engine.taken_back()
         if engine is not None:
@@ -100,22 +111,30 @@ def request_options(settings: Settings, hearing: Hearing) -> dict[str, Any]:
     }
 
 
+def _no_model(directory: str) -> SetupRejected | None:
+    """What is wrong with `model_directory`."""
+    missing = [name for name in NEEDED if not (Path(directory).expanduser() / name).is_file()]
+    if directory and not missing:
+        return None
+    what = f"{directory} does not hold {' and '.join(missing)}" if directory else "no model_directory is set"
+    return SetupRejected(
+        f"whisper has no model: {what}",
+        hint="set model_directory in [providers.whisper] to that of a model for faster-whisper",
+    )
+
+
 class _Engine:
     """The model, and the one thread in which it works."""
 
     def __init__(self, settings: Settings) -> None:
         """It blocks, for seconds on a small device."""
+        if (fault := _no_model(settings.model_directory)) is not None:
+            raise fault
         directory = Path(settings.model_directory).expanduser()
-        missing = [name for name in NEEDED if not (directory / name).is_file()]
-        if not settings.model_directory or missing:
-            raise SetupRejected(
-                f"whisper: model_directory does not hold {' and '.join(missing or NEEDED)}",
-                hint="name the directory of a model for faster-whisper in [providers.whisper]",
-            )
         try:
             import faster_whisper
         except ImportError as fault:
-            raise DriverMissing("whisper needs faster-whisper", hint="pip install faster-whisper") from fault
+            raise DriverMissing(_NO_LIBRARY, hint=_LIBRARY_HINT) from fault
         try:
             self._model: Any = faster_whisper.WhisperModel(
                 str(directory.resolve()),

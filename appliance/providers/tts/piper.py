@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance import engines
 from appliance.config.services import read
-from appliance.errors import DriverMissing, ProviderUnavailable, SetupRejected
+from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable, SetupRejected
 from appliance.preparation import Preparation
 from appliance.providers.tts.places import Places
 from appliance.providers.tts.plain import plain, says_nothing
@@ -88,6 +88,16 @@ class PiperTts:
             self._begin_spare(engine)
         finally:
             give_back()
+
+    def lacking(self) -> list[ApplianceError]:
+        """Implements stages.Installed."""
+        faults: list[ApplianceError] = []
+        for look in (lambda: _program(self._settings.command), lambda: _model(self._settings.model)):
+            try:
+                look()
+            except (DriverMissing, SetupRejected) as fault:
+                faults.append(fault)
+        return faults
 
     async def close(self) -> None:
         self._end_spare()
@@ -162,14 +172,11 @@ class PiperTts:
     def _find(self) -> "_Engine":
         """In a thread: where the program is, and what its voice is like."""
         program = _program(self._settings.command)
-        model = Path(self._settings.model).expanduser()
-        if not self._settings.model or not model.is_file():
-            what = f"there is no {model}" if self._settings.model else "no model is set"
-            raise SetupRejected(f"{NAME} has no voice: {what}", hint=_MODEL_HINT)
+        model, rate = _model(self._settings.model)
         speaker = [] if self._settings.speaker is None else ["--speaker", str(self._settings.speaker)]
         length = [] if self._settings.speed == 1.0 else ["--length_scale", f"{1 / self._settings.speed:.3f}"]
         command = [*program, "--model", str(model), "--output_raw", *speaker, *length]
-        return _Engine(tuple(command), _rate(Path(f"{model}.json")))
+        return _Engine(tuple(command), rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +203,15 @@ def _program(command: str) -> list[str]:
         f"{NAME} is not installed: there is no {command}",
         hint="install piper-tts in a place of its own (it is GPL), as with pipx, and set command in [providers.piper]",
     )
+
+
+def _model(name: str) -> tuple[Path, int]:
+    """The voice's file, and its rate."""
+    model = Path(name).expanduser()
+    if not name or not model.is_file():
+        what = f"there is no {model}" if name else "no model is set"
+        raise SetupRejected(f"{NAME} has no voice: {what}", hint=_MODEL_HINT)
+    return model, _rate(Path(f"{model}.json"))
 
 
 def _rate(description: Path) -> int:

@@ -118,6 +118,15 @@ async def test_the_third_call_hears_busy_and_a_stranger_forbidden(office: Office
     assert office.states(stranger) == []
 
 
+async def test_a_name_that_is_no_contacts_is_told_as_such_and_a_contacts_number_is_dialled_whatever_it_is(
+    office: Office,
+) -> None:
+    with pytest.raises(RequestInvalid, match="no contact has that name"):
+        office.calls.dial("kitchn")
+    call = office.calls.dial("KITCHEN")
+    assert ("dial", call, "201") in office.telephone.told
+
+
 async def test_dialling_a_contact_calls_its_number_and_follows_the_far_phone(office: Office) -> None:
     call = office.calls.dial("kitchen", agent="porter")
     assert ("dial", call, "201") in office.telephone.told

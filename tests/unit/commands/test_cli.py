@@ -130,3 +130,13 @@ def test_what_is_no_address_is_refused(text):
 def test_a_port_that_is_none_is_refused():
     with pytest.raises(RequestInvalid):
         find(given(), {"HANDSET_CONTROL__PORT": "many"})
+
+
+def test_the_hint_to_check_names_the_file_that_is_meant():
+    fault = ConfigurationInvalid("it is wrong")
+    assert (
+        cli.hint_of(fault, argparse.Namespace(config="my file.toml"))
+        == "run: handset check --config 'my file.toml'"
+    )
+    assert cli.hint_of(fault, argparse.Namespace(config=None)) == "run: handset check"
+    assert cli.hint_of(NotRunning("no"), argparse.Namespace(config="my.toml")) == NotRunning.default_hint

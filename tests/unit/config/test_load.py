@@ -240,3 +240,49 @@ def test_a_secret_file_that_is_missing_is_told_in_words_with_the_way_to_make_it(
         reveal(SecretStr(f"file:{tmp_path}/sip"))
     assert "Errno" not in caught.value.message
     assert "install -m 600" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[contacts]\nkitchen = ""', "contacts.kitchen"),
+        ('[contacts]\nkitchen = "not a number at all"', "contacts.kitchen"),
+        ("[gpio]\nbutton = 99", "gpio.button"),
+        ("[gpio]\nhook = 17", "gpio.hook"),
+        ('[storage]\ndirectory = "/proc/x"', "storage.directory"),
+        ('[recording]\ndirectory = "handset.toml/calls"', "recording.directory"),
+    ],
+)
+def test_what_could_not_work_is_a_fault_of_its_own_key(tmp_path: Path, text: str, key: str) -> None:
+    path = write(tmp_path, f"{text}\n")
+    [fault] = check_rules(load(path, environ={})).faults
+    assert (fault.key, fault.origin) == (key, str(path))
+    assert fault.hint
+
+
+def test_all_that_can_be_called_may_be_a_contact(tmp_path: Path) -> None:
+    numbers = [
+        "210",
+        "+49 (0)30 123-45",
+        "*43#",
+        "reception",
+        "sip:desk@pbx.example",
+        "SIPS:a@b:5061",
+        "bob@host",
+    ]
+    text = "[contacts]\n" + "".join(f'c{at} = "{number}"\n' for at, number in enumerate(numbers))
+    assert check_rules(load(write(tmp_path, text), environ={})).faults == ()
+
+
+def test_two_switches_without_a_pin_do_not_share_one(tmp_path: Path) -> None:
+    text = "[gpio]\nbutton = 0\nhook = 0\nmute = 22\n"
+    assert check_rules(load(write(tmp_path, text), environ={})).faults == ()
+
+
+def test_of_a_chain_only_what_was_set_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, '[providers.chain]\nllm_model = "qwen3"\n[providers.openai]\nvoice = "marin"\n')
+    show(argparse.Namespace(config=str(path)))
+    _, _, shown = capsys.readouterr().out.partition("[providers.chain]")
+    chain, _, openai = shown.partition("[providers.openai]")
+    assert [line.partition(" =")[0] for line in chain.split("\n") if line.strip()] == ["llm_model"]
+    assert 'model = ""  # default' in openai

@@ -56,6 +56,8 @@ def test_what_is_no_address_is_refused_with_a_hint(to):
 def test_an_extension_needs_a_server():
     with pytest.raises(RequestInvalid, match="no SIP server"):
         address.dialled("100", "")
+    with pytest.raises(RequestInvalid, match="no SIP server at which '210' could be an extension"):
+        address.dialled("210", "")
 
 
 @given(st.text(max_size=60))

@@ -38,7 +38,7 @@ def ending(error: Mapping[str, Any]) -> ApplianceError | None:
     if code in QUOTA_CODES:
         return QuotaExhausted("openai: the account has nothing left")
     if code in _KEY_CODES or error.get("type") == "authentication_error":
-        return CredentialsRejected("openai refused the key", hint="look at the key: run handset check")
+        return CredentialsRejected("openai refused the key")
     return None
 
 
