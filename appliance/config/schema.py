@@ -4,7 +4,7 @@ Unknown keys are faults (load.py adds "did you mean"). Secrets are `Secret`: the
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
