@@ -239,13 +239,14 @@ def _client_verbs(verbs: Any) -> None:
     ask = _verb(
         verbs,
         "ask",
-        "appliance.commands.lines:ask",
+        "appliance.commands.ask:ask",
         "print the answer to a question",
         'handset ask "what time is it"',
     )
     ask.add_argument("text", metavar="TEXT", type=_filled)
     ask.add_argument("--agent", metavar="NAME", default="", help="who answers")
     ask.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait (60)")
+    ask.add_argument("--yes", action="store_true", help='say "yes" to what it asks back, as before a call')
     _remote(ask)
     mute = _verb(
         verbs, "mute", "appliance.commands.lines:mute", "switch the microphone off or on", "handset mute on"

@@ -1,17 +1,12 @@
-"""The verbs `status`, `say`, `ask`, `mute` and `volume`."""
+"""The verbs `status`, `say`, `mute` and `volume`."""
 
 import argparse
-import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from appliance.commands.remote import Refused, Remote, call_daemon
-from appliance.errors import NotPossible
-
-_SETTLE: Final = 2.0
+from appliance.commands.remote import call_daemon
 
 
 def status(args: argparse.Namespace) -> int:
@@ -53,65 +48,6 @@ def volume(args: argparse.Namespace) -> int:
         data = remote.ask("volume", line=args.line, level=args.level)
     print(json.dumps(data) if args.json else f"volume {data['level']}")
     return 0
-
-
-def ask(args: argparse.Namespace) -> int:
-    """Type the text into a session of its own and print the answer."""
-    with call_daemon(args) as remote:
-        fields = {"agent": args.agent} if args.agent else {}
-        session = remote.ask("session.open", line="client", **fields)["session"]
-        turn = remote.ask("text", session=session, text=args.text)["turn"]
-        answer = _answer(remote, session, turn, args)
-        # It may have ended by itself, as after "hang up".
-        with contextlib.suppress(Refused):
-            remote.ask("session.close", session=session)
-    if answer and not args.json:
-        print(answer)
-    return 0 if answer else 1
-
-
-def _answer(remote: Remote, session: str, turn: int, args: argparse.Namespace) -> str:
-    """What the assistant said in `turn`, once it has said it all."""
-    pieces: list[str] = []
-    deadline = time.monotonic() + args.timeout
-    settled = deadline
-    while (left := min(deadline, settled) - time.monotonic()) > 0:
-        try:
-            event = remote.next_event(left)
-        except TimeoutError:
-            break
-        if event.get("session") != session:
-            continue
-        if args.json:
-            print(json.dumps(event), flush=True)
-        if event["type"] == "error":
-            raise NotPossible(event["message"], hint=event.get("hint", ""))
-        if _is_final_answer(event, turn):
-            pieces.append(event["text"])
-            settled = time.monotonic() + _SETTLE
-        elif _is_over(event) and pieces:
-            break
-        elif event["type"] == "session.state" and event["to"] == "closed":
-            raise NotPossible(f"the session ended without an answer: {event['reason'] or 'no reason given'}")
-        elif event["type"] == "turn":
-            settled = deadline
-    if not pieces:
-        raise NotPossible(
-            f"there was no answer within {args.timeout:g} s", hint="handset status shows the provider"
-        )
-    return " ".join(pieces)
-
-
-def _is_over(event: Mapping[str, Any]) -> bool:
-    """Nothing more is to be said: the floor is free, or the session has ended by itself."""
-    if event["type"] == "session.state":
-        return bool(event["to"] == "closed")
-    return bool(event["type"] == "turn" and event["state"] == "idle")
-
-
-def _is_final_answer(event: Mapping[str, Any], turn: int) -> bool:
-    said = event["type"] == "transcript" and event["role"] == "assistant" and event["final"]
-    return bool(said and event["turn"] >= turn and event["text"])
 
 
 def _simple(args: argparse.Namespace, command: str, told: str, **fields: Any) -> int:

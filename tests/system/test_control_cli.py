@@ -59,6 +59,14 @@ async def test_ask_prints_the_last_answer_of_a_session_that_then_ends(here):
     assert (code, out, err) == (0, "you said hang up\n", "")
 
 
+async def test_ask_says_that_it_was_asked_back_and_replies_yes_where_that_is_wished(here):
+    code, out, err = await handset("ask", "shall I?", here=here)
+    assert (code, out) == (0, "you said shall I?\n")
+    assert "--yes" in err
+    code, out, err = await handset("ask", "--yes", "shall I?", here=here)
+    assert (code, out, err) == (0, "you said shall I?\nyou said yes\n", "")
+
+
 async def test_room_verbs_do_what_they_say(here):
     assert (await handset("mute", "on", here=here))[0] == 0
     assert (await handset("volume", "70", here=here))[:2] == (0, "volume 70\n")
