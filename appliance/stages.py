@@ -139,7 +139,7 @@ class SpeechToText(Stage, Protocol):
     """Group `appliance.stt`."""
 
     rate: int
-    """Of the audio that it takes: 16000, unless the service takes nothing but another."""
+    """Of the audio that it takes: 16000, which the chain hears at; a stage whose service wants another resamples."""
     server_turns: bool
     """It can find the end of a turn itself."""
 
