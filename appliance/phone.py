@@ -15,12 +15,15 @@ from appliance.call.call import Call
 from appliance.call.controller import Calls
 from appliance.config.schema import Recording
 from appliance.errors import ApplianceError, NotPossible
-from appliance.events import EventBus, RecordingChanged, Warned
+from appliance.events import Event, EventBus, RecordingChanged, Transcript, Warned
 from appliance.interfaces import LineKind, Telephone
 from appliance.session.line import Line
 from appliance.session.lines import Lines
+from appliance.session.phrases import Phrase
+from appliance.session.session import Session
 
 _PREFIX: Final = "phone-"
+_NOT_RECORDED: Final = "the call is not recorded: nothing can say that it would be"
 _SWEEP_SECONDS: Final = 86_400.0
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,14 @@ class _Tap:
         return pcm
 
 
+@dataclass(frozen=True, slots=True)
+class _Unannounced:
+    """`words` are being said, or wait to be."""
+
+    call: str
+    words: str
+
+
 class Phones:
     """Told of answered and ended calls by the controller; all methods belong to the loop's thread."""
 
@@ -57,7 +68,10 @@ class Phones:
         self._recording = recording
         self._directory = Path(recording.directory) if recording.directory else directory / "recordings"
         self._taps: dict[str, _Tap] = {}
+        self._unannounced: dict[str, _Unannounced] = {}
+        """By session: calls that are recorded once it was said that they are."""
         self._closing: set[asyncio.Task[None]] = set()
+        bus.listen(self._heard)
         self.calls: Calls | None = None
         """The controller; set by the daemon, which builds both."""
 
@@ -73,7 +87,7 @@ class Phones:
         call.line = line.id
         line.playout.lag = lambda: self._telephone.heard_lag_ms(call.id)
         try:
-            session = self._lines.open_session(line, agent=call.agent)
+            session = self._lines.open_session(line, agent=call.agent, greeting=False)
             call.session = session.id
             self._telephone.attach(call.id, tap.capture, tap.playout)
         except ApplianceError as error:
@@ -82,9 +96,31 @@ class Phones:
             self._hang_up_soon(call.id)
             return
         if self._recording.enabled:
-            self.record(call.id, True)
-            if self._recording.announce:
-                session.say("This call is recorded.", interruptible=False, priority="high")
+            self._record_from_now_on(call.id, session)
+        session.greet()
+
+    def _record_from_now_on(self, call: str, session: Session) -> None:
+        """At once, or once the person has heard that it is done; never where that cannot be said."""
+        if not self._recording.announce:
+            self.record(call, True)
+            return
+        try:
+            self._unannounced[session.id] = _Unannounced(call, session.announce(Phrase.RECORDED))
+        except NotPossible as error:
+            self._bus.publish(
+                Warned(line=session.line.id, code="not_recorded", message=_NOT_RECORDED, hint=error.hint)
+            )
+
+    def _heard(self, event: Event) -> None:
+        """Where the person has heard that the call is recorded, it is, from then on."""
+        if not isinstance(event, Transcript) or not event.final or event.session not in self._unannounced:
+            return
+        waiting = self._unannounced[event.session]
+        if event.role != "assistant" or (event.heard or "").strip() != waiting.words:
+            return
+        del self._unannounced[event.session]
+        if waiting.call in self._taps:
+            self.record(waiting.call, True)
 
     def ended(self, call: Call) -> None:
         """Close the call's line, and its recording."""
@@ -92,6 +128,7 @@ class Phones:
         if tap is None:
             return
         self._stop_recording(call.id, tap)
+        self._forget(call.id)
         task = asyncio.get_running_loop().create_task(
             self._lines.close_line(tap.line.id, call.reason or "hangup")
         )
@@ -107,6 +144,13 @@ class Phones:
             self._start_recording(call, tap)
         if not on:
             self._stop_recording(call, tap)
+        self._forget(call)
+
+    def _forget(self, call: str) -> None:
+        """It need not be announced any more."""
+        self._unannounced = {
+            session: waiting for session, waiting in self._unannounced.items() if waiting.call != call
+        }
 
     async def stop(self) -> None:
         """Wait until all lines are closed; at most 3 s."""

@@ -17,6 +17,7 @@ class Phrase(StrEnum):
     QUOTA_EXHAUSTED = "quota_exhausted"
     RATE_LIMITED = "rate_limited"
     NO_SERVICE = "no_service"
+    RECORDED = "recorded"
     LIMIT_NEAR = "limit_near"
     LIMIT_REACHED = "limit_reached"
     LIMIT_DAY = "limit_day"
@@ -38,6 +39,7 @@ _WORDS: Final = {
         Phrase.QUOTA_EXHAUSTED: "The credit of a speech service is used up.",
         Phrase.RATE_LIMITED: "A speech service is too busy just now.",
         Phrase.NO_SERVICE: "Sorry, I cannot answer at the moment.",
+        Phrase.RECORDED: "This call is recorded.",
         Phrase.LIMIT_NEAR: "Our time is almost over.",
         Phrase.LIMIT_REACHED: "Our time is over. Goodbye.",
         Phrase.LIMIT_DAY: "The time for today is used up. Please come again tomorrow. Goodbye.",
@@ -57,6 +59,7 @@ _WORDS: Final = {
         Phrase.QUOTA_EXHAUSTED: "Das Guthaben eines Sprachdienstes ist aufgebraucht.",
         Phrase.RATE_LIMITED: "Ein Sprachdienst ist gerade überlastet.",
         Phrase.NO_SERVICE: "Leider kann ich gerade nicht antworten.",
+        Phrase.RECORDED: "Dieses Gespräch wird aufgezeichnet.",
         Phrase.LIMIT_NEAR: "Unsere Zeit ist gleich um.",
         Phrase.LIMIT_REACHED: "Unsere Zeit ist um. Auf Wiederhören.",
         Phrase.LIMIT_DAY: "Die Zeit für heute ist aufgebraucht. Bitte kommen Sie morgen wieder. Auf Wiederhören.",

@@ -31,7 +31,7 @@ from appliance.session.machine import (
 from appliance.session.news import ConnectionNews
 from appliance.session.parting import Parting
 from appliance.session.patience import Patience, Sight, Verdict, answer_within
-from appliance.session.phrases import Phrase
+from appliance.session.phrases import Phrase, phrase
 from appliance.session.place import SessionLine, Surroundings
 from appliance.session.turn import Phase, TurnState
 
@@ -132,8 +132,22 @@ class Session:
             return
         self._news.started(self._loop.time())
         self.link.start().add_done_callback(self._link_ended)
-        if greeting and self._agent.greeting and self._around.voice is not None:
+        if greeting:
+            self.greet()
+
+    def greet(self) -> None:
+        """Say the agent's greeting, if it has one."""
+        if self._agent.greeting and self._around.voice is not None and not self._parting.begun:
             self.say(self._agent.greeting)
+
+    def announce(self, which: Phrase) -> str:
+        """Say one of the appliance's own lines to its end, before all that waits; return its words.
+
+        Raise NotPossible without a voice.
+        """
+        words = phrase(which, self._agent.language)
+        self.say(words, interruptible=False, priority="high")
+        return words
 
     def hear(self, captured: Captured) -> None:
         """20 ms of the person's side."""
