@@ -121,6 +121,12 @@ class Answer:
         """The answer is complete, or was `cut` off by the service: length, filter or other."""
         parts = self._say(self._not_a_call(self._filter.end()))
         parts += self._take_written()
+        if self._filter.unopened:
+            parts.append(
+                AnswerOdd(
+                    "thought_spoken", "the model's template begins its thoughts: set llm_starts_thinking"
+                )
+            )
         parts += self._whole_calls(only_sound=bool(cut))
         if cut or self.full:
             parts.append(AnswerCut(cut or "length"))

@@ -42,6 +42,8 @@ class UnspokenFilter:
     def __init__(self, *, inside: bool = False) -> None:
         self.written: list[str] = []
         """Calls, as the model wrote them between their marks; after `end` also one that was not closed."""
+        self.unopened = False
+        """A thought ended that had not begun: it was told as the answer."""
         self._held = ""
         self._until = "</think>" if inside else ""
         self._hidden: list[str] | None = None
@@ -87,8 +89,9 @@ class UnspokenFilter:
             mark = max((mark for mark in _MARKS if here.startswith(mark)), key=len, default="")
             if mark:
                 said.append(self._trimmed(text[:at]))
-                # An end without a beginning: the thought was told as the answer, and at least its mark is not spoken.
+                # Of an end without a beginning at least the mark is not spoken.
                 self._until = _PAIRS.get(mark, "")
+                self.unopened |= mark in _THOUGHTS.values()
                 self._hidden = [] if mark in _CALLS else None
                 self._begins = True
                 return text[at + len(mark) :]

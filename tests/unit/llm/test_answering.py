@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from appliance.providers.llm.answering import ARGUMENTS_BOUND, CALLS_BOUND, TEXT
 from appliance.providers.llm.openai_responses import Reader
 from appliance.providers.llm.server_sent import LINE_BOUND, EventReader
 from appliance.providers.llm.unspoken import UnspokenFilter
-from appliance.stages import AnswerCall, AnswerCut, AnswerText, AnswerUsage
+from appliance.stages import AnswerCall, AnswerCut, AnswerOdd, AnswerText, AnswerUsage
 
 tags = st.sampled_from(
     ["<think>", "</think>", "<THINKING>", "</thinking>", "[THINK]", "[/THINK]", "<", "</", "[", ">"]
@@ -51,6 +52,15 @@ def test_a_gap_is_left_where_a_thought_was():
 def test_an_end_without_a_beginning_is_not_spoken():
     found = UnspokenFilter()
     assert found.feed("hm</think>Yes.") + found.end() == "hmYes."
+
+
+@pytest.mark.parametrize(("text", "told"), [("hm</think>Yes.", 1), ("<think>hm</think>Yes.", 0), ("Yes.", 0)])
+def test_a_thought_that_the_template_began_is_told_of_with_the_setting_that_hides_it(text, told):
+    answer = Answer()
+    parts = [*answer.text(text), *answer.finish()]
+    odd = [part for part in parts if isinstance(part, AnswerOdd)]
+    assert len(odd) == told
+    assert all("llm_starts_thinking" in part.message for part in odd)
 
 
 EVENTS = [{"a": 1}, {"text": "Zwölf 🕛\n"}, {"b": {"c": [1, 2]}}]
