@@ -250,7 +250,14 @@ class Appliance:
             logger.error("no phone line: %s", error.message)
             return
         directory = self.configuration.storage.directory
-        self.phones = Phones(telephone, self.lines, self.bus, self.configuration.recording, directory)
+        self.phones = Phones(
+            telephone,
+            self.lines,
+            self.bus,
+            self.configuration.recording,
+            directory,
+            keypad_pause=settings.keypad_pause,
+        )
         self.calls = Calls(
             telephone,
             settings,
@@ -263,6 +270,8 @@ class Appliance:
             self.configuration.limits,
         )
         self.phones.calls = self.calls
+        self.calls.on_digit = self.phones.digit
+        self.calls.on_tones = self.phones.sound_tones
         self.lines.phone = self.phones
         self.calls.free = self.lines.free
         self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()

@@ -150,6 +150,8 @@ class DtmfReceived(Event):
     call: str
     digit: str
     duration_ms: int
+    method: str = "rfc4733"
+    """rfc4733, info or inband."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,19 +4,24 @@ import asyncio
 import logging
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from appliance import private
+from appliance.audio import dtmf
+from appliance.audio.dtmf import Digit, DtmfDetector
 from appliance.audio.recording import Recorder
 from appliance.call.call import Call
 from appliance.call.controller import Calls
+from appliance.call.keypad import Keypad, words
 from appliance.config.schema import Recording
 from appliance.errors import ApplianceError, NotPossible
 from appliance.events import Event, EventBus, RecordingChanged, Transcript, Warned
-from appliance.interfaces import LineKind, Telephone
+from appliance.frames import FRAME_MS, samples_in
+from appliance.interfaces import DtmfReport, LineKind, Telephone
 from appliance.session.line import Line
 from appliance.session.lines import Lines
 from appliance.session.phrases import Phrase
@@ -34,18 +39,36 @@ class _Tap:
 
     line: Line
     rate: int
+    call: Call
+    pressed: Callable[[Digit], None]
+    """Called on the SIP client's thread."""
     recorder: Recorder | None = None
+    tones: deque[bytes] = field(default_factory=deque)
+    """Digits that are sounding, 20 ms each."""
+    detector: DtmfDetector | None = None
 
     def capture(self, pcm: bytes, at: float) -> None:
         if (recorder := self.recorder) is not None:
             recorder.hear(pcm, self.rate)
+        if self.call.digits_by == "inband":
+            pcm = self._listen(pcm)
         self.line.capture.feed(pcm, at)
 
     def playout(self, samples: int) -> bytes:
         pcm = self.line.playout.pull(samples)
+        if self.tones:
+            pcm = self.tones.popleft()
         if (recorder := self.recorder) is not None:
             recorder.say(pcm, self.rate)
         return pcm
+
+    def _listen(self, pcm: bytes) -> bytes:
+        """What the line hears of these 20 ms: of a key's sound nothing, it is no speech."""
+        if self.detector is None:
+            self.detector = DtmfDetector(self.rate)
+        for digit in self.detector.hear(pcm):
+            self.pressed(digit)
+        return bytes(len(pcm)) if self.detector.sounding else pcm
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,14 @@ class Phones:
     """Told of answered and ended calls by the controller; all methods belong to the loop's thread."""
 
     def __init__(
-        self, telephone: Telephone, lines: Lines, bus: EventBus, recording: Recording, directory: Path
+        self,
+        telephone: Telephone,
+        lines: Lines,
+        bus: EventBus,
+        recording: Recording,
+        directory: Path,
+        *,
+        keypad_pause: float = 0.0,
     ) -> None:
         self._telephone = telephone
         self._lines = lines
@@ -70,6 +100,8 @@ class Phones:
         self._taps: dict[str, _Tap] = {}
         self._unannounced: dict[str, _Unannounced] = {}
         """By session: calls that are recorded once it was said that they are."""
+        self._keypad = Keypad(keypad_pause, self._keyed_in) if keypad_pause else None
+        self._takers: dict[str, Callable[[str], None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         bus.listen(self._heard)
         self.calls: Calls | None = None
@@ -83,7 +115,7 @@ class Phones:
             playout_rate=self._telephone.rate,
             line_id=f"{_PREFIX}{call.id}",
         )
-        tap = self._taps[call.id] = _Tap(line, self._telephone.rate)
+        tap = self._taps[call.id] = _Tap(line, self._telephone.rate, call, self._heard_on(call.id))
         call.line = line.id
         line.playout.lag = lambda: self._telephone.heard_lag_ms(call.id)
         try:
@@ -127,6 +159,9 @@ class Phones:
         tap = self._taps.pop(call.id, None)
         if tap is None:
             return
+        self._takers.pop(call.id, None)
+        if self._keypad is not None:
+            self._keypad.forget(call.id)
         self._stop_recording(call.id, tap)
         self._forget(call.id)
         task = asyncio.get_running_loop().create_task(
@@ -151,6 +186,53 @@ class Phones:
         self._unannounced = {
             session: waiting for session, waiting in self._unannounced.items() if waiting.call != call
         }
+
+    def digit(self, call: str, digit: str) -> None:
+        """Keyed in on a call: it silences what is being said, and becomes part of an answer."""
+        if (taker := self._takers.get(call)) is not None:
+            taker(digit)
+            return
+        tap = self._taps.get(call)
+        session = tap.line.session if tap is not None else None
+        if session is None or self._keypad is None:
+            return
+        session.interrupt("dtmf")
+        self._keypad.press(call, digit)
+
+    def divert_digits(self, call: str, taker: Callable[[str], None] | None) -> None:
+        """From now on `taker` is told of a call's digits, and its session nothing of them; None ends that."""
+        if self._keypad is not None:
+            self._keypad.forget(call)
+        if taker is None:
+            self._takers.pop(call, None)
+        else:
+            self._takers[call] = taker
+
+    def sound_tones(self, call: str, digits: str) -> None:
+        """The far end hears these keys, in place of what is being said meanwhile."""
+        tap = self._taps.get(call)
+        if tap is None:
+            raise NotPossible(f"call {call} has no audio")
+        sound = dtmf.tones(digits, tap.rate)
+        tap.tones.extend(dtmf.frames(sound, samples_in(FRAME_MS, tap.rate)))
+
+    def _heard_on(self, call: str) -> Callable[[Digit], None]:
+        loop = asyncio.get_running_loop()
+
+        def heard(digit: Digit) -> None:
+            report = DtmfReport(call, digit.digit, digit.duration_ms, "inband")
+            loop.call_soon_threadsafe(self._controller().handle, report)
+
+        return heard
+
+    def _keyed_in(self, call: str, digits: str) -> None:
+        tap = self._taps.get(call)
+        if tap is None or tap.line.session is None:
+            return
+        try:
+            tap.line.session.send_text(words(digits))
+        except ApplianceError as error:
+            logger.info("call %s: what was keyed in was not told: %s", call, error.code)
 
     async def stop(self) -> None:
         """Wait until all lines are closed; at most 3 s."""

@@ -24,6 +24,8 @@ class Call:
     line: str | None = None
     codec: str = ""
     display_name: str = ""
+    digits_by: str = "rfc4733"
+    """How the far end and we send each other digits: rfc4733, info or inband. The SIP client's thread reads it too."""
     by_agent: bool = False
     """An agent's tool dialled it."""
     answer_timer: asyncio.TimerHandle | None = None

@@ -34,6 +34,15 @@ _DTMF: Final = frozenset("0123456789*#ABCD")
 logger = logging.getLogger(__name__)
 
 
+def way_of_digits(wanted: str, media: MediaReport) -> str:
+    """How digits go on a call, by the setting and what the far end offers; an offer of nothing leaves their sound."""
+    if wanted != "auto":
+        return wanted
+    if media.events:
+        return "rfc4733"
+    return "info" if media.info else "inband"
+
+
 class Calls:
     """All methods belong to the loop's thread. `on_connected` and `on_ended` are told of answered calls, once each."""
 
@@ -67,6 +76,10 @@ class Calls:
         self.fault = "the SIP process is starting"
         self.on_condition: Callable[[str], None] = lambda _: None
         """Told, after each change, why calls cannot be taken or made; empty when they can."""
+        self.on_digit: Callable[[str, str], None] = lambda _, __: None
+        """Told of each digit that the far end of a call keyed in."""
+        self.on_tones: Callable[[str, str], None] = lambda _, __: None
+        """Told of digits that are to sound on a call, where the far end takes them in no other way."""
         self.free: Callable[[], bool] = lambda: True
         """Whether there is somebody to talk to one more caller: else they hear the busy tone."""
 
@@ -101,17 +114,10 @@ class Calls:
             case MediaReport(call=name, codec=codec):
                 if call := self._table.get(name):
                     call.codec = codec
-            case DtmfReport(call=name, digit=digit, duration_ms=duration_ms):
+                    call.digits_by = way_of_digits(self._settings.dtmf, event)
+            case DtmfReport(call=name):
                 if call := self._table.get(name):
-                    self._bus.publish(
-                        DtmfReceived(
-                            call=name,
-                            digit=digit,
-                            duration_ms=duration_ms,
-                            session=call.session,
-                            line=call.line,
-                        )
-                    )
+                    self._pressed(call, event)
             case RegistrationReport():
                 self._registration.take(event)
             case TelephoneReady(address=address):
@@ -208,7 +214,10 @@ class Calls:
         if wrong or not digits or len(digits) > 64:
             raise RequestInvalid(f"{digits!r} are no DTMF digits", hint="0-9, *, #, A-D; at most 64")
         found = self._table.in_state(call, CallState.CONNECTED)
-        self._telephone.send_dtmf(found.id, digits.upper())
+        if found.digits_by == "inband":
+            self.on_tones(found.id, digits.upper())
+        else:
+            self._telephone.send_dtmf(found.id, digits.upper())
         return found.id
 
     def record(self, call: str, on: bool) -> str:
@@ -237,6 +246,22 @@ class Calls:
             "up": len(self._table),
         }
         return {**own, **self._telephone.counters()}
+
+    def _pressed(self, call: Call, report: DtmfReport) -> None:
+        if report.method != "inband" and call.digits_by == "inband":
+            # Whoever sends digits so may send their sound too: each would be heard twice.
+            call.digits_by = report.method
+        self._bus.publish(
+            DtmfReceived(
+                call=call.id,
+                digit=report.digit,
+                duration_ms=report.duration_ms,
+                method=report.method,
+                session=call.session,
+                line=call.line,
+            )
+        )
+        self.on_digit(call.id, report.digit)
 
     def _ended(self, call: Call) -> None:
         self.outgoing.ended(call)

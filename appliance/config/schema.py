@@ -118,7 +118,8 @@ class Sip(Section):
     auto_answer: bool = True
     ring_time: Annotated[float, Field(ge=0, le=300)] = 0.0
     max_calls: Annotated[int, Field(ge=1, le=30)] = 2
-    dtmf: Literal["auto", "rfc4733", "info"] = "auto"
+    dtmf: Literal["auto", "rfc4733", "info", "inband"] = "auto"
+    keypad_pause: Annotated[float, Field(ge=0, le=30)] = 1.5
     stun: tuple[str, ...] = ()
     telephone: str = "pjsua2"
     force_old_tls: bool = False

@@ -45,18 +45,26 @@ class CallReport(TelephoneEvent):
 
 @dataclass(frozen=True, slots=True)
 class MediaReport(TelephoneEvent):
-    """RTP runs (`active`) or stopped; `codec` as negotiated, for example "PCMU/8000"."""
+    """RTP runs (`active`) or stopped; `codec` as negotiated, for example "PCMU/8000".
+
+    `events`: digits go as telephone-event (RFC 4733); `info`: the far end says that it takes SIP INFO.
+    """
 
     call: str
     active: bool
     codec: str = ""
+    events: bool = True
+    info: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DtmfReport(TelephoneEvent):
+    """`method` is rfc4733, info or inband."""
+
     call: str
     digit: str
     duration_ms: int
+    method: str = "rfc4733"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,12 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.transfer_ends: float | None = None
         self._port: CallPort | None = None
         self._codec = ""
+        self._told: tuple[str, bool, bool] = ("", True, False)
         self._media = False
         self._index = 0
         self._rtp_count = -1
         self._counts = {"underruns": 0, "overruns": 0}
-        self._digit: tuple[str, int, float] | None = None
+        self._digit: tuple[str, int, float, str] | None = None
 
     # --- what the library reports
 
@@ -88,11 +89,10 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         if self._digit and (not prm.flags & _DTMF_UPDATE or self._digit[0] != prm.digit):
             self._finish_digit()
         duration = int(prm.duration) if prm.duration < 60_000 else 0
-        if prm.flags & _DTMF_END or prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO:
-            self._digit = (prm.digit, duration, now)
+        method = "info" if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO else "rfc4733"
+        self._digit = (prm.digit, duration, now, method)
+        if prm.flags & _DTMF_END or method == "info":
             self._finish_digit()
-        else:
-            self._digit = (prm.digit, duration, now)
 
     def onCallTransferRequest(self, prm: Any) -> None:
         self._succeed(prm, pj.PJSIP_SC_DECLINE)
@@ -238,7 +238,12 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             port.open(self.number)
         if not self._media or codec != self._codec:
             self._media, self._codec, self._rtp_count = True, codec, -1
-            self.board.send_media(self, True, codec)
+            self._tell_media(info)
+
+    def _tell_media(self, info: Any) -> None:
+        takes_info = self.remoteHasCap(pj.PJSIP_H_ALLOW, "", "INFO") == pj.PJSIP_DIALOG_CAP_SUPPORTED
+        self._told = (self._codec, int(info.audTxEventPt) > 0, takes_info)
+        self.board.send_media(self, True, *self._told)
 
     def _disconnect_audio(self) -> None:
         if not self._media:
@@ -253,7 +258,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
                 self._port.stopTransmit(stream)
             except pj.Error as error:
                 logger.debug("the stream was gone already: %s", error.info())
-        self.board.send_media(self, False, "")
+        self.board.send_media(self, False, *self._told)
 
     def _release_port(self) -> None:
         self._disconnect_audio()
@@ -272,7 +277,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.number = number
         if self._port is not None and self._media:
             self._port.open(number)
-            self.board.send_media(self, True, self._codec)
+            self.board.send_media(self, True, *self._told)
 
     def _set_held(self, statuses: set[int]) -> None:
         if not self.confirmed:
@@ -304,6 +309,6 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
     def _finish_digit(self) -> None:
         if self._digit is not None:
-            digit, duration, _ = self._digit
+            digit, duration, _, method = self._digit
             self._digit = None
-            self.board.send_dtmf(self, digit, duration)
+            self.board.send_dtmf(self, digit, duration, method)

@@ -43,11 +43,24 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             "reason": str(reason),
         }:
             return CallReport(call, state, code, reason)
-        case {"type": "media", "call": str(call), "active": bool(active), "codec": str(codec)}:
-            return MediaReport(call, active, codec)
+        case {
+            "type": "media",
+            "call": str(call),
+            "active": bool(active),
+            "codec": str(codec),
+            "events": bool(events),
+            "info": bool(info),
+        }:
+            return MediaReport(call, active, codec, events, info)
         case {"type": "strangers", "ignored": int(ignored)}:
             return StrangersReport(ignored)
-        case {"type": "dtmf", "call": str(call), "digit": str(digit), "duration_ms": int(duration)}:
-            return DtmfReport(call, digit, duration)
+        case {
+            "type": "dtmf",
+            "call": str(call),
+            "digit": str(digit),
+            "duration_ms": int(duration),
+            "method": str(method),
+        }:
+            return DtmfReport(call, digit, duration, method)
         case _:
             return None

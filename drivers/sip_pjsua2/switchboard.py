@@ -125,15 +125,15 @@ class Switchboard:
             body = {"call": f"{leg.number:08x}", "state": state, "code": code, "reason": _plain(reason)}
             self._send({"type": "call", **body})
 
-    def send_media(self, leg: Leg, active: bool, codec: str) -> None:
+    def send_media(self, leg: Leg, active: bool, codec: str, events: bool, info: bool) -> None:
         if leg.number:
-            self._send({"type": "media", "call": f"{leg.number:08x}", "active": active, "codec": codec})
+            body = {"active": active, "codec": codec if active else "", "events": events, "info": info}
+            self._send({"type": "media", "call": f"{leg.number:08x}", **body})
 
-    def send_dtmf(self, leg: Leg, digit: str, duration_ms: int) -> None:
+    def send_dtmf(self, leg: Leg, digit: str, duration_ms: int, method: str) -> None:
         if leg.number:
-            self._send(
-                {"type": "dtmf", "call": f"{leg.number:08x}", "digit": digit, "duration_ms": duration_ms}
-            )
+            body = {"digit": digit, "duration_ms": duration_ms, "method": method}
+            self._send({"type": "dtmf", "call": f"{leg.number:08x}", **body})
 
     def left(self, leg: Leg, code: int, reason: str) -> None:
         """A leg is over. Its object dies later, from the main loop, never inside the library's own call."""

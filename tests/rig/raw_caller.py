@@ -5,6 +5,8 @@
         caller.arrived                       # (monotonic second, payload) of every packet that came
 
 No phone: it answers nothing but what a call needs. `replaces` takes another caller's call over (attended transfer).
+`events` offers telephone-event, `headers` are more lines of its INVITE. A bad network is made of `loses(number)`,
+whether packet `number` gets lost, and `delays(number)`, the seconds it comes late; `talking = False` sends nothing.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -26,10 +29,24 @@ _PACKET = 0.02
 class RawCaller:
     """Calls on entering, hangs up on leaving."""
 
-    def __init__(self, port: int, *, user: str = "raw", replaces: "RawCaller | None" = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        user: str = "raw",
+        replaces: "RawCaller | None" = None,
+        events: bool = False,
+        headers: str = "",
+    ) -> None:
         self._target = ("127.0.0.1", port)
         self._user = user
         self._replaces = replaces
+        self._events = events
+        self._headers = headers
+        self._sequence = 1
+        self.loses: Callable[[int], bool] = lambda _: False
+        self.delays: Callable[[int], float] = lambda _: 0.0
+        self.talking = True
         self._sip = socket.socket(type=socket.SOCK_DGRAM)
         self._rtp = socket.socket(type=socket.SOCK_DGRAM)
         for link in (self._sip, self._rtp):
@@ -40,6 +57,9 @@ class RawCaller:
         self._to = ""
         self._media: tuple[str, int] = ("127.0.0.1", 9)
         self._next: deque[bytes] = deque()
+        self._keys: deque[tuple[bool, bytes]] = deque()
+        self.keyed_in: list[bytes] = []
+        """The telephone-events that came."""
         self._over = threading.Event()
         self.sent: list[tuple[float, bytes]] = []
         self.arrived: list[tuple[float, bytes]] = []
@@ -69,7 +89,8 @@ class RawCaller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._send("BYE", 2)
+        self._sequence += 1
+        self._send("BYE", self._sequence)
         with contextlib.suppress(OSError):
             self._final_answer()
         for thread in self._threads:
@@ -84,6 +105,36 @@ class RawCaller:
         """Put this into the next packet that leaves."""
         self._next.append(payload)
 
+    def press(self, digit: str, milliseconds: int = 160) -> None:
+        """One key, as telephone-event (RFC 4733)."""
+        code = "0123456789*#ABCD".index(digit)
+        steps = milliseconds // 20
+        for step in range(1, steps + 4):
+            end, length = step > steps, min(step, steps) * 160
+            self._keys.append((step == 1, bytes((code, 0x80 if end else 0, length >> 8, length & 0xFF))))
+
+    def inform(self, digit: str, milliseconds: int = 160) -> str:
+        """One key, by SIP INFO; the final answer's first line."""
+        self._sequence += 1
+        body = f"Signal={digit}\r\nDuration={milliseconds}\r\n"
+        self._send("INFO", self._sequence, body, kind="application/dtmf-relay")
+        return self._final_answer().split("\r\n", 1)[0]
+
+    def told(self, method: str, seconds: float = 3.0) -> str:
+        """The next request of that method, which is answered with 200."""
+        self._sip.settimeout(seconds)
+        while True:
+            request = self._sip.recv(8192).decode("utf-8", "replace")
+            if request.startswith(f"{method} "):
+                kept = [
+                    line
+                    for line in request.split("\r\n")
+                    if re.match(r"(?i)(via|from|to|call-id|cseq):", line)
+                ]
+                answer = "\r\n".join(("SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""))
+                self._sip.sendto(answer.encode(), self._target)
+                return request
+
     def _close(self) -> None:
         self._sip.close()
         self._rtp.close()
@@ -91,12 +142,14 @@ class RawCaller:
     def _offer(self) -> str:
         return (
             f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-        )
+            f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0{' 101' * self._events}\r\na=rtpmap:0 PCMU/8000\r\n"
+        ) + "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n" * self._events
 
-    def _send(self, method: str, sequence: int, body: str = "") -> None:
+    def _send(self, method: str, sequence: int, body: str = "", *, kind: str = "application/sdp") -> None:
         uri = f"sip:handset@127.0.0.1:{self._target[1]}"
-        content = "Content-Type: application/sdp\r\n" if body else ""
+        content = f"Content-Type: {kind}\r\n" if body else ""
+        if method == "INVITE":
+            content += self._headers
         old = self._replaces
         if old is not None and method == "INVITE":
             content += f"Replaces: {old.dialogue()}\r\n"
@@ -116,12 +169,20 @@ class RawCaller:
                 return answer
 
     def _talk(self) -> None:
-        due, sequence = time.monotonic(), 0
+        due, sequence, key_at = time.monotonic(), 0, 0
         while not self._over.is_set():
-            payload = self._next.popleft() if self._next else SILENCE
-            head = b"\x80\x00" + sequence.to_bytes(2, "big") + (sequence * 160).to_bytes(4, "big") + b"rawc"
-            with contextlib.suppress(OSError):
-                self._rtp.sendto(head + payload, self._media)
+            kind, at = b"\x80\x00", sequence * 160
+            if self._keys:
+                first, payload = self._keys.popleft()
+                key_at = at if first else key_at
+                kind, at = (b"\x80\xe5" if first else b"\x80\x65"), key_at
+            else:
+                payload = self._next.popleft() if self._next else SILENCE
+            head = kind + sequence.to_bytes(2, "big") + at.to_bytes(4, "big") + b"rawc"
+            time.sleep(max(0.0, due + self.delays(sequence) - time.monotonic()))
+            if self.talking and not self.loses(sequence):
+                with contextlib.suppress(OSError):
+                    self._rtp.sendto(head + payload, self._media)
             self.sent.append((time.monotonic(), payload))
             sequence = (sequence + 1) % 65536
             due += _PACKET
@@ -132,5 +193,7 @@ class RawCaller:
         while not self._over.is_set():
             with contextlib.suppress(TimeoutError):
                 packet = self._rtp.recv(2048)
+                if len(packet) > 12 and packet[1] & 0x7F == 101:
+                    self.keyed_in.append(packet[12:])
                 if len(packet) > 12 and packet[1] & 0x7F == 0:
                     self.arrived.append((time.monotonic(), packet[12:]))

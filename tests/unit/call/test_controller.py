@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.call.call import Call
-from appliance.call.controller import Calls
+from appliance.call.controller import Calls, way_of_digits
 from appliance.config.schema import Limits, Sip
 from appliance.errors import (
     ApplianceError,
@@ -21,6 +21,7 @@ from appliance.errors import (
     UnknownName,
 )
 from appliance.events import CallChanged, DtmfReceived, Event, EventBus, Failed, Warned
+from appliance.interfaces import DtmfReport, MediaReport
 from appliance.store.store import CallRecord
 from tests.fakes.telephone import FakeTelephone
 
@@ -318,3 +319,34 @@ async def test_a_denied_caller_hears_403_and_one_who_calls_too_often_480() -> No
     other = office.telephone.rings_in(peer="sip:bob@127.0.0.1")
     assert office.states(other)[-1] == "connected"
     assert warnings(office) == ["caller_denied", "caller_too_often"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "events", "info", "way"),
+    [
+        ("auto", True, True, "rfc4733"),
+        ("auto", False, True, "info"),
+        ("auto", False, False, "inband"),
+        ("info", True, False, "info"),
+        ("inband", True, True, "inband"),
+    ],
+)
+def test_digits_go_the_best_way_that_the_far_end_offers(
+    wanted: str, events: bool, info: bool, way: str
+) -> None:
+    assert way_of_digits(wanted, MediaReport("1", True, "PCMU/8000", events, info)) == way
+
+
+async def test_digits_sound_where_nothing_else_is_offered_and_no_more_once_the_far_end_sent_one(
+    office: Office,
+) -> None:
+    sounded: list[tuple[str, str]] = []
+    office.calls.on_tones = lambda call, digits: sounded.append((call, digits))
+    call = office.telephone.rings_in()
+    office.calls.handle(MediaReport(call, True, "PCMU/8000", events=False))
+    office.calls.send_dtmf(call, "1a")
+    assert sounded == [(call, "1A")]
+    office.calls.handle(DtmfReport(call, "5", 100, "info"))
+    office.calls.send_dtmf(call, "2")
+    assert ("send_dtmf", call, "2") in office.telephone.told
+    assert sounded == [(call, "1A")]

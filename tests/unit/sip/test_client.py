@@ -54,10 +54,20 @@ def test_the_process_inherits_no_secret_from_the_environment(monkeypatch):
             CallReport("1", "ended", 486, "Busy"),
         ),
         (
-            {"type": "media", "call": "1", "active": True, "codec": "PCMU/8000"},
-            MediaReport("1", True, "PCMU/8000"),
+            {
+                "type": "media",
+                "call": "1",
+                "active": True,
+                "codec": "PCMU/8000",
+                "events": False,
+                "info": True,
+            },
+            MediaReport("1", True, "PCMU/8000", False, True),
         ),
-        ({"type": "dtmf", "call": "1", "digit": "5", "duration_ms": 160}, DtmfReport("1", "5", 160)),
+        (
+            {"type": "dtmf", "call": "1", "digit": "5", "duration_ms": 160, "method": "info"},
+            DtmfReport("1", "5", 160, "info"),
+        ),
         (
             {
                 "type": "incoming",
