@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -120,9 +121,20 @@ def _list(heading: str, entries: Any) -> Iterator[tuple[str, str]]:
             key: value for key, value in entry.items() if isinstance(value, str | int | float) and value != ""
         }
         identity = next((plain.pop(key) for key in ("id", heading, "name") if key in plain), "")
-        told = "  ".join(f"{key} {_shown(value)}" for key, value in plain.items() if not key.endswith("_at"))
+        told = "  ".join(
+            f"{key} {_shown(key, value)}" for key, value in plain.items() if not key.endswith("_at")
+        )
         yield heading, f"{identity}  {told}".strip()
 
 
-def _shown(value: object) -> str:
+def moment(at: float, now: float) -> str:
+    """Unix seconds as a local time of day, with the date where that is another."""
+    then = time.localtime(at)
+    same = then[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M:%S" if same else "%Y-%m-%d %H:%M:%S", then)
+
+
+def _shown(key: str, value: object) -> str:
+    if key == "since" and isinstance(value, float | int):
+        return moment(value, time.time())
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,6 +1,7 @@
 """The words of an answer: a skill's template, filled with what its tool returned. Pure.
 
-A field may name how it is spoken: `{seconds:duration}`, `{time:clock}`, `{timers:timers}`.
+A field may name how it is told: `{seconds:duration}`, `{time:clock}`, `{timers:timers}`. What people write otherwise
+than they say it, as a clock time, is written that way; the voice has its own spelling of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,21 +10,25 @@ from string import Formatter
 from typing import Any, Final
 
 from appliance.providers.offline.spelling import spaced
+from appliance.sentences import sentences
 
 Row = Mapping[str, Any]
 
 
-def fill(template: str, values: Mapping[str, Any]) -> str:
-    """`template` with `values`; a field without a value is spoken as nothing."""
-    return " ".join(_Spoken().vformat(template, (), values).split())
+def fill(template: str, values: Mapping[str, Any], *, aloud: bool = False) -> str:
+    """`template` with `values`, to be read or `aloud`; a field without a value is told as nothing."""
+    return " ".join(_Filled(aloud).vformat(template, (), values).split())
 
 
-class _Spoken(Formatter):
+class _Filled(Formatter):
+    def __init__(self, aloud: bool) -> None:
+        self._words = WRITTEN if not aloud else {**WRITTEN, **SPOKEN}
+
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return kwargs.get(str(key), "")
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        return SPOKEN[format_spec](value) if format_spec else f"{value}"
+        return self._words[format_spec](value) if format_spec else f"{value}"
 
 
 def duration(seconds: float) -> str:
@@ -38,13 +43,24 @@ def duration(seconds: float) -> str:
 
 
 def clock(time: str) -> str:
-    """HH:MM as people say it: "10 32 A M", "7 oh 5 P M", "12 o'clock noon"."""
+    """HH:MM as people write it: "10:32 AM", "3 PM", "noon"."""
     hour, minute = (int(part) for part in time.split(":")[:2])
-    half = "A M" if hour < 12 else "P M"
+    half = "AM" if hour < 12 else "PM"
     twelve = hour % 12 or 12
     if minute == 0:
         return f"{twelve} {half}" if hour % 12 else ("midnight" if hour == 0 else "noon")
-    return f"{twelve} {f'oh {minute}' if minute < 10 else minute} {half}"
+    return f"{twelve}:{minute:02} {half}"
+
+
+def clock_aloud(time: str) -> str:
+    """HH:MM as people say it, in the voice's spelling: "10 32 A M", "7 oh 5 P M", "noon"."""
+    written = clock(time)
+    number, blank, half = written.partition(" ")
+    hour, colon, minute = number.partition(":")
+    if not blank:
+        return written
+    said = f" {minute.replace('0', 'oh ', 1) if minute.startswith('0') else minute}" if colon else ""
+    return f"{hour}{said} {' '.join(half)}"
 
 
 def day(iso: str) -> str:
@@ -58,10 +74,14 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def due(iso: str) -> str:
-    """When an alarm rings: "Sunday at 7 30 A M"."""
+def due(iso: str, clock: Callable[[str], str] = clock) -> str:
+    """When an alarm rings: "Sunday at 7:30 AM"."""
     when = datetime.fromisoformat(iso)
     return f"{when:%A} at {clock(f'{when:%H:%M}')}"
+
+
+def due_aloud(iso: str) -> str:
+    return due(iso, clock_aloud)
 
 
 def timers(rows: Sequence[Row]) -> str:
@@ -72,7 +92,7 @@ def timers(rows: Sequence[Row]) -> str:
     return f"{_count(rows, 'timer')}{_listed(told)}.{_more(rows)}"
 
 
-def alarms(rows: Sequence[Row]) -> str:
+def alarms(rows: Sequence[Row], due: Callable[[str], str] = due) -> str:
     if not rows:
         return "There is no alarm set."
     told = [f"{_named(row)} is set for {due(row['due'])}" for row in rows[:_TOLD]]
@@ -110,16 +130,42 @@ def _more(rows: Sequence[Row]) -> str:
 
 
 _TOLD: Final = 4
-SPOKEN: Final[Mapping[str, Callable[[Any], str]]] = {
+WRITTEN: Final[Mapping[str, Callable[[Any], str]]] = {
     "duration": duration,
     "clock": clock,
     "date": day,
     "year": lambda iso: iso[:4],
     "month": lambda iso: f"{date.fromisoformat(iso):%B}",
     "due": due,
-    "digits": lambda value: spaced(str(value)),
+    "digits": str,
     "timers": timers,
     "alarms": alarms,
     "cancelled": cancelled,
     "title": _title,
 }
+SPOKEN: Final[Mapping[str, Callable[[Any], str]]] = {
+    "clock": clock_aloud,
+    "due": due_aloud,
+    "digits": lambda value: spaced(str(value)),
+    "alarms": lambda rows: alarms(rows, due_aloud),
+}
+"""Only what the voice is told otherwise than it is written."""
+
+
+class Shown:
+    """What is shown while a voice speaks: each sentence as it is `written`, where it has a spelling of its own."""
+
+    def __init__(self, written: str, aloud: str) -> None:
+        self._own = not aloud
+        self._left = [] if self._own else list(sentences(written))
+
+    def of(self, spoken: str) -> str:
+        """For a piece of sound with the text `spoken`; empty where it goes on with the sentence before."""
+        if self._own or not spoken:
+            return spoken
+        return self._left.pop(0) if self._left else ""
+
+    def rest(self) -> str:
+        """What no piece was for: the voice takes other pauses for the ends of sentences."""
+        rest, self._left = " ".join(self._left), []
+        return rest

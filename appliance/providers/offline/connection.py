@@ -29,6 +29,7 @@ from appliance.interfaces import (
     ToolResult,
     UserHeard,
 )
+from appliance.providers.offline.answers import Shown
 from appliance.providers.offline.dialogue import Call, Dialogue, Say, Step
 from appliance.providers.offline.listening import Brain, Ear, Work
 from appliance.providers.offline.outbox import Outbox
@@ -60,7 +61,7 @@ class OfflineConnection:
             for item in reversed(setup.history)
             if isinstance(item, HistoryItem) and item.role == "assistant"
         )
-        self._dialogue = Dialogue((), last=next(said, ""))
+        self._dialogue = Dialogue((), last=Say(next(said, "")))
         self._answering: asyncio.Task[None] | None = None
         self._response = ""
         self._results: dict[str, asyncio.Future[ToolResult]] = {}
@@ -139,7 +140,7 @@ class OfflineConnection:
                 step = await (self._read(turn, typed) if heard is None else self._listen(turn, heard))
             if isinstance(step, Call):
                 step = await self._call(turn, step)
-            await self._say(turn, step.text)
+            await self._say(turn, step)
         except (ApplianceError, TimeoutError) as fault:
             logger.warning("offline turn failed: %s", fault)
             self._finish(turn, "failed")
@@ -173,20 +174,23 @@ class OfflineConnection:
             self._results.pop(call_id, None)
         return self._dialogue.answer(call, result.result, result.error)
 
-    async def _say(self, turn: int, text: str) -> None:
-        if not text:
+    async def _say(self, turn: int, say: Say) -> None:
+        if not say.text:
             self._finish(turn, "silent")
             return
         response = self._begin(turn)
         status = "cancelled"
         said_ms = 0.0
         try:
-            async with aclosing(self._voice.speak(text)) as pieces:
+            shown = Shown(say.text, say.aloud)
+            async with aclosing(self._voice.speak(say.aloud or say.text)) as pieces:
                 async for piece in pieces:
-                    if piece.text:
-                        await self._outbox.put(ResponseText(response, f"{piece.text} ", said_ms))
+                    if text := shown.of(piece.text):
+                        await self._outbox.put(ResponseText(response, f"{text} ", said_ms))
                     await self._outbox.put(ResponseAudio(response, piece.pcm, piece.rate))
                     said_ms += milliseconds_of(piece.pcm, piece.rate)
+            if text := shown.rest():
+                await self._outbox.put(ResponseText(response, f"{text} ", said_ms))
             status = "completed"
         except ApplianceError as fault:
             logger.warning("the voice failed: %s", fault.message)

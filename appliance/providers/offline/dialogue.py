@@ -21,9 +21,10 @@ UNCLEAR: Final = "Sorry, I did not understand."
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Answer with `text`; nothing is said where it is empty."""
+    """Answer with `text`; nothing is said where it is empty. `aloud`: as the voice spells it, if otherwise."""
 
     text: str = ""
+    aloud: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class _Question:
     intent: Intent
     arguments: Mapping[str, Any]
     reply_to: str
-    text: str
+    say: Say
     asked: int = 1
 
 
@@ -54,7 +55,7 @@ class Dialogue:
     """The course of one conversation. `offered` are the intents that this agent's tools allow."""
 
     offered: Sequence[Intent]
-    last: str = ""
+    last: Say = Say()
     _question: _Question | None = field(default=None, init=False)
 
     @property
@@ -77,14 +78,14 @@ class Dialogue:
     def answer(self, call: Call, result: Mapping[str, Any], error: str) -> Say:
         """What is said when a tool has answered."""
         if error:
-            return self._say(error)
-        return self._say(fill(call.intent.answer, {**call.arguments, **result}))
+            return self._say(Say(error))
+        return self._say(_filled(call.intent.answer, {**call.arguments, **result}))
 
     def _begin(self, intent: Intent, arguments: Mapping[str, Any]) -> Step:
         if intent.missing and intent.missing not in arguments:
-            return self._ask(_Question(intent, arguments, intent.missing, intent.question))
+            return self._ask(_Question(intent, arguments, intent.missing, Say(intent.question)))
         if intent.confirm:
-            return self._ask(_Question(intent, arguments, CONFIRMATION, fill(intent.confirm, arguments)))
+            return self._ask(_Question(intent, arguments, CONFIRMATION, _filled(intent.confirm, arguments)))
         return Call(intent, intent.call, arguments)
 
     def _replied(self, question: _Question, understood: Understood) -> Step:
@@ -94,7 +95,7 @@ class Dialogue:
             return Call(self._finishing(intent), intent.call, {**question.arguments, **given})
         if understood.intent.local == "yes":
             return Call(intent, intent.call, question.arguments)
-        return self._say("Okay, I won't.")
+        return self._say(Say("Okay, I won't."))
 
     def _finishing(self, intent: Intent) -> Intent:
         """The intent with the answer for the tool that a question was asked for."""
@@ -104,26 +105,32 @@ class Dialogue:
 
     def _not_understood(self, question: _Question | None, *, clear: bool) -> Step:
         if question is not None and question.asked == 1:
-            again = _Question(question.intent, question.arguments, question.reply_to, question.text, asked=2)
-            return self._ask(again, f"{UNCLEAR} {question.text}")
-        return self._say(OFFLINE if clear else UNCLEAR)
+            again = _Question(question.intent, question.arguments, question.reply_to, question.say, asked=2)
+            return self._ask(again, f"{UNCLEAR} ")
+        return self._say(Say(OFFLINE if clear else UNCLEAR))
 
-    def _ask(self, question: _Question, text: str = "") -> Step:
+    def _ask(self, question: _Question, first: str = "") -> Step:
         self._question = question
-        return self._say(text or question.text)
+        asked = question.say
+        return self._say(Say(f"{first}{asked.text}", f"{first}{asked.aloud}" if asked.aloud else ""))
 
     def _local(self, understood: Understood) -> Step:
         name = understood.intent.local
         if name == "repeat":
-            return Say(self.last or "I have said nothing yet.")
+            return self.last if self.last.text else Say("I have said nothing yet.")
         if name == "stop":
             ringing = Intent("stop", call="stop_ringing")
             return Call(ringing, ringing.call, {}) if self._can("set_timer") else Say()
-        return self._say(answer(name, understood.slots, self.offered))
+        return self._say(Say(answer(name, understood.slots, self.offered)))
 
     def _can(self, function: str) -> bool:
         return any(intent.call == function for intent in self.offered)
 
-    def _say(self, text: str) -> Say:
-        self.last = text or self.last
-        return Say(text)
+    def _say(self, say: Say) -> Say:
+        self.last = say if say.text else self.last
+        return say
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> Say:
+    text, aloud = fill(template, values), fill(template, values, aloud=True)
+    return Say(text, aloud if aloud != text else "")

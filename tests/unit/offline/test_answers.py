@@ -2,22 +2,24 @@
 
 import pytest
 
-from appliance.providers.offline.answers import cancelled, clock, duration, fill, timers
+from appliance.providers.offline.answers import Shown, cancelled, clock, clock_aloud, duration, fill, timers
 
 
 @pytest.mark.parametrize(
-    ("time", "spoken"),
+    ("time", "written", "spoken"),
     [
-        ("10:32", "10 32 A M"),
-        ("19:05", "7 oh 5 P M"),
-        ("12:00", "noon"),
-        ("00:00", "midnight"),
-        ("00:30", "12 30 A M"),
-        ("15:00", "3 P M"),
+        ("10:32", "10:32 AM", "10 32 A M"),
+        ("19:05", "7:05 PM", "7 oh 5 P M"),
+        ("19:20", "7:20 PM", "7 20 P M"),
+        ("12:00", "noon", "noon"),
+        ("00:00", "midnight", "midnight"),
+        ("00:30", "12:30 AM", "12 30 A M"),
+        ("15:00", "3 PM", "3 P M"),
     ],
 )
-def test_a_time_is_told_as_people_do(time: str, spoken: str) -> None:
-    assert clock(time) == spoken
+def test_a_time_is_written_and_said_as_people_do(time: str, written: str, spoken: str) -> None:
+    assert clock(time) == written
+    assert clock_aloud(time) == spoken
 
 
 @pytest.mark.parametrize(
@@ -62,4 +64,21 @@ def test_what_was_cancelled_is_told() -> None:
 
 def test_a_field_without_a_value_is_spoken_as_nothing() -> None:
     assert fill("Calling {to}, {other}.", {"to": "Alice"}) == "Calling Alice, ."
-    assert fill("{to:digits}", {"to": "201"}) == "2 0 1"
+    assert fill("{to:digits}", {"to": "201"}) == "201"
+    assert fill("{to:digits}", {"to": "201"}, aloud=True) == "2 0 1"
+
+
+def test_what_is_shown_follows_the_voice_sentence_by_sentence_in_its_own_words() -> None:
+    shown = Shown("It's 7:05 PM. Calling 201.", "It's 7 oh 5 P M. Calling 2 0 1.")
+    assert [shown.of(piece) for piece in ("It's 7 oh 5 P M.", "", "Calling 2 0 1.")] == [
+        "It's 7:05 PM.",
+        "",
+        "Calling 201.",
+    ]
+    assert shown.rest() == ""
+
+
+def test_a_voice_that_pauses_elsewhere_loses_no_word_of_what_is_shown() -> None:
+    shown = Shown("It's noon. Good.", "It's 12. Good.")
+    assert [shown.of("It's 12. Good."), shown.rest()] == ["It's noon.", "Good."]
+    assert Shown("It is noon.", "").of("It is noon.") == "It is noon."
