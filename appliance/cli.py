@@ -279,6 +279,7 @@ def _call_verbs(verbs: Any) -> None:
         "to", metavar="URI", type=_filled, help="a SIP URI, an extension, a number or a contact"
     )
     call.add_argument("--agent", metavar="NAME", default="", help="who speaks")
+    call.add_argument("--account", metavar="NAME", default="", help="the SIP account to call through")
     call.add_argument("--wait", action="store_true", help="print each state until the call has ended")
     _remote(call)
     answer = _verb(

@@ -14,9 +14,9 @@ from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
 from appliance.call.controller import Calls
+from appliance.config import accounts
 from appliance.config.check import usable
 from appliance.config.schema import Configuration
-from appliance.config.secrets import reveal
 from appliance.control.auth import Tokens
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
@@ -148,6 +148,10 @@ class Appliance:
             self.lines.set_agents(agents_from(fresh.agents, self._tools(fresh)))
         if "contacts" in changed and self.calls is not None:
             self.calls.set_contacts(fresh.contacts)
+        if "sip" in changed and accounts.reloadable(self.configuration.sip, fresh.sip):
+            reloadable |= {"sip"}
+            if self.calls is not None:
+                self.calls.set_accounts(fresh.sip, accounts.plain(fresh.sip))
         self.lines.redial()
         applied = [name for name in changed if name in reloadable]
         self.configuration = self.configuration.model_copy(
@@ -243,8 +247,9 @@ class Appliance:
         settings = self.configuration.sip
         part = self.health.part("sip")
         try:
-            plain = settings.model_dump() | {"password": reveal(settings.password) if settings.server else ""}
-            telephone: Telephone = plugins.load("appliance.telephones", settings.telephone)(plain)
+            telephone: Telephone = plugins.load("appliance.telephones", settings.telephone)(
+                accounts.plain(settings)
+            )
         except DriverMissing as error:
             part.failing(f"{error.message}; {error.hint}")
             logger.error("no phone line: %s", error.message)

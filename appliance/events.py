@@ -122,13 +122,15 @@ class Notified(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationChanged(Event):
-    """`state` is off, trying, registered or failed; `code` the SIP status, 0 without one."""
+    """`state` is off, trying, registered or failed; `code` the SIP status, 0 without one; `hint` the remedy, if any."""
 
     topic: ClassVar[str] = "registration"
     state: str
     code: int = 0
     reason: str = ""
     server: str = ""
+    account: str = "default"
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

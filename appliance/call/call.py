@@ -17,6 +17,7 @@ class Call:
     state: CallState
     started_at: float
     agent: str = ""
+    account: str = "default"
     connected_at: float | None = None
     code: int = 0
     reason: str = ""
@@ -44,6 +45,7 @@ class Call:
             "state": str(self.state),
             "peer": self.peer,
             "display_name": self.display_name,
+            "account": self.account,
             "session": self.session,
             "line": self.line,
             "codec": self.codec,

@@ -12,9 +12,9 @@ from appliance.call.call import Call
 from appliance.call.machine import ANSWERED, CallState, follow
 from appliance.call.outgoing import Outgoing
 from appliance.call.reception import Reception
-from appliance.call.registration import Registration
+from appliance.call.registration import Registrations
 from appliance.call.table import CallJournal, CallTable
-from appliance.config.schema import Limits, Sip
+from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
 from appliance.errors import LineBusy, NotPossible, RequestInvalid
 from appliance.events import DtmfReceived, EventBus, Failed
 from appliance.interfaces import (
@@ -70,7 +70,7 @@ class Calls:
         self._reception = Reception(
             telephone, settings, bus, self._table, self._is_free, calls_per_minute=limits.calls_per_minute
         )
-        self._registration = Registration(settings.server, bus)
+        self._registrations = Registrations(_servers(settings), bus)
         self._counters = {"calls_out": 0, "lost": 0, "late_reports": 0}
         self.address = ""
         self.fault = "the SIP process is starting"
@@ -104,6 +104,14 @@ class Calls:
         """Names that `dial` and `transfer` take for numbers, whatever their case."""
         self.outgoing.set_contacts(contacts)
 
+    def set_accounts(self, settings: Sip, plain: Mapping[str, Any]) -> None:
+        """Other accounts from now on; no call ends. `plain` is what the telephone is told: config/accounts.py."""
+        self._settings = settings
+        self._registrations.set_servers(_servers(settings))
+        self._reception.renew(settings)
+        self._telephone.renew(plain)
+        self.on_condition(self.condition())
+
     def handle(self, event: TelephoneEvent) -> None:
         """Take one report of the telephone."""
         match event:
@@ -119,7 +127,8 @@ class Calls:
                 if call := self._table.get(name):
                     self._pressed(call, event)
             case RegistrationReport():
-                self._registration.take(event)
+                self._reception.found(event.addresses)
+                self._registrations.take(event)
             case TelephoneReady(address=address):
                 self.address, self.fault = address, ""
                 logger.info("the telephone listens at %s", address)
@@ -132,15 +141,23 @@ class Calls:
 
     def condition(self) -> str:
         """Why calls cannot be taken or made now; empty when they can."""
-        return self.fault or self._registration.missing()
+        return self.fault or self._registrations.missing()
 
     @property
     def registration(self) -> Mapping[str, Any]:
-        """As the control API shows it: state, code, reason, server."""
-        return self._registration.state
+        """The first account's, as the control API shows it: account, state, code, reason, server, hint."""
+        return self._registrations.first
 
-    def dial(self, to: str, *, agent: str = "", by_agent: bool = False) -> str:
-        """Call a contact, extension, number or SIP URI; return the call's id. Raise Forbidden as the dial plan says."""
+    def registrations(self) -> list[dict[str, Any]]:
+        """Those of all accounts, the first one first."""
+        return self._registrations.all()
+
+    def dial(self, to: str, *, agent: str = "", account: str = "", by_agent: bool = False) -> str:
+        """Call a contact, extension, number or SIP URI; return the call's id.
+
+        Without `account` it is the one at the URI's domain, else the first. Raise UnknownName, and Forbidden as the
+        dial plan says.
+        """
         if not to.strip():
             raise RequestInvalid(
                 "there is nothing to dial", hint='for example "100" or "sip:100@pbx.example.org"'
@@ -150,11 +167,21 @@ class Calls:
                 f"{len(self._table)} calls are up already", hint="hang one up, or raise sip.max_calls"
             )
         target = self.outgoing.target(to, by_agent=by_agent)
-        name = self._telephone.dial(target)
+        name = self._telephone.dial(target, account=account)
         if by_agent:
             self.outgoing.dialled(target)
         self._counters["calls_out"] += 1
-        self._table.add(Call(name, "out", target, CallState.DIALING, time.time(), agent, by_agent=by_agent))
+        call = Call(
+            name,
+            "out",
+            target,
+            CallState.DIALING,
+            time.time(),
+            agent,
+            account or FIRST_ACCOUNT,
+            by_agent=by_agent,
+        )
+        self._table.add(call)
         return name
 
     def answer(self, call: str | None = None) -> str:
@@ -302,3 +329,7 @@ class Calls:
                 hint="it is being restarted",
             )
         )
+
+
+def _servers(settings: Sip) -> dict[str, str]:
+    return {name: account.server for name, account in settings.each().items()}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from appliance.call.admission import (
@@ -52,25 +52,33 @@ class Reception:
         self._free = free
         self._strangers_told = float("-inf")
         self._pace = Pace(calls_per_minute)
-        self._server = Server((settings.server, *settings.outbound_proxy) if settings.server else ())
+        self._server = Server(_names(settings))
         self._tasks: set[asyncio.Task[None]] = set()
         self._counters = {"calls_in": 0, "refused": 0}
 
     def open(self) -> None:
         """Look up where calls through the server come from; returns at once."""
-        if self._settings.server:
+        if _names(self._settings):
             self._spawn(self._look_up())
 
     def listen(self) -> None:
         """Tell the telephone whom it may answer at all: at each of its starts, and when the server has moved."""
         settings = self._settings
         known = networks(
-            server=settings.server, server_addresses=self._server.addresses, allow=settings.allow
+            server=next(iter(_names(settings)), ""),
+            server_addresses=self._server.addresses,
+            allow=settings.allow,
         )
         try:
             self._telephone.listen_to(known)
         except TelephoneUnavailable:
             logger.info("the telephone is told later whom it may answer")
+
+    def found(self, addresses: Sequence[str]) -> None:
+        """Calls through a server may come from these, too."""
+        if not self._server.addresses.issuperset(addresses):
+            self._server.addresses.update(addresses)
+            self.listen()
 
     def strangers(self) -> None:
         """Somebody was not answered: it may be the server, at an address not looked up yet, and will ask again."""
@@ -83,6 +91,12 @@ class Reception:
     async def _look_up(self) -> None:
         await self._server.resolve()
         self.listen()
+
+    def renew(self, settings: Sip) -> None:
+        """Other accounts."""
+        self._settings = settings
+        self._server = Server(_names(settings))
+        self.open()
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
@@ -102,7 +116,14 @@ class Reception:
             self._refuse(event, refusal)
             return
         call = Call(
-            event.call, "in", event.peer, CallState.INCOMING, time.time(), display_name=event.display_name
+            event.call,
+            "in",
+            event.peer,
+            CallState.INCOMING,
+            time.time(),
+            self._settings.of(event.account).agent,
+            event.account,
+            display_name=event.display_name,
         )
         self._counters["calls_in"] += 1
         self._table.add(call)
@@ -125,7 +146,7 @@ class Reception:
             event.source,
             calls=len(self._table),
             max_calls=settings.max_calls if self._free() else 0,
-            server=settings.server,
+            server=self._home(event),
             server_addresses=self._server.addresses,
             allow=settings.allow,
         )
@@ -133,7 +154,7 @@ class Reception:
     def _is_allowed(self, event: IncomingCall) -> bool:
         return is_allowed(
             event.source,
-            server=self._settings.server,
+            server=self._home(event),
             server_addresses=self._server.addresses,
             allow=self._settings.allow,
         )
@@ -161,7 +182,7 @@ class Reception:
             logger.info("call %s had gone before it was refused", event.call)
 
     def _ring(self, call: Call) -> None:
-        settings, loop = self._settings, asyncio.get_running_loop()
+        settings, loop = self._settings.of(call.account), asyncio.get_running_loop()
         try:
             if settings.auto_answer and settings.ring_time <= 0:
                 self._telephone.answer(call.id)
@@ -174,6 +195,10 @@ class Reception:
             call.answer_timer = loop.call_later(settings.ring_time, self._answer_due, call)
         else:
             call.answer_timer = loop.call_later(_RING_LIMIT_SECONDS, self._ring_over, call)
+
+    def _home(self, event: IncomingCall) -> str:
+        """The server of the account that was called, or any: without one, only strangers could call."""
+        return self._settings.of(event.account).server or next(iter(_names(self._settings)), "")
 
     def _answer_due(self, call: Call) -> None:
         self._late(call, lambda: self._telephone.answer(call.id))
@@ -194,3 +219,9 @@ class Reception:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _names(settings: Sip) -> tuple[str, ...]:
+    """The registrars and proxies of all accounts."""
+    accounts = [account for account in settings.each().values() if account.server]
+    return tuple(name for account in accounts for name in (account.server, *account.outbound_proxy))

@@ -10,7 +10,8 @@ from appliance.commands.remote import Message, Remote, call_daemon
 def call(args: argparse.Namespace) -> int:
     """Dial; with --wait print each state, and end with 0 if the call was answered."""
     with call_daemon(args) as remote:
-        fields = {"agent": args.agent} if args.agent else {}
+        chosen = {"agent": args.agent, "account": args.account}
+        fields = {name: value for name, value in chosen.items() if value}
         name = remote.ask("call.dial", to=args.to, **fields)["call"]
         if not args.wait:
             print(json.dumps({"call": name}) if args.json else f"call {name} to {args.to}")

@@ -82,16 +82,18 @@ def _microphone(state: Mapping[str, Any]) -> str:
 
 def _telephone(state: Mapping[str, Any]) -> str:
     """Both what it listens on and what became of its account, if it has one."""
-    telephone, registration = state.get("telephone", {}), state.get("registration", {})
+    telephone = state.get("telephone", {})
     told = [telephone.get("state", "off")]
     if telephone.get("state") == "listening":
         told.append(f"at {telephone['address']}")
     elif telephone.get("reason"):
         told.append(f"({telephone['reason']})")
-    if registration.get("state", "off") != "off":
+    registered = [one for one in state.get("registrations", ()) if one.get("state", "off") != "off"]
+    for one in registered:
         told[-1] += ","
-        told.append(f"{registration['state']} at {registration.get('server') or 'no server'}")
-        told += [f"({registration['reason']})"] if registration.get("reason") else []
+        told += [one["account"]] if len(registered) > 1 else []
+        told.append(f"{one['state']} at {one.get('server') or 'no server'}")
+        told += [f"({one['reason']})"] if one.get("reason") else []
     return " ".join(told)
 
 

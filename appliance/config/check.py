@@ -81,6 +81,8 @@ def _leaves(
         # It may have none of the keys that all realtime providers have.
         items = {key: value for key, value in items.items() if key in node.model_fields_set}
     for key, value in items.items():
+        if value is None:
+            continue  # as in the table above it
         if isinstance(value, BaseModel | Mapping):
             yield from _leaves(value, (*path, key))
         else:

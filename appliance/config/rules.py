@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
-from appliance.config.schema import Configuration, Gpio
+from appliance.config.schema import FIRST_ACCOUNT, Configuration, Gpio, Sip
 from appliance.config.secrets import reveal
 from appliance.config.stages import KINDS
 from appliance.errors import ConfigurationInvalid
@@ -24,6 +24,9 @@ _CALLABLE: Final = re.compile(
 """A SIP address, a number as people write it, or an extension."""
 _KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
 LAST_PIN: Final = 27
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+MAX_ACCOUNTS: Final = 6
+"""The SIP library holds 8: two are left for those that a reload took out while their calls go on."""
 _Finding = tuple[str, str, str]
 
 
@@ -60,8 +63,13 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _pins(configuration.gpio)
     yield from _control(configuration)
     yield from _sip(configuration)
-    if configuration.sip.enabled:
-        yield from _account(configuration)
+    for name, account in configuration.sip.each().items():
+        prefix = "sip" if name == FIRST_ACCOUNT else f"sip.accounts.{name}"
+        yield from _hosts(prefix, account)
+        if account.agent:
+            yield from _unknown(f"{prefix}.agent", [account.agent], configuration.agents)
+        if configuration.sip.enabled:
+            yield from _account(prefix, account)
 
 
 def _names(configuration: Configuration) -> Iterator[_Finding]:
@@ -191,18 +199,21 @@ def is_loopback(host: str) -> bool:
 
 def _sip(configuration: Configuration) -> Iterator[_Finding]:
     sip = configuration.sip
-    for key, hosts in (
-        ("server", [sip.server] if sip.server else []),
-        ("outbound_proxy", sip.outbound_proxy),
-        ("stun", sip.stun),
-    ):
-        for host in hosts:
-            if not _is_host_port(host):
-                yield (
-                    f"sip.{key}",
-                    f"{host!r} is not host or host:port",
-                    "for example pbx.example.org:5060",
-                )
+    for name in sip.accounts:
+        if not _ACCOUNT.fullmatch(name) or name == FIRST_ACCOUNT:
+            yield (
+                f"sip.accounts.{name}",
+                f"{name!r} cannot name an account",
+                "letters, digits, - and _; not default",
+            )
+        elif not sip.accounts[name].server:
+            yield f"sip.accounts.{name}.server", "an account needs a server", "the host name of its PBX"
+    if len(sip.accounts) >= MAX_ACCOUNTS:
+        yield (
+            "sip.accounts",
+            f"{len(sip.accounts) + 1} accounts",
+            f"at most {MAX_ACCOUNTS}, [sip] itself included",
+        )
     yield from _unknown("sip.codecs", sip.codecs, CODECS)
     if not sip.codecs:
         yield "sip.codecs", "no codec is left", f"known: {', '.join(CODECS)}"
@@ -226,21 +237,42 @@ def _sip(configuration: Configuration) -> Iterator[_Finding]:
         yield "sip.bind", f"{sip.bind!r} is not an address of this machine", "an IP address, or empty for all"
 
 
-def _account(configuration: Configuration) -> Iterator[_Finding]:
-    sip = configuration.sip
+def _hosts(prefix: str, sip: Sip) -> Iterator[_Finding]:
+    for key, hosts in (
+        ("server", [sip.server]),
+        ("outbound_proxy", sip.outbound_proxy),
+        ("turn", [sip.turn]),
+        *((("stun", sip.stun), ("dns_servers", sip.dns_servers)) if prefix == "sip" else ()),
+    ):
+        for host in filter(None, hosts):
+            if not _is_host_port(host):
+                yield (
+                    f"{prefix}.{key}",
+                    f"{host!r} is not host or host:port",
+                    "for example pbx.example.org:5060",
+                )
+
+
+def _account(prefix: str, sip: Sip) -> Iterator[_Finding]:
+    if sip.ca and not Path(sip.ca).is_file():
+        yield f"{prefix}.ca", f"there is no file {sip.ca}", "the authority's certificate, PEM"
     if sip.server and not sip.user:
         yield (
-            "sip.user",
+            f"{prefix}.user",
             "a server is set but no user",
             "the extension's name or number",
         )
     if sip.user and not sip.server:
-        yield "sip.server", "a user is set but no server", "the host name of the PBX"
-    if sip.server:
-        try:
-            reveal(sip.password)
-        except ConfigurationInvalid as error:
-            yield "sip.password", error.message, error.hint
+        yield f"{prefix}.server", "a user is set but no server", "the host name of the PBX"
+    for key, secret, needed in (
+        ("password", sip.password, sip.server),
+        ("turn_password", sip.turn_password, sip.turn),
+    ):
+        if needed:
+            try:
+                reveal(secret)
+            except ConfigurationInvalid as error:
+                yield f"{prefix}.{key}", error.message, error.hint
 
 
 def _is_host_port(text: str) -> bool:

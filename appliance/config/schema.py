@@ -91,6 +91,35 @@ EMERGENCY_NUMBERS: Final = (
     ),
 )
 """Those of three digits that are in use in several countries; shorter ones are extensions in many places."""
+FIRST_ACCOUNT: Final = "default"
+"""The SIP account that stands in `[sip]` itself."""
+_Transport = Literal["udp", "tcp", "tls"]
+_Srtp = Literal["off", "optional", "mandatory"]
+_Expiry = Annotated[int, Field(ge=30, le=86400)]
+_Dscp = Annotated[int, Field(ge=0, le=63)]
+_RingTime = Annotated[float, Field(ge=0, le=300)]
+
+
+class SipAccount(Section):
+    """A `[sip.accounts.NAME]` table; what is None is as in `[sip]`."""
+
+    server: str = ""
+    user: str = ""
+    auth_user: str = ""
+    password: Secret = Secret("")
+    outbound_proxy: tuple[str, ...] = ()
+    display_name: str | None = None
+    transport: _Transport | None = None
+    expiry: _Expiry | None = None
+    srtp: _Srtp | None = None
+    ca: str | None = None
+    ice: bool | None = None
+    turn: str | None = None
+    turn_user: str | None = None
+    turn_password: Secret | None = None
+    agent: str | None = None
+    auto_answer: bool | None = None
+    ring_time: _RingTime | None = None
 
 
 class Sip(Section):
@@ -100,10 +129,11 @@ class Sip(Section):
     auth_user: str = ""
     password: Secret = Secret("credential:sip")
     display_name: str = ""
-    transport: Literal["udp", "tcp", "tls"] = "udp"
+    transport: _Transport = "udp"
     outbound_proxy: tuple[str, ...] = ()
-    expiry: Annotated[int, Field(ge=30, le=86400)] = 300
-    srtp: Literal["off", "optional", "mandatory"] = "off"
+    expiry: _Expiry = 300
+    srtp: _Srtp = "off"
+    ca: str = ""
     codecs: tuple[str, ...] = ("G722", "opus", "PCMU", "PCMA")
     port: Annotated[int, Field(ge=0, le=65535)] = 5060
     rtp_ports: str = "40000-40100"
@@ -116,13 +146,35 @@ class Sip(Section):
     emergency_numbers: tuple[str, ...] = EMERGENCY_NUMBERS
     emergency_calls: Literal["people", "never"] = "people"
     auto_answer: bool = True
-    ring_time: Annotated[float, Field(ge=0, le=300)] = 0.0
+    ring_time: _RingTime = 0.0
+    agent: str = ""
     max_calls: Annotated[int, Field(ge=1, le=30)] = 2
     dtmf: Literal["auto", "rfc4733", "info", "inband"] = "auto"
     keypad_pause: Annotated[float, Field(ge=0, le=30)] = 1.5
     stun: tuple[str, ...] = ()
+    ice: bool = False
+    turn: str = ""
+    turn_user: str = ""
+    turn_password: Secret = Secret("")
+    dns_servers: tuple[str, ...] = ()
+    dscp_sip: _Dscp = 24
+    dscp_rtp: _Dscp = 46
     telephone: str = "pjsua2"
     force_old_tls: bool = False
+    accounts: dict[str, SipAccount] = {}
+
+    def of(self, account: str) -> "Sip":
+        """What holds for calls of that account: its own keys, and these for the rest."""
+        if account not in self.accounts:
+            return self
+        own = {key: value for key, value in self.accounts[account] if value is not None}
+        if not own["password"].get_secret_value():
+            own["password"] = Secret(f"credential:sip-{account}")
+        return self.model_copy(update={**own, "accounts": {}})
+
+    def each(self) -> "dict[str, Sip]":
+        """All accounts by name, the first one first."""
+        return {FIRST_ACCOUNT: self, **{name: self.of(name) for name in self.accounts}}
 
 
 class Control(Section):

@@ -155,7 +155,7 @@ class Commands:
     def dial(self, caller: Caller, request: Request) -> Data:
         phone = self._phone()
         self._lines.require_agent(request["agent"])
-        return {"call": phone.dial(request["to"], agent=request["agent"])}
+        return {"call": phone.dial(request["to"], agent=request["agent"], account=request["account"])}
 
     def answer(self, caller: Caller, request: Request) -> Data:
         return {"call": self._phone().answer(request["call"])}

@@ -149,7 +149,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "volume": Command(Scope.CONTROL, {"line": _NAME, "level": Field(fields.whole(0, 100), required=True)}),
     "ptt.press": Command(Scope.TALK, {"line": _NAME}),
     "ptt.release": Command(Scope.TALK, {"line": _NAME}),
-    "call.dial": Command(Scope.CONTROL, {"to": _NEEDED, "agent": Field(fields.label, default="")}),
+    "call.dial": Command(
+        Scope.CONTROL,
+        {"to": _NEEDED, "agent": Field(fields.label, default=""), "account": Field(fields.label, default="")},
+    ),
     "call.answer": _ANY_CALL,
     "call.reject": _CALL,
     "call.hangup": _ANY_CALL,

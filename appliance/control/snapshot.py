@@ -61,6 +61,7 @@ class Snapshot:
         state["registration"] = (
             dict(self._calls.registration) if self._calls is not None else {"state": "off"}
         )
+        state["registrations"] = self._calls.registrations() if self._calls is not None else []
         state["telephone"] = self._telephone()
         state["ready"] = self._health.ready()
         state["reasons"] = self._health.reasons()

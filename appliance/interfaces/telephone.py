@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from appliance.interfaces.audio import CaptureSink, PlayoutSource
 
@@ -14,23 +14,33 @@ class TelephoneEvent:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationReport(TelephoneEvent):
-    """`state` is off, trying, registered or failed."""
+    """`state` is off, trying, registered or failed; `hint` is the remedy where one is known.
+
+    `addresses` are those at which the server was found so far: calls through it may come from any.
+    """
 
     state: str
     code: int = 0
     reason: str = ""
     server: str = ""
+    account: str = "default"
+    hint: str = ""
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingCall(TelephoneEvent):
-    """An INVITE waits for `ring`, `answer` or `reject`. `source` is the host:port that the request came from."""
+    """An INVITE waits for `ring`, `answer` or `reject`. `source` is the host:port that the request came from.
+
+    `account` is the one that was called.
+    """
 
     call: str
     peer: str
     source: str
     display_name: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    account: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,8 @@ class TelephoneReady(TelephoneEvent):
 
 
 class Telephone(Protocol):
-    """A SIP stack. Group `appliance.telephones`. Built as `factory(settings)` from the `[sip]` section as a mapping.
+    """A SIP stack. Group `appliance.telephones`. Built as `factory(settings)` from the `[sip]` section as a mapping,
+    in which `accounts` maps the names of further accounts to all of their own keys.
 
     All methods belong to the loop's thread; none waits on the network: outcomes come as events through `post`, which is
     called on the loop's thread. Commands for an unknown or ended call raise `UnknownName`; while the process is down
@@ -109,8 +120,15 @@ class Telephone(Protocol):
         """Whose requests get any answer, where strangers are to get none; after each start nobody's do."""
         ...
 
-    def dial(self, to: str) -> str:
-        """Start an outgoing call to a SIP URI, extension or number; return its call id."""
+    def renew(self, settings: Mapping[str, Any]) -> None:
+        """Other accounts from now on. Calls go on, also those of an account that goes; other keys change nothing."""
+        ...
+
+    def dial(self, to: str, *, account: str = "") -> str:
+        """Start an outgoing call to a SIP URI, extension or number; return its call id.
+
+        Without `account` a URI goes through the account at its domain, if any, and all else through the first one.
+        """
         ...
 
     def ring(self, call: str) -> None:

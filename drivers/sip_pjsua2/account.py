@@ -1,141 +1,109 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one account: who we are, how we register, and where incoming calls enter."""
+"""An account: who we are at a server, how we register, and where incoming calls enter."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pjsua2 as pj
 
-from drivers.sip_pjsua2 import registration
+from drivers.sip_pjsua2 import answer, registration
 from drivers.sip_pjsua2.address import split_host
-from drivers.sip_pjsua2.route import Lookup, known_here_only
-from drivers.sip_pjsua2.settings import Settings
+from drivers.sip_pjsua2.configuration import configuration
+from drivers.sip_pjsua2.probe import Probe
+from drivers.sip_pjsua2.route import Lookup, Target, is_literal, local_address
+from drivers.sip_pjsua2.settings import AccountSettings, Settings
+from drivers.sip_pjsua2.transports import ANY_ADDRESS
 
 logger = logging.getLogger(__name__)
 
-SESSION_EXPIRES: Final = 600
 LOOK_AGAIN: Final = 5.0
-UNREGISTER_WAIT_MS: Final = 800
-_SRTP: Final = {
-    "off": pj.PJMEDIA_SRTP_DISABLED,
-    "optional": pj.PJMEDIA_SRTP_OPTIONAL,
-    "mandatory": pj.PJMEDIA_SRTP_MANDATORY,
-}
+MAX_REDIRECTS: Final = 3
 
 Send = Callable[[Mapping[str, Any]], None]
 
 
-def configuration(settings: Settings, address: str, route: str = "") -> pj.AccountConfig:
-    """The library's account settings.
-
-    `address` is the local address that peers reach us at; `route` the server's, where the library cannot find it.
-    """
-    config = pj.AccountConfig()
-    transport = "" if settings.transport == "udp" else f";transport={settings.transport}"
-    if settings.server:
-        name = settings.display_name.replace("\\", "\\\\").replace('"', '\\"')
-        config.idUri = (
-            f'"{name}" <sip:{settings.user}@{settings.server}>'
-            if name
-            else f"sip:{settings.user}@{settings.server}"
-        )
-        config.regConfig.registrarUri = f"sip:{settings.server}{transport}"
-        config.sipConfig.authCreds.append(
-            pj.AuthCredInfo("digest", "*", settings.auth_user or settings.user, 0, settings.password)
-        )
-    else:
-        config.idUri = f"sip:handset@{address}"
-    for proxy in settings.outbound_proxy:
-        config.sipConfig.proxies.append(f"sip:{proxy};lr{transport}")
-    route = route or (settings.server if transport else "")
-    if route and not settings.outbound_proxy:
-        # Everything goes there, by our one transport, and nobody sees it in a Route header.
-        config.sipConfig.proxies.append(f"sip:{route};lr;hide{transport}")
-    _set_registration(config.regConfig, settings)
-    _set_media(config, settings, address)
-    config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_ALWAYS
-    config.callConfig.timerSessExpiresSec = SESSION_EXPIRES
-    return config
-
-
-def _set_registration(config: Any, settings: Settings) -> None:
-    config.registerOnAdd = False
-    config.timeoutSec = settings.expiry
-    # registration.py does the retries; the library only refreshes: half-way, so that a lost refresh loses nothing.
-    config.retryIntervalSec = 0
-    config.firstRetryIntervalSec = 0
-    config.delayBeforeRefreshSec = max(5, settings.expiry // 2)
-    config.unregWaitMsec = UNREGISTER_WAIT_MS
-    config.dropCallsOnFail = False
-
-
-def _set_media(config: pj.AccountConfig, settings: Settings, address: str) -> None:
-    config.mediaConfig.srtpUse = _SRTP[settings.srtp]
-    config.mediaConfig.srtpSecureSignaling = 0
-    transport = config.mediaConfig.transportConfig
-    transport.port = settings.rtp_first
-    transport.portRange = settings.rtp_count
-    transport.boundAddress = settings.bind
-    transport.publicAddress = address
-    config.videoConfig.autoShowIncoming = False
-    config.videoConfig.autoTransmitOutgoing = False
-
-
 class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
-    """Registers as registration.py says. All methods and callbacks run on the main thread."""
+    """Registers as registration.py says. All methods and callbacks run on the main thread.
 
-    def __init__(self, settings: Settings, send: Send, on_incoming: Callable[["Account", Any], None]) -> None:
+    `on_incoming` is told of INVITEs, `on_settled` of each REGISTER that was accepted; `fault` says why TLS failed.
+    """
+
+    def __init__(
+        self,
+        settings: AccountSettings,
+        common: Settings,
+        send: Send,
+        on_incoming: Callable[["Account", Any], None],
+        fault: Callable[[], tuple[str, str]],
+    ) -> None:
         super().__init__()
-        self._settings = settings
+        self.settings = settings
+        self._common = common
         self._send = send
         self._on_incoming = on_incoming
-        self._machine = registration.Registration(settings.keep_alive)
+        self._fault = fault
+        self._machine = registration.Registration(common.keep_alive)
+        self.retired = False
         self.unregistered = not settings.server
-        self._address = ""
+        self.on_settled: Callable[[Account], None] = lambda _: None
+        self.address = own_address(settings, common)
+        self._transport = pj.PJSUA_INVALID_ID
+        self._targets: tuple[Target, ...] = ()
+        self._route: Target | None = None
         self._lookup: Lookup | None = None
-        self._look_again = 0.0
+        self._look_again: float | None = None
+        self._redirects = 0
+        self._probe: Probe | None = None
 
-    def open(self, address: str) -> None:
-        """Make the account in the library; `address` is ours."""
-        self._address = address
-        self.create(configuration(self._settings, address))
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    def open(self, transport: int) -> None:
+        """Make the account in the library, on that transport."""
+        self._transport = transport
+        self.create(self._configuration())
 
     def register(self) -> None:
         """Begin; without a server there is nothing to register at."""
-        server = self._settings.server
-        if server and not self._settings.outbound_proxy and known_here_only(split_host(server)[0]):
-            self._lookup = Lookup(split_host(server)[0])
-        elif server:
-            self._do(self._machine.start(time.monotonic()))
-        else:
-            self._send({"type": "registration", "state": "off", "code": 0, "reason": "", "server": ""})
+        if not self.settings.server:
+            self._tell("off", 0, "")
+            return
+        self._do(self._machine.trying())
+        self._find(self._servers())
 
     def tick(self) -> None:
-        if self._lookup is not None:
-            self._looked_up(self._lookup)
-        elif self._settings.server:
-            self._do(self._machine.tick(time.monotonic()))
-
-    def _looked_up(self, lookup: Lookup) -> None:
-        host, port = split_host(self._settings.server)
+        if self._lookup is not None and self._lookup.targets is not None:
+            self._looked_up(self._lookup.targets)
         now = time.monotonic()
-        if lookup.address:
-            self._lookup = None
-            route = f"{lookup.address}:{port}" if port else lookup.address
-            self.modify(configuration(self._settings, self._address, route))
-            self._do(self._machine.start(now))
-        elif lookup.address == "":
-            self._do(self._machine.unreachable(f"{host} cannot be resolved"))
-            lookup.address = None
-            self._look_again = now + LOOK_AGAIN
-        elif self._look_again and now >= self._look_again:
-            self._look_again = 0.0
-            self._lookup = Lookup(host)
+        if self._look_again is not None and now >= self._look_again:
+            self._look_again = None
+            self._find(self._servers())
+        if self._probe is not None and (self._probe.answered() or self._probe.over()):
+            lives = self._probe.answered()
+            self._probe.close()
+            self._probe = None
+            if lives:
+                self._do(self._machine.first_lives(now))
+        if self.settings.server:
+            self._do(self._machine.tick(now))
+
+    def moved(self) -> bool:
+        """Whether our address is no longer what it was, and there is one."""
+        address = own_address(self.settings, self._common)
+        return bool(address) and address != self.address
+
+    def move(self) -> None:
+        """Take the new address, and tell the registrar."""
+        self.address = own_address(self.settings, self._common)
+        self.modify(self._configuration())
+        if self.settings.server and self._targets:
+            self._do(self._machine.moved(time.monotonic()))
 
     def unregister(self) -> None:
-        if self._settings.server and self._machine.state is registration.State.REGISTERED:
+        if self.settings.server and self._machine.state is registration.State.REGISTERED:
             try:
                 self.setRegistration(False)
             except pj.Error as error:
@@ -144,15 +112,30 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         else:
             self.unregistered = True
 
+    def retire(self, *, unregister: bool) -> None:
+        """Report nothing more, and register no more; calls go on."""
+        self.retired = True
+        if unregister:
+            self.unregister()
+        else:
+            self.unregistered = True
+
+    # --- what the library reports
+
     def onRegState(self, prm: Any) -> None:
         now = time.monotonic()
         if prm.code // 100 == 2 and prm.expiration == 0:
             self.unregistered = True
         elif prm.code // 100 == 2 and prm.status == 0:
+            self._redirects = 0
             self._do(self._machine.registered(now))
+            self.on_settled(self)
+        elif prm.code in answer.MOVED and self._follow(answer.moved_to(prm.rdata.wholeMsg)):
+            return
         else:
+            message = prm.rdata.wholeMsg
             reason = prm.reason or pj.Endpoint.instance().utilStrError(prm.status)
-            self._do(self._machine.failed(now, int(prm.code), reason))
+            self._failed(int(prm.code), reason, answer.retry_after(message))
 
     def onSendRequest(self, prm: Any) -> None:
         # Only a response proves life: the library makes up a 408 when its own timer ends.
@@ -163,24 +146,90 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     def onIncomingCall(self, prm: Any) -> None:
         self._on_incoming(self, prm)
 
+    # --- inside
+
+    def _failed(self, code: int, reason: str, wait_at_least: float = 0.0) -> None:
+        actions = self._machine.failed(time.monotonic(), code, reason, wait_at_least)
+        if not any(isinstance(action, registration.Register) for action in actions) and self._has_names():
+            # Meanwhile the name may lead elsewhere.
+            self._lookup = self._lookup or self._start_lookup(self._servers())
+        self._do(actions)
+
+    def _servers(self) -> Sequence[str]:
+        return self.settings.outbound_proxy or (self.settings.server,)
+
+    def _has_names(self) -> bool:
+        hosts = [split_host(server)[0] for server in self._servers()]
+        return self._redirects > 0 or not all(is_literal(host) for host in hosts)
+
+    def _find(self, servers: Sequence[str]) -> None:
+        if all(is_literal(split_host(server)[0]) for server in servers):
+            self._looked_up(tuple(Target(*split_host(server)) for server in servers))
+        else:
+            self._lookup = self._start_lookup(servers)
+
+    def _start_lookup(self, servers: Sequence[str]) -> Lookup:
+        return Lookup(servers, self.settings.transport, self._common.dns_servers)
+
+    def _looked_up(self, targets: tuple[Target, ...]) -> None:
+        self._lookup = None
+        now = time.monotonic()
+        if not targets:
+            host = split_host(self._servers()[0])[0]
+            self._do(self._machine.unreachable(f"{host} cannot be resolved"))
+            self._look_again = now + LOOK_AGAIN
+        elif targets != self._targets:
+            self._targets = targets
+            self._machine.targets = len(targets)
+            self._do(self._machine.start(now))
+
+    def _follow(self, server: str) -> bool:
+        """Register where a registrar sends us to; false where that leads nowhere."""
+        if not server or self._redirects >= MAX_REDIRECTS:
+            return False
+        self._redirects += 1
+        logger.info("%s: the registrar sends us elsewhere", self.name)
+        self._find([server])
+        return True
+
     def _do(self, actions: list[registration.Action]) -> None:
         for action in actions:
             match action:
-                case registration.Register():
-                    self._register_now()
+                case registration.Register(target):
+                    self._register_at(self._targets[min(target, len(self._targets) - 1)])
                 case registration.AskAlive():
                     self._ask_alive()
+                case registration.AskFirst():
+                    self._probe = Probe(self._targets[0], self.settings.transport)
                 case registration.Report(state, code, reason):
-                    body = {
-                        "state": str(state),
-                        "code": code,
-                        "reason": reason,
-                        "server": self._settings.server,
-                    }
-                    self._send({"type": "registration", **body})
+                    self._tell(str(state), code, reason)
 
-    def _register_now(self) -> None:
+    def _tell(self, state: str, code: int, reason: str) -> None:
+        if self.retired:
+            return
+        hint = ""
+        if state == "failed" and self.settings.transport == "tls":
+            told, hint = self._fault()
+            reason = told or reason
+        body = {
+            "account": self.name,
+            "state": state,
+            "code": code,
+            "reason": reason,
+            "hint": hint,
+            "server": self.settings.server,
+            "addresses": [target.host for target in self._targets if is_literal(target.host)],
+        }
+        self._send({"type": "registration", **body})
+
+    def _configuration(self) -> pj.AccountConfig:
+        return configuration(self.settings, self._common, self.address, self._transport, self._route)
+
+    def _register_at(self, target: Target) -> None:
         try:
+            if target != self._route:
+                self._route = target
+                self.modify(self._configuration())
             self.setRegistration(True)
         except pj.Error as error:
             # One under way already goes on; the machine has a deadline of its own.
@@ -189,9 +238,20 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     def _ask_alive(self) -> None:
         request = pj.SendRequestParam()
         request.method = "OPTIONS"
-        transport = "" if self._settings.transport == "udp" else f";transport={self._settings.transport}"
-        request.txOption.targetUri = f"sip:{self._settings.server}{transport}"
+        transport = "" if self.settings.transport == "udp" else f";transport={self.settings.transport}"
+        request.txOption.targetUri = f"sip:{self.settings.server}{transport}"
         try:
             self.sendRequest(request)
         except pj.Error as error:
             logger.info("OPTIONS was not sent: %s", error.info())
+
+
+def own_address(settings: AccountSettings, common: Settings) -> str:
+    """The address at which that account's peers reach us, "" while there is no network."""
+    if common.bind not in ANY_ADDRESS:
+        return common.bind
+    servers = settings.outbound_proxy or (settings.server,)
+    if not settings.server:
+        first = next((other.server for other in common.accounts if other.server), "127.0.0.1")
+        servers = (first,)
+    return local_address(split_host(servers[0])[0])

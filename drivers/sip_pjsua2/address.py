@@ -2,10 +2,11 @@
 """What a person dials, made into a SIP URI; and the parts of one. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.errors import RequestInvalid
+from appliance.errors import RequestInvalid, UnknownName
 
 MAX_LENGTH: Final = 256
 DTMF: Final = frozenset("0123456789*#ABCD")
@@ -67,6 +68,29 @@ def dialled(to: str, server: str) -> Uri:
             hint="set sip.server, or dial sip:user@host",
         )
     return parse(f"sip:{user.replace('#', '%23')}@{server}")
+
+
+def account_for(to: str, named: str, servers: Mapping[str, str]) -> str:
+    """The account that calls `to`: `named`, or the one at its domain, or the first; a bare number needs a server.
+
+    `servers` maps each account's name to its server, the first account first. Raise UnknownName.
+    """
+    if named:
+        if named not in servers:
+            raise UnknownName(f"there is no account {named!r}", hint=f"there are: {', '.join(servers)}")
+        return named
+    first = next(iter(servers))
+    text = to.strip()
+    if "@" in text or re.match(r"(?i)sips?:", text):
+        return _at_domain(dialled(text, ""), servers) or first
+    return first if servers[first] else next((name for name, server in servers.items() if server), first)
+
+
+def _at_domain(uri: Uri, servers: Mapping[str, str]) -> str:
+    host = uri.host.strip("[]").lower()
+    same = [name for name, server in servers.items() if server and split_host(server.lower())[0] == host]
+    exact = [name for name in same if split_host(servers[name])[1] == uri.port]
+    return next(iter([*exact, *same]), "")
 
 
 def split_host(text: str, default_port: int = 0) -> tuple[str, int]:

@@ -22,9 +22,10 @@ from typing import Any, Final
 
 from drivers.sip_pjsua2 import wire
 from drivers.sip_pjsua2.channel import Channel, adopt
-from drivers.sip_pjsua2.endpoint import Endpoint, Unusable
+from drivers.sip_pjsua2.endpoint import Endpoint
+from drivers.sip_pjsua2.fault import Unusable
 from drivers.sip_pjsua2.process import GROUP_SIGNALS
-from drivers.sip_pjsua2.settings import Settings, from_message
+from drivers.sip_pjsua2.settings import Settings, accounts_from, from_message
 
 logger = logging.getLogger("sip")
 
@@ -112,6 +113,8 @@ class SipProcess:
             self._stop = True
         elif body["type"] == "listen_to":
             endpoint.screen.admit(str(network) for network in body["networks"])
+        elif body["type"] == "accounts":
+            endpoint.renew(accounts_from(body))
         elif body["type"] != "beat":
             endpoint.board.command(body)
 

@@ -29,6 +29,7 @@ from appliance.interfaces import (
 from drivers.sip_pjsua2 import address, process
 from drivers.sip_pjsua2.audio import Routes
 from drivers.sip_pjsua2.reports import read
+from drivers.sip_pjsua2.settings import FIRST_ACCOUNT
 from drivers.sip_pjsua2.supervisor import Down, Message, Supervisor, Timing, Up
 
 logger = logging.getLogger(__name__)
@@ -54,16 +55,17 @@ class Pjsua2Telephone:
     def __init__(self, settings: Mapping[str, Any], timing: Timing | None = None) -> None:
         self._timing = timing or Timing()
         self._configure = configure_message(settings, self._timing)
-        self._server = str(self._configure["server"])
+        self._servers = _servers(self._configure)
         self._routes = Routes(RATE)
         self._states: dict[str, str] = {}
+        self._account_of: dict[str, str] = {}
         self._post: Callable[[TelephoneEvent], None] = _nowhere
         self._supervisor: Supervisor | None = None
         self._up = False
         self._child_counters: Mapping[str, int] = {}
         self._restarts = 0
         self._told = ""
-        self._registered: RegistrationReport | None = None
+        self._registered: dict[str, RegistrationReport] = {}
         self.fault: Fault | None = None
 
     async def start(self, post: Callable[[TelephoneEvent], None]) -> None:
@@ -71,8 +73,7 @@ class Pjsua2Telephone:
         if importlib.util.find_spec("pjsua2") is None:
             raise DriverMissing("the SIP library pjsua2 is not installed", hint=_REMEDY)
         self._post = post
-        if self._server:
-            self._registration(RegistrationReport("trying", 0, "", self._server))
+        self._registrations("trying", "")
         self._supervisor = Supervisor(
             self._configure, self._routes, self._timing, asyncio.get_running_loop(), self._heard
         )
@@ -89,12 +90,21 @@ class Pjsua2Telephone:
         self._require_up()
         self._send({"type": "listen_to", "networks": list(networks)})
 
-    def dial(self, to: str) -> str:
-        uri = address.dialled(to, self._server)
+    def renew(self, settings: Mapping[str, Any]) -> None:
+        self._configure["accounts"] = configure_message(settings, self._timing)["accounts"]
+        before, self._servers = self._servers, _servers(self._configure)
+        for gone in [name for name in before if name not in self._servers]:
+            self._registered.pop(gone, None)
+        if self._up:
+            self._send({"type": "accounts", "accounts": self._configure["accounts"]})
+
+    def dial(self, to: str, *, account: str = "") -> str:
+        name = address.account_for(to, account, self._servers)
+        uri = address.dialled(to, self._servers[name])
         self._require_up()
         call = f"{secrets.randbits(32) or 1:08x}"
-        self._states[call] = "dialing"
-        self._send({"type": "dial", "call": call, "to": str(uri)})
+        self._states[call], self._account_of[call] = "dialing", name
+        self._send({"type": "dial", "call": call, "to": str(uri), "account": name})
         return call
 
     def ring(self, call: str) -> None:
@@ -119,7 +129,8 @@ class Pjsua2Telephone:
 
     def transfer(self, call: str, to: str) -> None:
         self._require_call(call)
-        self._command(call, "transfer", to=str(address.dialled(to, self._server)))
+        server = self._servers.get(self._account_of.get(call, ""), "")
+        self._command(call, "transfer", to=str(address.dialled(to, server)))
 
     def send_dtmf(self, call: str, digits: str) -> None:
         self._require_call(call)
@@ -189,17 +200,22 @@ class Pjsua2Telephone:
         self._lose(
             "; ".join(part for part in (f"{fault.code}: {fault.message}", fault.hint) if part), always=True
         )
-        if self._server:
-            self._registration(RegistrationReport("failed", 0, fault.message, self._server))
+        self._registrations("failed", fault.message, fault.hint)
+
+    def _registrations(self, state: str, reason: str, hint: str = "") -> None:
+        for name, server in self._servers.items():
+            if server:
+                self._registration(RegistrationReport(state, 0, reason, server, name, hint))
 
     def _registration(self, report: RegistrationReport) -> None:
-        if report != self._registered:
-            self._registered = report
+        if report.account in self._servers and report != self._registered.get(report.account):
+            self._registered[report.account] = report
             self._post(report)
 
     def _lose(self, reason: str, *, always: bool = False) -> None:
         calls = tuple(self._states)
         self._states.clear()
+        self._account_of.clear()
         self._routes.clear()
         if calls or always:
             self._post(TelephoneLost(reason, calls))
@@ -219,13 +235,14 @@ class Pjsua2Telephone:
             self._registration(event)
             return
         if isinstance(event, IncomingCall):
-            self._states[event.call] = "incoming"
+            self._states[event.call], self._account_of[event.call] = "incoming", event.account
         elif isinstance(event, CallReport):
             if event.call not in self._states:
                 return
             self._states[event.call] = event.state
             if event.state == "ended":
                 del self._states[event.call]
+                self._account_of.pop(event.call, None)
                 self._routes.detach(int(event.call, 16))
         self._post(event)
 
@@ -238,29 +255,16 @@ class Pjsua2Telephone:
 def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, Any]:
     """The SIP process's first message, from the `[sip]` section."""
     first, _, last = str(settings.get("rtp_ports") or "40000-40100").partition("-")
-    password = settings.get("password", "")
-    reveal = getattr(password, "get_secret_value", None)
-    copied = (
-        "server",
-        "user",
-        "auth_user",
-        "display_name",
-        "transport",
-        "expiry",
-        "srtp",
-        "port",
-        "bind",
-        "max_calls",
-        "dtmf",
-        "force_old_tls",
-        "strangers",
-    )
+    further: Mapping[str, Mapping[str, Any]] = settings.get("accounts") or {}
+    copied = ("port", "bind", "max_calls", "dtmf", "dscp_sip", "dscp_rtp", "force_old_tls", "strangers")
     return {
         "type": "configure",
+        "accounts": [
+            _account(FIRST_ACCOUNT, settings),
+            *(_account(name, account) for name, account in further.items()),
+        ],
         **{name: settings[name] for name in copied if name in settings},
-        **{name: list(settings.get(name, ())) for name in ("outbound_proxy", "codecs", "stun")},
-        "server": str(settings.get("server", "")),
-        "password": reveal() if reveal else str(password),
+        **{name: list(settings.get(name, ())) for name in ("codecs", "stun", "dns_servers")},
         "rtp_first": int(first),
         "rtp_count": max(1, int(last or first) - int(first)),
         "user_agent": f"Handset/{_version()}",
@@ -268,6 +272,30 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
         "media_timeout": timing.media_timeout,
         "parent_timeout": timing.parent_timeout,
     }
+
+
+def _account(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    copied = (
+        *("user", "auth_user", "display_name", "transport", "expiry", "srtp", "ca"),
+        *("ice", "turn", "turn_user"),
+    )
+    return {
+        "name": name,
+        "server": str(settings.get("server", "")),
+        **{key: settings[key] for key in copied if key in settings},
+        **{key: _plain(settings.get(key, "")) for key in ("password", "turn_password")},
+        "outbound_proxy": list(settings.get("outbound_proxy", ())),
+    }
+
+
+def _plain(secret: Any) -> str:
+    reveal = getattr(secret, "get_secret_value", None)
+    return reveal() if reveal else str(secret)
+
+
+def _servers(configure: Mapping[str, Any]) -> dict[str, str]:
+    """Each account's server, by the account's name."""
+    return {account["name"]: account["server"] for account in configure["accounts"]}
 
 
 def library_report() -> dict[str, Any]:

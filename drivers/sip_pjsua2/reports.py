@@ -24,8 +24,12 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             "code": int(code),
             "reason": str(reason),
             "server": str(server),
+            "account": str(account),
+            "hint": str(hint),
+            "addresses": list(addresses),
         }:
-            return RegistrationReport(state, code, reason, server)
+            found = tuple(str(address) for address in addresses)
+            return RegistrationReport(state, code, reason, server, account, hint, found)
         case {
             "type": "incoming",
             "call": str(call),
@@ -33,8 +37,9 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             "source": str(source),
             "display_name": str(name),
             "headers": dict(headers),
+            "account": str(account),
         }:
-            return IncomingCall(call, peer, source, name, headers)
+            return IncomingCall(call, peer, source, name, headers, account)
         case {
             "type": "call",
             "call": str(call),

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the SIP process is told once, in its first message."""
+"""What the SIP process is told once, in its first message, and of its accounts whenever they change."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, TypeVar
+
+FIRST_ACCOUNT: Final = "default"
+"""The account that stands in `[sip]` itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """All that the SIP process knows of the configuration. `password` travels over the socket only, never printed."""
+class AccountSettings:
+    """One account. Its passwords travel over the socket only, never printed."""
 
+    name: str = FIRST_ACCOUNT
     server: str = ""
     user: str = ""
     auth_user: str = ""
@@ -19,6 +23,21 @@ class Settings:
     outbound_proxy: tuple[str, ...] = ()
     expiry: int = 300
     srtp: str = "off"
+    ca: str = ""
+    ice: bool = False
+    turn: str = ""
+    turn_user: str = ""
+    turn_password: str = ""
+
+    def __repr__(self) -> str:
+        return f"AccountSettings({self.name}: {self.transport}, {self.user}@{self.server or 'nowhere'})"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the SIP process knows of the configuration. The first account comes first."""
+
+    accounts: tuple[AccountSettings, ...] = field(default_factory=lambda: (AccountSettings(),))
     codecs: tuple[str, ...] = ()
     port: int = 5060
     rtp_first: int = 40000
@@ -27,6 +46,9 @@ class Settings:
     max_calls: int = 2
     dtmf: str = "auto"
     stun: tuple[str, ...] = ()
+    dns_servers: tuple[str, ...] = ()
+    dscp_sip: int = 24
+    dscp_rtp: int = 46
     force_old_tls: bool = False
     strangers: str = "refuse"
     user_agent: str = "Handset"
@@ -34,22 +56,32 @@ class Settings:
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
 
-    def __repr__(self) -> str:
-        return f"Settings({self.transport}, {self.user}@{self.server or 'nowhere'})"
+
+_Read = TypeVar("_Read", Settings, AccountSettings)
 
 
 def from_message(body: Mapping[str, Any]) -> Settings:
     """Read a `configure` message; raise ValueError when a field has another type than its default."""
+    return _read(Settings, {**body, "accounts": accounts_from(body)})
+
+
+def accounts_from(body: Mapping[str, Any]) -> tuple[AccountSettings, ...]:
+    """The accounts of a `configure` or `accounts` message; raise ValueError as `from_message` does."""
+    return tuple(_read(AccountSettings, account) for account in body.get("accounts", [{}]))
+
+
+def _read(kind: type[_Read], body: Mapping[str, Any]) -> _Read:
     values: dict[str, Any] = {}
-    for field in fields(Settings):
-        if field.name not in body:
+    blank = kind()
+    for entry in fields(kind):
+        if entry.name not in body:
             continue
-        value, default = body[field.name], field.default
-        if isinstance(default, tuple):
+        value, default = body[entry.name], getattr(blank, entry.name)
+        if isinstance(default, tuple) and entry.name != "accounts":
             value = tuple(str(item) for item in value)
         elif isinstance(default, float) and isinstance(value, int):
             value = float(value)
         if type(value) is not type(default):
-            raise ValueError(f"{field.name} is a {type(value).__name__}")
-        values[field.name] = value
-    return Settings(**values)
+            raise ValueError(f"{entry.name} is a {type(value).__name__}")
+        values[entry.name] = value
+    return kind(**values)

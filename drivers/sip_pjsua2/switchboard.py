@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pjsua2 as pj
 
@@ -13,6 +13,10 @@ from drivers.sip_pjsua2.call import Leg
 from drivers.sip_pjsua2.port import Pool
 from drivers.sip_pjsua2.request import Request
 from drivers.sip_pjsua2.settings import Settings
+
+if TYPE_CHECKING:
+    from drivers.sip_pjsua2.account import Account
+    from drivers.sip_pjsua2.accounts import Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ class Switchboard:
         self._legs: dict[int, Leg] = {}
         self._orphans: list[Leg] = []
         self._dead: list[Leg] = []
-        self.account: pj.Account | None = None
+        self.accounts: Accounts | None = None
         self._totals = {"underruns": 0, "overruns": 0, "calls": 0, "refused": 0}
 
     def dialogues(self) -> set[str]:
@@ -51,7 +55,7 @@ class Switchboard:
         """Carry out one command; what the library refuses becomes an event of that call."""
         number = int(str(body.get("call", "0")), 16)
         if body["type"] == "dial":
-            self._dial(number, str(body["to"]))
+            self._dial(number, str(body["to"]), str(body.get("account", "")))
             return
         leg = self._legs.get(number)
         if leg is None or leg.gone:
@@ -86,11 +90,16 @@ class Switchboard:
             case other:
                 logger.warning("unknown command %s", other)
 
-    def _dial(self, number: int, uri: str) -> None:
-        leg = Leg(self, self.account, number)
+    def _dial(self, number: int, uri: str, name: str) -> None:
+        account = self.accounts.named(name) if self.accounts is not None else None
+        if account is None:
+            gone = {"state": "ended", "code": 0, "reason": f"there is no account {name}"}
+            self._send({"type": "call", "call": f"{number:08x}", **gone})
+            return
+        leg = Leg(self, account, number)
         self._legs[number] = leg
         self._totals["calls"] += 1
-        transport = self._settings.transport
+        transport = account.settings.transport
         if transport != "udp" and ";transport=" not in uri:
             uri = f"{uri};transport={transport}"
         try:
@@ -100,7 +109,11 @@ class Switchboard:
             if not leg.gone:
                 leg.vanish(error.reason or "refused by the SIP library")
 
-    def incoming(self, account: pj.Account, prm: Any) -> None:
+    def serves(self, account: "Account") -> bool:
+        """Whether calls of that account are up."""
+        return any(leg.account is account for leg in [*self._legs.values(), *self._orphans, *self._dead])
+
+    def incoming(self, account: "Account", prm: Any) -> None:
         """An INVITE came: take it in, and let Handset decide."""
         number = int.from_bytes(os.urandom(4), "big") or 1
         leg = Leg(self, account, number, prm.callId)
@@ -113,6 +126,7 @@ class Switchboard:
                 "call": f"{number:08x}",
                 "peer": request.peer or _plain(leg.getInfo().remoteUri),
                 "source": _plain(prm.rdata.srcAddress),
+                "account": account.name,
                 "display_name": request.display_name,
                 "headers": request.headers,
             }
@@ -229,7 +243,7 @@ class Switchboard:
         self._legs.clear()
         self._orphans.clear()
         self._dead.clear()
-        self.account = None
+        self.accounts = None
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from appliance.errors import UnknownName
 from appliance.interfaces import (
@@ -38,11 +39,13 @@ class FakeTelephone:
         for call in sorted(self._calls):
             self.ends(call, 0, "shutdown")
 
-    def rings_in(self, source: str = "127.0.0.1:5070", peer: str = "sip:ann@127.0.0.1") -> str:
+    def rings_in(
+        self, source: str = "127.0.0.1:5070", peer: str = "sip:ann@127.0.0.1", account: str = "default"
+    ) -> str:
         """Somebody calls."""
         call = f"call-{next(self._numbers)}"
         self._calls.add(call)
-        self._post(IncomingCall(call, peer, source))
+        self._post(IncomingCall(call, peer, source, account=account))
         return call
 
     def reports(self, call: str, state: str, code: int = 0, reason: str = "") -> None:
@@ -69,10 +72,13 @@ class FakeTelephone:
     def hears_strangers(self, ignored: int) -> None:
         self._post(StrangersReport(ignored))
 
-    def dial(self, to: str) -> str:
+    def renew(self, settings: Mapping[str, Any]) -> None:
+        self.told.append(("renew", *settings["accounts"]))
+
+    def dial(self, to: str, *, account: str = "") -> str:
         call = f"call-{next(self._numbers)}"
         self._calls.add(call)
-        self.told.append(("dial", call, to))
+        self.told.append(("dial", call, to, account) if account else ("dial", call, to))
         return call
 
     def ring(self, call: str) -> None:

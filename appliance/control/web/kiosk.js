@@ -63,13 +63,18 @@ function take(message) {
     turn: () => turn(message.state),
     transcript: () => transcript(message),
     notification: () => notice(message.text, ""),
-    registration: () => { find("registration").textContent = `${message.state} ${message.reason || ""}`.trim(); },
+    registration: () => registration(message),
     call: () => called(message),
     mute: () => { if (message.line === undefined || message.line === ROOM) muteIs(message.on); },
     provider: () => { find("provider").textContent = message.state === "up" ? message.provider : `${message.provider} is ${message.state}`; },
     interrupted: () => turn("listening"),
   }[message.type];
   if (show) show();
+}
+
+function registration(told) {
+  const name = told.account && told.account !== "default" ? `${told.account}: ` : "";
+  find("registration").textContent = `${name}${told.state} ${told.reason || ""}`.trim();
 }
 
 function greeted(hello) {

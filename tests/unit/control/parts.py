@@ -208,7 +208,7 @@ class MemoryLines:
 
 class MemoryCalls:
     def __init__(self) -> None:
-        self.registration: Mapping[str, Any] = {"state": "registered", "server": "pbx"}
+        self.registration: Mapping[str, Any] = {"account": "default", "state": "registered", "server": "pbx"}
         self.address = "127.0.0.1:5060"
         self.fault = ""
         self.done: list[tuple[Any, ...]] = []
@@ -222,8 +222,11 @@ class MemoryCalls:
         self.done.append((what, call, *more))
         return call
 
-    def dial(self, to: str, *, agent: str = "") -> str:
-        self.done.append(("dial", to, agent))
+    def registrations(self) -> list[dict[str, Any]]:
+        return [dict(self.registration)]
+
+    def dial(self, to: str, *, agent: str = "", account: str = "") -> str:
+        self.done.append(("dial", to, agent, *([account] if account else [])))
         self.live["c2"] = "dialing"
         return "c2"
 

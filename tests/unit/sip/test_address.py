@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.errors import RequestInvalid
+from appliance.errors import RequestInvalid, UnknownName
 from drivers.sip_pjsua2 import address
+from drivers.sip_pjsua2.address import account_for
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,32 @@ def test_digits_are_cleaned():
 def test_what_is_no_digit_is_refused(digits):
     with pytest.raises(RequestInvalid):
         address.tones(digits)
+
+
+SERVERS = {"default": "pbx.example:5070", "sales": "sip.carrier.example", "lab": "pbx.example"}
+
+
+@pytest.mark.parametrize(
+    ("to", "named", "account"),
+    [
+        ("100", "", "default"),
+        ("100", "lab", "lab"),
+        ("sip:1@elsewhere.example", "", "default"),
+        ("sip:1@SIP.Carrier.example:5060", "", "sales"),
+        ("1@pbx.example", "", "lab"),
+        ("sip:1@pbx.example:5070", "", "default"),
+        ("sip:1@pbx.example", "default", "default"),
+    ],
+)
+def test_the_account_that_calls_is_the_named_one_or_the_one_at_the_address(to, named, account):
+    assert account_for(to, named, SERVERS) == account
+
+
+def test_a_bare_number_needs_a_server():
+    assert account_for("100", "", {"default": "", "sales": "carrier"}) == "sales"
+    assert account_for("sip:1@127.0.0.1", "", {"default": "", "sales": "carrier"}) == "default"
+
+
+def test_an_account_that_is_not_there_is_told():
+    with pytest.raises(UnknownName):
+        account_for("100", "nobody", SERVERS)

@@ -15,7 +15,8 @@ def test_the_sip_section_becomes_the_child_s_settings():
         server="pbx:5070", user="100", password=SecretStr("s3cret"), rtp_ports="41000-41010", codecs=("PCMU",)
     )
     told = settings.from_message(configure_message(section.model_dump(), Timing(keep_alive=5)))
-    assert (told.server, told.user, told.password) == ("pbx:5070", "100", "s3cret")
+    account = told.accounts[0]
+    assert (account.server, account.user, account.password) == ("pbx:5070", "100", "s3cret")
     assert (told.rtp_first, told.rtp_count) == (41000, 10)
     assert told.codecs == ("PCMU",)
     assert told.keep_alive == 5
@@ -23,11 +24,12 @@ def test_the_sip_section_becomes_the_child_s_settings():
 
 
 def test_a_password_may_come_as_plain_text():
-    assert configure_message({"password": "s3cret"}, Timing())["password"] == "s3cret"
+    assert configure_message({"password": "s3cret"}, Timing())["accounts"][0]["password"] == "s3cret"
 
 
 def test_settings_never_print_the_password():
-    assert "s3cret" not in repr(settings.Settings(password="s3cret"))
+    account = settings.AccountSettings(password="s3cret", turn_password="s3cret")
+    assert "s3cret" not in repr(settings.Settings(accounts=(account,)))
 
 
 def test_a_field_of_another_type_is_refused():
@@ -46,8 +48,17 @@ def test_the_process_inherits_no_secret_from_the_environment(monkeypatch):
     ("body", "event"),
     [
         (
-            {"type": "registration", "state": "failed", "code": 403, "reason": "no", "server": "pbx"},
-            RegistrationReport("failed", 403, "no", "pbx"),
+            {
+                "type": "registration",
+                "account": "sales",
+                "state": "failed",
+                "code": 403,
+                "reason": "no",
+                "server": "pbx",
+                "hint": "ask",
+                "addresses": ["192.0.2.1"],
+            },
+            RegistrationReport("failed", 403, "no", "pbx", "sales", "ask", ("192.0.2.1",)),
         ),
         (
             {"type": "call", "call": "1", "state": "ended", "code": 486, "reason": "Busy"},
@@ -76,8 +87,9 @@ def test_the_process_inherits_no_secret_from_the_environment(monkeypatch):
                 "source": "s",
                 "display_name": "d",
                 "headers": {"a": "b"},
+                "account": "sales",
             },
-            IncomingCall("1", "p", "s", "d", {"a": "b"}),
+            IncomingCall("1", "p", "s", "d", {"a": "b"}, "sales"),
         ),
     ],
 )

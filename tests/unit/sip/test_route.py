@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from drivers.sip_pjsua2.route import Lookup, known_here_only, local_address, name_servers
+from drivers.sip_pjsua2.route import Lookup, Target, known_here_only, local_address, name_servers
 
 
 def test_a_server_on_this_machine_sees_loopback():
@@ -41,8 +41,9 @@ def test_name_servers_are_read_and_bounded(tmp_path):
 
 
 def test_a_lookup_answers_without_making_anyone_wait():
-    lookup = Lookup("localhost")
+    lookup = Lookup(["localhost:5070"], "udp")
     deadline = time.monotonic() + 5
-    while lookup.address is None and time.monotonic() < deadline:
+    while lookup.targets is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert lookup.address == "127.0.0.1"
+    assert lookup.targets is not None
+    assert lookup.targets[0] == Target("127.0.0.1", 5070)

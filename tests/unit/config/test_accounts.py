@@ -1,0 +1,85 @@
+"""Further SIP accounts: what they inherit, what is faulty, and what a reload may change."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config.accounts import plain, reloadable
+from appliance.config.load import load
+from appliance.config.rules import MAX_ACCOUNTS, check_rules
+from appliance.config.schema import Sip
+
+TWO = """
+[sip]
+enabled = true
+server = "pbx"
+user = "100"
+password = "one"
+transport = "tcp"
+display_name = "Desk"
+outbound_proxy = ["edge"]
+[sip.accounts.sales]
+server = "carrier"
+user = "4711"
+password = "two"
+expiry = 60
+"""
+
+
+def faults(path: Path, text: str) -> dict[str, str]:
+    (path / "handset.toml").write_text(text)
+    return {fault.key: fault.message for fault in check_rules(load(path / "handset.toml", {})).faults}
+
+
+def sip(path: Path, text: str) -> Sip:
+    (path / "handset.toml").write_text(text)
+    return load(path / "handset.toml", {}).require().sip
+
+
+def test_an_account_has_its_own_keys_and_the_section_s_for_the_rest(tmp_path: Path) -> None:
+    account = sip(tmp_path, TWO).of("sales")
+    assert (account.server, account.user, account.expiry) == ("carrier", "4711", 60)
+    assert (account.transport, account.display_name, account.outbound_proxy) == ("tcp", "Desk", ())
+
+
+def test_the_telephone_is_told_all_keys_of_each_account(tmp_path: Path) -> None:
+    told = plain(sip(tmp_path, TWO))
+    assert (told["server"], told["password"]) == ("pbx", "one")
+    assert told["accounts"]["sales"]["password"] == "two"
+    assert told["accounts"]["sales"]["codecs"] == told["codecs"]
+
+
+def test_a_sound_configuration_has_no_fault(tmp_path: Path) -> None:
+    assert faults(tmp_path, TWO) == {}
+
+
+@pytest.mark.parametrize(
+    ("addition", "key"),
+    [
+        ("usr = 'x'", "sip.accounts.sales.usr"),
+        ("agent = 'nobody'", "sip.accounts.sales.agent"),
+        ("ca = '/no/such/file'", "sip.accounts.sales.ca"),
+        ("turn = 'not a host'", "sip.accounts.sales.turn"),
+        ("turn = 'relay'\nturn_password = 'env:NOT_SET'", "sip.accounts.sales.turn_password"),
+        ("[sip.accounts.empty]\nuser = 'a'\npassword = 'b'", "sip.accounts.empty.server"),
+        ("[sip.accounts.nopass]\nserver = 'a'\nuser = 'b'", "sip.accounts.nopass.password"),
+        ("[sip.accounts.'a b']\nserver = 'a'\nuser = 'b'\npassword = 'c'", "sip.accounts.a b"),
+        ("[sip.accounts.default]\nserver = 'a'\nuser = 'b'\npassword = 'c'", "sip.accounts.default"),
+    ],
+)
+def test_a_fault_is_named_by_its_account(tmp_path: Path, addition: str, key: str) -> None:
+    assert list(faults(tmp_path, TWO + addition)) == [key]
+
+
+def test_there_is_a_limit(tmp_path: Path) -> None:
+    table = "[sip.accounts.n{0}]\nserver = 'a'\nuser = 'u{0}'\npassword = 'c'\n"
+    assert faults(tmp_path, TWO + "".join(table.format(n) for n in range(MAX_ACCOUNTS - 2))) == {}
+    assert list(faults(tmp_path, TWO + "".join(table.format(n) for n in range(MAX_ACCOUNTS - 1)))) == [
+        "sip.accounts"
+    ]
+
+
+def test_accounts_may_change_while_it_runs_and_ports_may_not(tmp_path: Path) -> None:
+    before = sip(tmp_path, TWO)
+    assert reloadable(before, sip(tmp_path, TWO.replace("4711", "4712").replace("one", "new")))
+    assert not reloadable(before, sip(tmp_path, TWO.replace("enabled = true", "enabled = true\nport = 5070")))
