@@ -205,6 +205,23 @@ async def test_refusals_are_told_apart(
         assert raised.value.retry_after == 2
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (3000, "invalid_request_error.invalid_api_key", CredentialsRejected),
+        (1008, "", SetupRejected),
+        (1011, "", ProviderUnavailable),
+    ],
+)
+async def test_a_close_during_set_up_says_why(
+    server: GptLiveServer, provider: Provider, code: int, reason: str, kind: type[ApplianceError]
+):
+    server.close_in_setup(code, reason)
+    with pytest.raises(ApplianceError) as raised:
+        await provider.connect(Setup("s"))
+    assert type(raised.value) is kind
+
+
 async def test_an_unknown_model_is_a_refused_set_up(server: GptLiveServer):
     provider = made(server, model="gpt-live-99")
     with pytest.raises(SetupRejected):

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from appliance.errors import ProviderUnavailable, QuotaExhausted, SetupRejected
+from appliance.errors import (
+    ApplianceError,
+    CredentialsRejected,
+    ProviderUnavailable,
+    QuotaExhausted,
+    SetupRejected,
+)
 from appliance.providers.stt.openai import OpenAiTranscription
 from appliance.stages import Ended, Hearing, Spent, Transcript
 from tests.contract.test_stt import Listener, SttServiceContract
@@ -192,6 +198,23 @@ async def test_a_transcript_that_failed_for_the_audios_sake_is_what_is_known(
     assert await ask(listener, 2, "red") == "red"
     await listener.close()
     assert cloud.violations == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (3000, "invalid_request_error.invalid_api_key", CredentialsRejected),
+        (1008, "", SetupRejected),
+        (1011, "", ProviderUnavailable),
+    ],
+)
+async def test_a_close_during_set_up_says_why(
+    cloud: FakeOpenAiTranscription, code: int, reason: str, kind: type[ApplianceError]
+) -> None:
+    cloud.close_in_setup(code, reason)
+    with pytest.raises(ApplianceError) as raised:
+        await listening(cloud)
+    assert type(raised.value) is kind
 
 
 async def test_an_unknown_model_is_a_matter_of_the_configuration(cloud: FakeOpenAiTranscription) -> None:

@@ -101,7 +101,7 @@ class GeminiServer(SocketService[LiveSession]):
     def answer_http(self, status: int, body: str = "", headers: Mapping[str, str] | None = None) -> None:
         self._refusal = status, body, headers or {}
 
-    def close_in_setup(self, code: int, reason: str) -> None:
+    def close_in_setup(self, code: int, reason: str = "") -> None:
         self._close_in_setup = code, reason
 
     def greet_with(self, *messages: bytes | str) -> None:

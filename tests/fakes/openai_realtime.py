@@ -50,7 +50,6 @@ class FakeOpenAi(SocketService[Session]):
         """The output format that it claims to have."""
         self._script: deque[Plan] = deque()
         self._heard: deque[str] = deque()
-        self._closes: deque[tuple[int, str]] = deque()
 
     # --- what it is told ---
 
@@ -82,10 +81,6 @@ class FakeOpenAi(SocketService[Session]):
     def drop_in_setup(self, times: int = 1) -> None:
         self._fates.extend(["drop_in_setup"] * times)
 
-    def close_in_setup(self, code: int, reason: str = "") -> None:
-        """The next link is opened and closed with this at once, as where the key is looked at only then."""
-        self._closes.append((code, reason))
-
     async def say_error(self, code: str, kind: str = "invalid_request_error", **fields: Any) -> None:
         """Every session gets an `error`."""
         for session in self.live:
@@ -108,9 +103,6 @@ class FakeOpenAi(SocketService[Session]):
 
     def understand(self) -> str:
         return self._heard.popleft() if self._heard else self.hears
-
-    def next_close(self) -> tuple[int, str] | None:
-        return self._closes.popleft() if self._closes else None
 
     # --- the service ---
 

@@ -110,9 +110,6 @@ class Session(SocketLink):
             self.live = False
 
     async def run(self) -> None:
-        if close := self._cloud.next_close():
-            await self.socket.close(*close)
-            return
         if self.model not in MODELS:
             await self._refuse(
                 "", Refused("model_not_found", f"The model '{self.model}' does not exist.", "model")

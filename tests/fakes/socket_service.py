@@ -110,6 +110,7 @@ class SocketService(Service, Generic[Link]):
         """The newest last."""
         self.dials = 0
         self._fates: deque[str] = deque()
+        self._closes: deque[tuple[int, str]] = deque()
         self._standing = ""
         self._retry_after = 0.0
 
@@ -156,6 +157,10 @@ class SocketService(Service, Generic[Link]):
     def hang_in_setup(self, times: int = 1) -> None:
         """The next links never say that they are ready."""
         self._fates.extend(["hang_in_setup"] * times)
+
+    def close_in_setup(self, code: int, reason: str = "") -> None:
+        """The next link is opened and closed with this at once, as where the key is looked at only then."""
+        self._closes.append((code, reason))
 
     def reject_credentials(self, *, standing: bool = False) -> None:
         """The next dial, or every one, finds its key refused."""
@@ -240,6 +245,9 @@ class SocketService(Service, Generic[Link]):
         link = self.link(socket)
         self.sessions.append(link)
         try:
+            if self._closes:
+                await socket.close(*self._closes.popleft())
+                return
             await link.run()
         except (ConnectionClosed, Cut):
             pass

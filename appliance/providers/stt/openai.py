@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field
 from websockets.exceptions import ConnectionClosed
 
+from appliance import openai_faults
 from appliance.config.services import ServiceSettings, read
 from appliance.errors import DriverMissing
 from appliance.http_faults import translated
@@ -82,8 +83,8 @@ class OpenAiTranscription:
                 if self._live:
                     return await self._dial(ready, hearing)
                 await self._knock(ready.client)
-        except asyncio.CancelledError:
-            raise
+        except ConnectionClosed as fault:
+            raise openai_faults.closed_in_setup(self._host, fault) from fault
         except Exception as fault:
             raise translated(self.name, self._host, fault) from fault
         return OneShotTranscription(self.name, self._asking(ready.client, hearing), self._settings.deadline)

@@ -3,9 +3,9 @@
 import json
 from typing import Any, Final
 
+from appliance import openai_faults
 from appliance.errors import ProviderUnavailable
 from appliance.providers.stt.one_shot import Understood
-from appliance.providers.stt.openai_session import ending
 from appliance.providers.stt.openai_talk import TEXT_BOUND
 
 _END: Final = "[DONE]"
@@ -31,7 +31,7 @@ class StreamReading:
         event = _object(data)
         error = event.get("error")
         if isinstance(error, dict):
-            raise ending(error) or ProviderUnavailable("openai failed to transcribe")
+            raise openai_faults.of_answer(error) or ProviderUnavailable("openai failed to transcribe")
         piece, text = _delta(event), event.get("text")
         if event.get("type") == "transcript.text.done" and isinstance(text, str):
             self.done = True

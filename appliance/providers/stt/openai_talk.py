@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from appliance import openai_faults
 from appliance.audio.resample import Resampler
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.stt.live import Post
-from appliance.providers.stt.openai_session import RATE, SETUP_EVENT, ending, refusal
+from appliance.providers.stt.openai_session import RATE, SETUP_EVENT
 from appliance.stages import Ended, Spent, Transcript
 
 HEARD_RATE: Final = 16_000
@@ -269,7 +270,7 @@ class OpenAiTalk:
         error = event.get("error")
         error = error if isinstance(error, dict) else {}
         self.post.counts["failed_transcripts"] += 1
-        self.post.fault = ending(error)
+        self.post.fault = openai_faults.of_answer(error)
         if turn is None or self.post.fault is not None:
             return
         if error.get("type") == "server_error":
@@ -284,10 +285,10 @@ class OpenAiTalk:
         cause = error.get("event_id")
         self.post.counts["errors"] += 1
         if cause in (None, SETUP_EVENT):
-            self.refusal = refusal(error)
+            self.refusal = openai_faults.of_setup(error)
         if isinstance(cause, str) and cause.startswith("commit_"):
             self._refused_commit(cause.removeprefix("commit_"))
-        self.post.fault = ending(error)
+        self.post.fault = openai_faults.of_answer(error)
 
     def _refused_commit(self, number: str) -> None:
         """There was less in the buffer than the service takes, or it had ended the turn itself a moment before."""

@@ -17,7 +17,8 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.providers.stt.openai_session import ending, refusal, session_update
+from appliance.openai_faults import of_answer, of_setup
+from appliance.providers.stt.openai_session import session_update
 from appliance.providers.stt.openai_talk import OpenAiTalk
 from appliance.stages import Ended, Spent, Transcript, TranscriptEvent
 
@@ -378,11 +379,11 @@ def test_half_a_sample_is_cut_off() -> None:
     ],
 )
 def test_what_an_error_during_set_up_means(error: dict[str, Any], meaning: type[ApplianceError]) -> None:
-    assert type(refusal(error)) is meaning
+    assert type(of_setup(error)) is meaning
 
 
 def test_an_error_about_one_event_is_survived() -> None:
-    assert ending({"type": "invalid_request_error", "code": "invalid_value"}) is None
+    assert of_answer({"type": "invalid_request_error", "code": "invalid_value"}) is None
 
 
 def test_keywords_are_told_to_models_that_take_them() -> None:

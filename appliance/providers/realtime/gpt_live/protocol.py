@@ -13,14 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.errors import (
-    ApplianceError,
-    CredentialsRejected,
-    ProviderUnavailable,
-    QuotaExhausted,
-    RateLimited,
-    SetupRejected,
-)
+from appliance import openai_faults
+from appliance.errors import ProviderUnavailable
 from appliance.interfaces import (
     CalledTool,
     Delivery,
@@ -354,13 +348,12 @@ class LiveProtocol:
         return [ProviderUsage(added, 0.0, "seconds")]
 
     def _fault(self, event: Message) -> ProviderEvent:
-        fault = refusal(event)
+        error = openai_faults.error_of(event)
+        fault = openai_faults.of_answer(error)
         if fault is not None:
             raise fault
-        error = event.get("error")
-        code = error.get("code") if isinstance(error, Mapping) else None
         self._count("errors")
-        return ProviderTrouble("provider_error", f"the service reports {str(code or 'an error')[:80]}")
+        return ProviderTrouble("provider_error", f"the service reports {openai_faults.code_of(error)}")
 
     def _count(self, what: str) -> None:
         self.counters[what] = self.counters.get(what, 0) + 1
@@ -369,24 +362,6 @@ class LiveProtocol:
 _QUIET: Final = frozenset(
     {"session.updated", "session.commentary.appended", "session.thinking.appended", "info"}
 )
-_REFUSALS: Final[Mapping[str, type[ApplianceError]]] = {
-    "invalid_api_key": CredentialsRejected,
-    "insufficient_quota": QuotaExhausted,
-    "rate_limit_exceeded": RateLimited,
-    "model_not_found": SetupRejected,
-    "session_expired": ProviderUnavailable,
-}
-
-
-def refusal(event: Message, *, starting: bool = False) -> ApplianceError | None:
-    """The error that an `error` event means for the connection; None where the talk goes on."""
-    error = event.get("error")
-    error = error if isinstance(error, Mapping) else {}
-    kind = _REFUSALS.get(str(error.get("code")), SetupRejected if starting else None)
-    if kind is None:
-        return None
-    about = str(error.get("param") or error.get("code") or "an error")[:80]
-    return kind(f"GPT-Live refuses the session: {about}")
 
 
 def _samples(delta: object) -> bytes | None:

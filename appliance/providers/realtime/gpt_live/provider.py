@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from websockets.exceptions import ConnectionClosed
+
+from appliance import openai_faults
 from appliance.config import services
 from appliance.config.services import ServiceSettings
-from appliance.errors import DriverMissing, ProviderUnavailable
+from appliance.errors import DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.link_faults import unreachable, unreadable
 from appliance.name_lookup import look_up
@@ -20,7 +23,6 @@ from appliance.providers.realtime.gpt_live.connection import (
     hang_up,
     lasts,
 )
-from appliance.providers.realtime.gpt_live.protocol import refusal
 from appliance.providers.realtime.gpt_live.setup import RATE, start_message
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class GptLive:
                 except BaseException:
                     await asyncio.shield(asyncio.ensure_future(hang_up(socket_)))
                     raise
+        except ConnectionClosed as fault:
+            raise openai_faults.closed_in_setup(self._settings.host(HOST), fault) from fault
         except Exception as fault:
             raise unreachable(NAME, self._settings.host(HOST), fault) from fault
 
@@ -105,7 +109,7 @@ class GptLive:
             if event.get("type") == "session.started":
                 return LiveConnection(socket_, setup, lasts(event))
             if event.get("type") == "error":
-                raise refusal(event, starting=True) or ProviderUnavailable("GPT-Live refuses the session")
+                raise openai_faults.of_setup(openai_faults.error_of(event))
 
     def _build(self) -> "AsyncOpenAI":
         key = self._settings.key(self.name, KEY_VARIABLES)

@@ -6,11 +6,10 @@ from typing import Final, Protocol
 
 from websockets.exceptions import ConnectionClosed
 
-from appliance import link_faults
+from appliance import link_faults, openai_faults
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.interfaces import ProviderCommand, ProviderEvent, RenewalDue
 from appliance.providers.realtime.fill import fill
-from appliance.providers.realtime.openai import refusals
 from appliance.providers.realtime.openai.conversation import Conversation
 
 SESSION_SECONDS: Final = 3_600.0
@@ -116,8 +115,8 @@ class OpenAiConnection:
             self._end(self._talk.fault)
         except ConnectionClosed as fault:
             usual = fault.rcvd is not None and fault.rcvd.code in _USUAL_ENDS
-            error = refusals.of_close(fault.rcvd.reason if fault.rcvd is not None else "")
-            self._end(None if usual else refusals.ending(error) or link_faults.closed("openai", fault))
+            error = openai_faults.of_close(fault.rcvd.reason if fault.rcvd is not None else "")
+            self._end(None if usual else openai_faults.ending(error) or link_faults.closed("openai", fault))
         except OSError as fault:
             self._end(ProviderUnavailable(f"openai: {type(fault).__name__}"))
 

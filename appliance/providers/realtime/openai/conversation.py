@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from appliance import openai_faults
 from appliance.errors import ApplianceError
 from appliance.frames import milliseconds_of
 from appliance.interfaces import (
@@ -30,7 +31,7 @@ from appliance.interfaces import (
 )
 from appliance.providers.realtime.fill import silent_frame
 from appliance.providers.realtime.mail import Mail
-from appliance.providers.realtime.openai import refusals, wire
+from appliance.providers.realtime.openai import wire
 from appliance.providers.realtime.openai.answers import Answer, Answers
 from appliance.providers.realtime.openai.settings import Settings
 from appliance.providers.realtime.openai.setup import (
@@ -477,9 +478,9 @@ class Conversation:
     def _status(self, answer: Answer, response: Mapping[str, Any]) -> str:
         status = response.get("status")
         if status == "failed":
-            error = refusals.error_of(response.get("status_details"))
-            self.fault = self.fault or refusals.of_answer(error)
-            code = refusals.code_of(error)
+            error = openai_faults.error_of(response.get("status_details"))
+            self.fault = self.fault or openai_faults.of_answer(error)
+            code = openai_faults.code_of(error)
             self.mail.trouble("response_failed", f"the service could not answer: {code}")
             return "failed"
         if status == "cancelled" or answer.cancelled:
@@ -507,8 +508,8 @@ class Conversation:
 
     def _error(self, event: Mapping[str, Any]) -> None:
         error = wire.mapping(event, "error")
-        self.fault = self.fault or refusals.ending(error)
-        code, of = refusals.code_of(error), str(error.get("event_id"))
+        self.fault = self.fault or openai_faults.ending(error)
+        code, of = openai_faults.code_of(error), str(error.get("event_id"))
         known = code == "response_cancel_not_active"
         if known or self._refused_request(of, code, error) or self._refused_commit(of, code):
             self.mail.count(code)
@@ -525,7 +526,7 @@ class Conversation:
         self._asked.remove(asked)
         turn = asked[1]
         if not busy:
-            self.fault = self.fault or refusals.of_answer(error)
+            self.fault = self.fault or openai_faults.of_answer(error)
             self.mail.trouble("response_refused", f"the service does not answer: {code}")
             if self.fault is None:
                 self._settle(turn, "failed")

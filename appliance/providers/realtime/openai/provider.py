@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from websockets.exceptions import ConnectionClosed
 
-from appliance import link_faults
+from appliance import link_faults, openai_faults
 from appliance.errors import DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
-from appliance.providers.realtime.openai import refusals, wire
+from appliance.providers.realtime.openai import wire
 from appliance.providers.realtime.openai.connection import OpenAiConnection, RealtimeSocket
 from appliance.providers.realtime.openai.conversation import Conversation
 from appliance.providers.realtime.openai.settings import DEFAULT_HOST, KEY_VARIABLES, Settings, read
@@ -80,10 +80,7 @@ class OpenAiRealtime:
                     await asyncio.shield(_hang_up(socket))
                     raise
         except ConnectionClosed as fault:
-            error = refusals.of_close(fault.rcvd.reason if fault.rcvd is not None else "")
-            if error:
-                raise refusals.of_setup(error) from fault
-            raise link_faults.unreachable(self.name, self._settings.host(DEFAULT_HOST), fault) from fault
+            raise openai_faults.closed_in_setup(self._settings.host(DEFAULT_HOST), fault) from fault
         except Exception as fault:
             raise link_faults.unreachable(self.name, self._settings.host(DEFAULT_HOST), fault) from fault
         seconds = FILL_SECONDS[self._settings.turns]
@@ -119,7 +116,7 @@ async def _until(kind: str, socket: RealtimeSocket, conversation: Conversation) 
             and isinstance(error, dict)
             and error.get("event_id") in (None, SETUP_EVENT)
         ):
-            raise refusals.of_setup(error)
+            raise openai_faults.of_setup(error)
         conversation.read(raw)
         if event["type"] == kind:
             return

@@ -1,8 +1,10 @@
-"""What an `error` of the service means, and a close that has one for its reason. Pure."""
+"""What an `error` of OpenAI's means, over whichever of its sockets, and a close that has one for its reason. Pure."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+
+from websockets.exceptions import ConnectionClosed
 
 from appliance.errors import (
     ApplianceError,
@@ -12,7 +14,7 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
-from appliance.link_faults import QUOTA_CODES
+from appliance.link_faults import QUOTA_CODES, unreachable
 
 _KEY_CODES: Final = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization"})
 _RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "slow_down"})
@@ -68,8 +70,14 @@ def of_close(reason: str) -> Mapping[str, Any]:
     return {} if found is None else {"type": found[1], "code": found[2]}
 
 
+def closed_in_setup(where: str, fault: ConnectionClosed) -> ApplianceError:
+    """Why a socket was closed before its session was set up. `where` is the host."""
+    error = of_close(fault.rcvd.reason if fault.rcvd is not None else "")
+    return of_setup(error) if error else unreachable("openai", where, fault)
+
+
 def error_of(details: object) -> Mapping[str, Any]:
-    """The error of a failed response; empty where there is none."""
+    """The error in an event, or in the details of a failed response; empty where there is none."""
     error = details.get("error") if isinstance(details, dict) else None
     return error if isinstance(error, dict) else {}
 
