@@ -24,6 +24,7 @@ from appliance.errors import ConfigurationInvalid
 DEFAULT: Final = "default"
 _PREFIX: Final = "HANDSET_"
 _FOREIGN: Final = frozenset({"HANDSET_TOKEN", "HANDSET_ADDRESS"})
+_FILE: Final = "file:"
 _Tree = dict[str, Any]
 
 
@@ -112,6 +113,7 @@ def _lay_file(layers: _Layers, path: Path) -> None:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
         _place_directories(tree, path.absolute().parent)
+        _place_secrets(tree, path.absolute().parent)
         layers.lay(tree, str(path))
     except FileNotFoundError:
         layers.faults.append(
@@ -141,6 +143,15 @@ def _place_directories(tree: _Tree, beside: Path) -> None:
         table = tree.get(section)
         if isinstance(table, dict) and isinstance(table.get("directory"), str) and table["directory"]:
             table["directory"] = str(beside / table["directory"])
+
+
+def _place_secrets(tree: _Tree, beside: Path) -> None:
+    """So does a file with a secret."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            _place_secrets(value, beside)
+        elif isinstance(value, str) and value.startswith(_FILE) and is_secret(key):
+            tree[key] = f"{_FILE}{beside / value.removeprefix(_FILE)}"
 
 
 def _lay_variable(layers: _Layers, name: str, text: str) -> None:

@@ -65,7 +65,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError as error:
         raise ConfigurationInvalid(
             f"{path} cannot be read: there is no such file",
-            hint=f"make it, readable for its owner alone: install -m 600 /dev/stdin {path}",
+            hint=f"make it, readable for its owner alone: install -D -m 600 /dev/stdin {path}",
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationInvalid(f"{path} is not text", hint="it must be UTF-8") from error

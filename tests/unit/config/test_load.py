@@ -239,7 +239,7 @@ def test_a_secret_file_that_is_missing_is_told_in_words_with_the_way_to_make_it(
     with pytest.raises(ConfigurationInvalid, match="there is no such file") as caught:
         reveal(SecretStr(f"file:{tmp_path}/sip"))
     assert "Errno" not in caught.value.message
-    assert "install -m 600" in caught.value.hint
+    assert "install -D -m 600" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -286,3 +286,14 @@ def test_of_a_chain_only_what_was_set_is_shown(tmp_path: Path, capsys: pytest.Ca
     chain, _, openai = shown.partition("[providers.openai]")
     assert [line.partition(" =")[0] for line in chain.split("\n") if line.strip()] == ["llm_model"]
     assert 'model = ""  # default' in openai
+
+
+def test_a_secrets_file_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    key = write(tmp_path / "keys", "s3cret\n", "openai")
+    key.chmod(0o600)
+    text = '[providers.openai]\napi_key = "file:keys/openai"\nllm_api_key = "file:/etc/x"\nvoice = "file:v"\n'
+    section = load(write(tmp_path, text), environ={}).require().providers["openai"]
+    assert reveal(section.api_key) == "s3cret"
+    assert section.model_dump()["llm_api_key"] == "file:/etc/x"
+    assert section.voice == "file:v"
