@@ -262,6 +262,8 @@ class Appliance:
             self.configuration.recording,
             directory,
             keypad_pause=settings.keypad_pause,
+            transfer=self.configuration.transfer,
+            voice=plugins.load("appliance.voices", "espeak")(),
         )
         self.calls = Calls(
             telephone,
@@ -277,6 +279,7 @@ class Appliance:
         self.phones.calls = self.calls
         self.calls.on_digit = self.phones.digit
         self.calls.on_tones = self.phones.sound_tones
+        self.calls.on_attended = self.phones.attended
         self.lines.phone = self.phones
         self.calls.free = self.lines.free
         self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()
@@ -318,7 +321,7 @@ class Appliance:
         """A session ended by itself: end the call or the client's line that it was held on."""
         if line.kind is LineKind.PHONE and self.phones is not None:
             try:
-                self.phones.hang_up(line.id)
+                self.phones.session_over(line.id)
             except ApplianceError as error:
                 logger.info("session %s: the call had gone (%s)", session.id, error.code)
         elif line.kind is LineKind.CLIENT:

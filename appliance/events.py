@@ -144,6 +144,8 @@ class CallChanged(Event):
     peer: str
     code: int = 0
     reason: str = ""
+    outcome: str | None = None
+    """Of a call that was dialled and ended unanswered: busy, no_answer, declined ... (appliance/call/outcome.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

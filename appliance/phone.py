@@ -11,25 +11,34 @@ from pathlib import Path
 from typing import Final
 
 from appliance import private
-from appliance.audio import dtmf
+from appliance.audio import dtmf, tones
 from appliance.audio.dtmf import Digit, DtmfDetector
 from appliance.audio.recording import Recorder
 from appliance.call.call import Call
 from appliance.call.controller import Calls
 from appliance.call.keypad import Keypad, words
+from appliance.call.machine import CallState
+from appliance.call.outcome import Outcome, outcome_of, sentence
 from appliance.config.schema import Recording
+from appliance.config.schema import Transfer as TransferSettings
 from appliance.errors import ApplianceError, NotPossible
-from appliance.events import Event, EventBus, RecordingChanged, Transcript, Warned
+from appliance.events import CallChanged, Event, EventBus, RecordingChanged, Transcript, Warned
 from appliance.frames import FRAME_MS, samples_in
-from appliance.interfaces import DtmfReport, LineKind, Telephone
+from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
+from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 from appliance.session.lines import Lines
-from appliance.session.phrases import Phrase
+from appliance.session.phrases import Phrase, phrase
 from appliance.session.session import Session
+from appliance.transfer import Transfer
 
 _PREFIX: Final = "phone-"
 _NOT_RECORDED: Final = "the call is not recorded: nothing can say that it would be"
 _SWEEP_SECONDS: Final = 86_400.0
+_REFER_SECONDS: Final = 65.0
+_TAKEN_OVER_SECONDS: Final = 3.0
+"""How long after the caller's phone took our place the other phone may take to hang up on us."""
+_FAILED: Final = "transfer failed"
 logger = logging.getLogger(__name__)
 
 
@@ -55,7 +64,7 @@ class _Tap:
         self.line.capture.feed(pcm, at)
 
     def playout(self, samples: int) -> bytes:
-        pcm = self.line.playout.pull(samples)
+        pcm = self.line.pull(samples)
         if self.tones:
             pcm = self.tones.popleft()
         if (recorder := self.recorder) is not None:
@@ -91,6 +100,8 @@ class Phones:
         directory: Path,
         *,
         keypad_pause: float = 0.0,
+        transfer: TransferSettings | None = None,
+        voice: Voice | None = None,
     ) -> None:
         self._telephone = telephone
         self._lines = lines
@@ -104,6 +115,12 @@ class Phones:
         self._takers: dict[str, Callable[[str], None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         bus.listen(self._heard)
+        self._transfer = transfer or TransferSettings()
+        self._voice = voice
+        self._transfers: dict[str, asyncio.Task[None]] = {}
+        self._bridges: dict[str, tuple[Bridge, str]] = {}
+        """By call: what it is joined by, and the other call."""
+        bus.listen(self._notice)
         self.calls: Calls | None = None
         """The controller; set by the daemon, which builds both."""
 
@@ -118,6 +135,10 @@ class Phones:
         tap = self._taps[call.id] = _Tap(line, self._telephone.rate, call, self._heard_on(call.id))
         call.line = line.id
         line.playout.lag = lambda: self._telephone.heard_lag_ms(call.id)
+        if call.beside:
+            line.lend().repeat(tones.music(self._telephone.rate))
+            self._telephone.attach(call.id, tap.capture, tap.playout)
+            return
         try:
             session = self._lines.open_session(line, agent=call.agent, greeting=False)
             call.session = session.id
@@ -155,7 +176,8 @@ class Phones:
             self.record(waiting.call, True)
 
     def ended(self, call: Call) -> None:
-        """Close the call's line, and its recording."""
+        """Close the call's line, and its recording; the call that it was joined with ends too."""
+        self._part(call)
         tap = self._taps.pop(call.id, None)
         if tap is None:
             return
@@ -194,7 +216,7 @@ class Phones:
             return
         tap = self._taps.get(call)
         session = tap.line.session if tap is not None else None
-        if session is None or self._keypad is None:
+        if session is None or session.parked or self._keypad is None:
             return
         session.interrupt("dtmf")
         self._keypad.press(call, digit)
@@ -243,9 +265,127 @@ class Phones:
         """PhoneActions: a call that a tool asked for."""
         return self._controller().dial(to, by_agent=True)
 
-    def transfer(self, line: str, to: str) -> None:
-        """PhoneActions: hand the caller on that line to somebody else."""
-        self._controller().transfer(self._call_on(line), to, by_agent=True)
+    async def transfer(self, line: str, to: str, summary: str) -> None:
+        """PhoneActions: hand the caller on that line over to somebody else."""
+        calls = self._controller()
+        call = calls.call(self._call_on(line))
+        if self._transfer.mode == "attended":
+            await asyncio.shield(self._begin(call, to, summary, by_agent=True))
+        else:
+            await self._refer(call, to)
+
+    def attended(self, call: Call, to: str, summary: str) -> None:
+        """For the controller: an attended transfer that the control API asked for."""
+        self._begin(call, to, summary)
+
+    def _begin(self, call: Call, to: str, summary: str, *, by_agent: bool = False) -> asyncio.Task[None]:
+        tap = self._taps.get(call.id)
+        if tap is None:
+            raise NotPossible(f"call {call.id} has no audio")
+        if call.id in self._transfers or call.id in self._bridges:
+            raise NotPossible("This call is being transferred already.")
+        transfer = Transfer(
+            call,
+            tap.line,
+            to,
+            summary,
+            by_agent=by_agent,
+            notice=self._recorded_notice(tap),
+            calls=self._controller(),
+            line_of=lambda name: self._taps[name].line,
+            bus=self._bus,
+            voice=self._voice,
+            settings=self._transfer,
+        )
+        task = asyncio.get_running_loop().create_task(
+            self._hand_over(call, transfer), name=f"transfer {call.id}"
+        )
+        self._transfers[call.id] = task
+        task.add_done_callback(lambda done: self._transfer_over(call.id, done))
+        return task
+
+    def _recorded_notice(self, tap: _Tap) -> str:
+        """Whoever takes a recorded call is told so first. Where nothing can say it, the recording ends."""
+        if tap.recorder is None or not self._recording.announce:
+            return ""
+        if self._voice is None and (call := self._controller().on_line(tap.line.id)) is not None:
+            self.record(call.id, False)
+        return phrase(Phrase.RECORDED, "en")
+
+    async def _hand_over(self, call: Call, transfer: Transfer) -> None:
+        session = self._taps[call.id].line.session
+        bridge = await transfer.run()
+        asked = transfer.asked
+        if asked is None:
+            return
+        self._bridges[call.id], self._bridges[asked.id] = (bridge, asked.id), (bridge, call.id)
+        logger.info("call %s is joined with %s", call.id, asked.id)
+        if self._transfer.join == "auto":
+            try:
+                self._controller().join(call, asked)
+            except ApplianceError as error:
+                logger.info("call %s stays joined here: %s", call.id, error.code)
+        # Last: the tool that asked for this runs in that session.
+        if session is not None:
+            session.end("transferred")
+
+    def _transfer_over(self, call: str, task: asyncio.Task[None]) -> None:
+        self._transfers.pop(call, None)
+        if task.cancelled() or (fault := task.exception()) is None:
+            return
+        if isinstance(fault, ApplianceError):
+            logger.info("call %s was not handed over: %s", call, fault.code)
+        else:
+            logger.error("the transfer of call %s broke", call, exc_info=fault)
+
+    async def _refer(self, call: Call, to: str) -> None:
+        """Blind: ask the far phone to call `to`, and wait for what becomes of it."""
+        changed = asyncio.Event()
+        leave = self._bus.listen(lambda _: changed.set())
+        try:
+            self._controller().transfer(call.id, to, by_agent=True)
+            async with asyncio.timeout(_REFER_SECONDS):
+                while call.state is not CallState.ENDED:
+                    if call.state in (CallState.CONNECTED, CallState.HELD) and call.reason.startswith(
+                        _FAILED
+                    ):
+                        raise NotPossible(sentence(outcome_of(call.code), to))
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            raise NotPossible(sentence(Outcome.NO_ANSWER, to)) from None
+        finally:
+            leave()
+
+    def _part(self, call: Call) -> None:
+        """The other end of a bridge hears nobody any more: hang up there, or wait until its phone is taken over."""
+        bridge, other = self._bridges.pop(call.id, (None, ""))
+        if bridge is None:
+            return
+        self._bridges.pop(other, None)
+        patience = _TAKEN_OVER_SECONDS if call.reason == "transferred" else 0.0
+        asyncio.get_running_loop().call_later(patience, _quietly, self._controller().hang_up, other)
+
+    def session_over(self, line: str) -> None:
+        """A session ended by itself: so does its call, unless somebody else has it now."""
+        call = self._call_on(line)
+        if call not in self._bridges:
+            self._controller().hang_up(call)
+
+    def _notice(self, event: Event) -> None:
+        """While a call is held, or the far phone calls somebody else, its session waits and the line has music."""
+        if not isinstance(event, CallChanged) or event.call in self._transfers or event.call in self._bridges:
+            return
+        tap = self._taps.get(event.call)
+        if tap is None or tap.line.session is None:
+            return
+        line = tap.line
+        if event.state == CallState.CONNECTED:
+            line.reclaim()
+        elif event.state == CallState.HELD:
+            line.lend().repeat(tones.music(tap.rate))
+        elif event.state == CallState.TRANSFERRING:
+            line.lend().repeat(tones.ringing(tap.rate))
 
     def hang_up(self, line: str) -> None:
         """PhoneActions: end the call on that line."""

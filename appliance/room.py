@@ -41,7 +41,7 @@ class Room:
         """Begin to look for the devices; returns at once."""
         self._loop = asyncio.get_running_loop()
         self._line.playout.lag = lambda: self._card.output_delay_ms
-        self._card.start(self._line.capture.feed, self._line.playout.pull, self._report)
+        self._card.start(self._line.capture.feed, self._line.pull, self._report)
         self._looked = self._loop.call_later(_LOOK_SECONDS, self._tell_missing)
 
     async def stop(self) -> None:

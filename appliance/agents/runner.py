@@ -45,6 +45,7 @@ class ToolRunner:
     ) -> None:
         self.agent = agent
         self._deliveries = {declared.name: declared.delivery for declared in agent.declarations}
+        self._patience = {declared.name: declared.seconds for declared in agent.declarations}
         self._context = context
         self._bus = bus
         self._seconds = seconds
@@ -75,7 +76,8 @@ class ToolRunner:
         if not refusal and len(self._running) >= RUNNING_BOUND:
             refusal = "Too many tools are running at once."
         task = loop.create_task(self._perform(call, refusal), name=f"tool {call.tool}")
-        deadline = loop.call_later(self._seconds, self._expire, call.call_id)
+        seconds = max(self._seconds, self._patience.get(call.tool, 0.0))
+        deadline = loop.call_later(seconds, self._expire, call.call_id)
         self._running[call.call_id] = _Run(call, deliver, loop.time(), task, deadline)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(call.call_id, done))
@@ -121,7 +123,8 @@ class ToolRunner:
     def _expire(self, call_id: str) -> None:
         run = self._running.get(call_id)
         if run is not None:
-            self._settle(run, error=f"The tool did not finish within {self._seconds:g} seconds.")
+            waited = asyncio.get_running_loop().time() - run.begun
+            self._settle(run, error=f"The tool did not finish within {waited:.0f} seconds.")
             run.task.cancel()
 
     def _ended(self, call_id: str, task: asyncio.Task[Mapping[str, Any]]) -> None:

@@ -29,6 +29,10 @@ class Call:
     """How the far end and we send each other digits: rfc4733, info or inband. The SIP client's thread reads it too."""
     by_agent: bool = False
     """An agent's tool dialled it."""
+    beside: str = ""
+    """The call whose caller is to be handed over here: it has no session of its own."""
+    given_up: bool = False
+    """It rang for too long, and we ended it."""
     answer_timer: asyncio.TimerHandle | None = None
 
     def cancel_timer(self) -> None:

@@ -3,6 +3,8 @@
 Media is joined by whoever listens to `on_connected`.
 """
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from appliance.call.reception import Reception
 from appliance.call.registration import Registrations
 from appliance.call.table import CallJournal, CallTable
 from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
-from appliance.errors import LineBusy, NotPossible, RequestInvalid
+from appliance.errors import LineBusy, NotPossible, RequestInvalid, TelephoneUnavailable, UnknownName
 from appliance.events import DtmfReceived, EventBus, Failed
 from appliance.interfaces import (
     CallReport,
@@ -80,6 +82,8 @@ class Calls:
         """Told of each digit that the far end of a call keyed in."""
         self.on_tones: Callable[[str, str], None] = lambda _, __: None
         """Told of digits that are to sound on a call, where the far end takes them in no other way."""
+        self.on_attended: Callable[[Call, str, str], None] | None = None
+        """Begins an attended transfer of a call to a number, with a summary for who takes it."""
         self.free: Callable[[], bool] = lambda: True
         """Whether there is somebody to talk to one more caller: else they hear the busy tone."""
 
@@ -166,6 +170,17 @@ class Calls:
             raise LineBusy(
                 f"{len(self._table)} calls are up already", hint="hang one up, or raise sip.max_calls"
             )
+        return self._dial(to, agent=agent, by_agent=by_agent, account=account).id
+
+    def consult(self, call: Call, to: str, *, by_agent: bool = False) -> Call:
+        """Call `to` beside `call`, to ask whether they take it: one call more than `max_calls` may be up for that."""
+        if len(self._table) > self._settings.max_calls:
+            raise LineBusy("All lines are taken.", hint="raise sip.max_calls")
+        return self._dial(to, beside=call.id, by_agent=by_agent, account=call.account)
+
+    def _dial(
+        self, to: str, *, agent: str = "", beside: str = "", by_agent: bool = False, account: str = ""
+    ) -> Call:
         target = self.outgoing.target(to, by_agent=by_agent)
         name = self._telephone.dial(target, account=account)
         if by_agent:
@@ -180,9 +195,31 @@ class Calls:
             agent,
             account or FIRST_ACCOUNT,
             by_agent=by_agent,
+            beside=beside,
         )
+        loop = asyncio.get_running_loop()
+        call.answer_timer = loop.call_later(self._settings.dial_time, self.give_up, call)
         self._table.add(call)
-        return name
+        return call
+
+    def give_up(self, call: Call) -> None:
+        """It has rung for long enough."""
+        if call.state in ANSWERED or self._table.get(call.id) is not call:
+            return
+        call.given_up = True
+        call.cancel_timer()
+        with contextlib.suppress(UnknownName, TelephoneUnavailable):
+            self._telephone.hang_up(call.id)
+
+    def mark(self, call: Call, state: CallState, code: int = 0, reason: str = "") -> None:
+        """Say how a call stands that a transfer is about, where its SIP dialogue does not know of it."""
+        if self._table.get(call.id) is call and follow(call.state, state) is not None:
+            call.state, call.code, call.reason = state, code, reason
+            self._table.tell(call)
+
+    def join(self, call: Call, other: Call) -> None:
+        """Have the two talk to each other without us, where both phones can; the outcome is told as a call's state."""
+        self._telephone.join(call.id, other.id)
 
     def answer(self, call: str | None = None) -> str:
         """Answer a call, or without a name the one that rings."""
@@ -223,13 +260,21 @@ class Calls:
         self._telephone.resume(found.id)
         return found.id
 
-    def transfer(self, call: str, to: str, mode: str = "blind", *, by_agent: bool = False) -> str:
-        """Hand the far side over to `to` (REFER). Raise Forbidden as the dial plan says."""
-        if mode != "blind":
-            raise NotPossible(f"{mode} transfer is not there yet", hint='use mode "blind"')
+    def transfer(
+        self, call: str, to: str, mode: str = "blind", summary: str = "", *, by_agent: bool = False
+    ) -> str:
+        """Hand the far side over to `to`: at once (REFER), or "attended", when somebody has taken the call there.
+
+        Raise Forbidden as the dial plan says.
+        """
         if not to.strip():
             raise RequestInvalid("there is nobody to transfer to", hint='for example "201"')
         found = self._table.in_state(call, CallState.CONNECTED, CallState.HELD)
+        if mode == "attended":
+            if self.on_attended is None:
+                raise NotPossible("attended transfer is not there")
+            self.on_attended(found, to.strip(), summary)
+            return found.id
         target = self.outgoing.target(to, by_agent=by_agent)
         self._telephone.transfer(found.id, target)
         if by_agent:

@@ -25,7 +25,7 @@ class CallState(StrEnum):
     CONNECTED = "connected"
     HELD = "held"
     TRANSFERRING = "transferring"
-    """A REFER is out and not yet answered for good."""
+    """Somebody else is being called for the far side; repeated with each step that is told of it."""
     ENDED = "ended"
 
 
@@ -37,7 +37,7 @@ FOLLOWERS: Final[Mapping[CallState, frozenset[CallState]]] = {
     _S.EARLY: frozenset({_S.RINGING, _S.CONNECTED, _S.ENDED}),
     _S.CONNECTED: frozenset({_S.HELD, _S.TRANSFERRING, _S.ENDED}),
     _S.HELD: frozenset({_S.CONNECTED, _S.TRANSFERRING, _S.ENDED}),
-    _S.TRANSFERRING: frozenset({_S.CONNECTED, _S.HELD, _S.ENDED}),
+    _S.TRANSFERRING: frozenset({_S.TRANSFERRING, _S.CONNECTED, _S.HELD, _S.ENDED}),
     _S.ENDED: frozenset(),
 }
 ANSWERED: Final = frozenset({_S.CONNECTED, _S.HELD, _S.TRANSFERRING})

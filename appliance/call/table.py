@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from appliance.call.call import Call
 from appliance.call.machine import CallState
+from appliance.call.outcome import NO_ANSWER_CODE, outcome_of
 from appliance.errors import NotPossible, RequestInvalid, UnknownName
 from appliance.events import CallChanged, EventBus
 from appliance.store.store import CallRecord
+
+CANCELLED: Final = 487
 
 
 class CallJournal(Protocol):
@@ -81,6 +84,8 @@ class CallTable:
         if self._calls.pop(call.id, None) is None:
             return
         call.cancel_timer()
+        if call.given_up and code in (0, CANCELLED):
+            code, reason = NO_ANSWER_CODE, "no answer"
         call.state, call.code, call.reason = CallState.ENDED, code, reason
         if call.connected_at is not None:
             self._on_ended(call)
@@ -112,5 +117,11 @@ class CallTable:
                 reason=call.reason,
                 session=call.session,
                 line=call.line,
+                outcome=_outcome(call),
             )
         )
+
+
+def _outcome(call: Call) -> str | None:
+    over = call.state is CallState.ENDED and call.connected_at is None
+    return str(outcome_of(call.code)) if over and call.direction == "out" else None

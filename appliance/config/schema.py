@@ -148,6 +148,7 @@ class Sip(Section):
     auto_answer: bool = True
     ring_time: _RingTime = 0.0
     agent: str = ""
+    dial_time: Annotated[float, Field(ge=5, le=180)] = 60.0
     max_calls: Annotated[int, Field(ge=1, le=30)] = 2
     dtmf: Literal["auto", "rfc4733", "info", "inband"] = "auto"
     keypad_pause: Annotated[float, Field(ge=0, le=30)] = 1.5
@@ -175,6 +176,15 @@ class Sip(Section):
     def each(self) -> "dict[str, Sip]":
         """All accounts by name, the first one first."""
         return {FIRST_ACCOUNT: self, **{name: self.of(name) for name in self.accounts}}
+
+
+class Transfer(Section):
+    """How calls are handed over to a person."""
+
+    mode: Literal["attended", "blind"] = "attended"
+    ring_time: Annotated[float, Field(ge=5, le=180)] = 30.0
+    accept: Literal["answer", "key"] = "answer"
+    join: Literal["auto", "here"] = "auto"
 
 
 class Control(Section):
@@ -231,6 +241,7 @@ class Configuration(Section):
     agents: dict[str, Agent] = {"assistant": Agent()}
     contacts: dict[str, str] = {}
     sip: Sip = Sip()
+    transfer: Transfer = Transfer()
     control: Control = Control()
     gpio: Gpio = Gpio()
     recording: Recording = Recording()

@@ -173,7 +173,9 @@ class Commands:
         return {"call": self._phone().resume(request["call"])}
 
     def transfer(self, caller: Caller, request: Request) -> Data:
-        return {"call": self._phone().transfer(request["call"], request["to"], mode=request["mode"])}
+        phone = self._phone()
+        summary = request["summary"]
+        return {"call": phone.transfer(request["call"], request["to"], mode=request["mode"], summary=summary)}
 
     def dtmf(self, caller: Caller, request: Request) -> Data:
         return {"call": self._phone().send_dtmf(request["call"], request["digits"])}

@@ -160,7 +160,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "call.resume": _CALL,
     "call.transfer": Command(
         Scope.CONTROL,
-        {"call": _NEEDED, "to": _NEEDED, "mode": Field(fields.one_of("blind", "attended"), default="blind")},
+        {
+            "call": _NEEDED,
+            "to": _NEEDED,
+            "mode": Field(fields.one_of("blind", "attended"), default="blind"),
+            "summary": Field(fields.text, default=""),
+        },
     ),
     "call.dtmf": Command(Scope.CONTROL, {"call": _NEEDED, "digits": Field(fields.digits, required=True)}),
     "call.record": Command(Scope.CONTROL, {"call": _NEEDED, "on": Field(fields.switch, required=True)}),

@@ -149,6 +149,13 @@ class Telephone(Protocol):
         """Blind transfer (REFER)."""
         ...
 
+    def join(self, call: str, other: str) -> None:
+        """Have the far side of `call` take our place in `other` (REFER with Replaces); both are up.
+
+        Reported as `transferring` and its end. Where a phone cannot, nothing changes.
+        """
+        ...
+
     def send_dtmf(self, call: str, digits: str) -> None: ...
 
     def attach(self, call: str, capture: CaptureSink, playout: PlayoutSource) -> None:

@@ -29,6 +29,8 @@ class ToolDeclaration:
     description: str
     parameters: Mapping[str, Any]
     delivery: Delivery = Delivery.IMMEDIATE
+    seconds: float = 0.0
+    """How long it may take, where that is more than usual."""
 
 
 class ToolContext(Protocol):
@@ -56,8 +58,11 @@ class ToolContext(Protocol):
         """Call a number, extension, URI or named contact; return the call id."""
         ...
 
-    async def transfer(self, to: str) -> None:
-        """Transfer the session's own call, blind."""
+    async def transfer(self, to: str, *, summary: str = "") -> None:
+        """Transfer the session's own call once what is being said has been heard; `summary` is spoken to who takes it.
+
+        Return when the call has gone over; raise NotPossible with the reason, for the person, when it stays here.
+        """
         ...
 
     async def hang_up(self) -> None:

@@ -25,6 +25,10 @@ class Allowance:
         self._day_warning = warning_seconds(minutes_per_day)
         self._told = False
 
+    def wait(self, seconds: float) -> None:
+        """So long nobody could talk: the limit moves on with it."""
+        self._ends_at += seconds
+
     def look(self, now: float, left_today: float) -> Notice | None:
         """What is to be done; `left_today` is infinite where nothing limits the day."""
         if left_today <= 0:

@@ -15,8 +15,8 @@ class PhoneActions(Protocol):
         """Call a number, extension, URI or named contact; return the call id."""
         ...
 
-    def transfer(self, line_id: str, to: str) -> None:
-        """Transfer the call of a phone line, blind."""
+    async def transfer(self, line_id: str, to: str, summary: str) -> None:
+        """Transfer the call of a phone line; return when it has gone over."""
         ...
 
     def hang_up(self, line_id: str) -> None:
@@ -43,6 +43,8 @@ class ContextSession(Protocol):
     def notify(self, text: str, *, label: str = "", urgent: bool = False) -> None: ...
 
     def when_quiet(self, action: Callable[[], None]) -> None: ...
+
+    async def heard_out(self) -> None: ...
 
     def end(self, reason: str) -> None: ...
 
@@ -84,19 +86,12 @@ class SessionContext:
             raise NotPossible("There is no telephone.", hint="set sip.enabled")
         return self._phone.dial(to)
 
-    async def transfer(self, to: str) -> None:
-        """It is asked for once what is being said has been heard; should it fail then, the person is told."""
+    async def transfer(self, to: str, *, summary: str = "") -> None:
         phone = self._phone
         if phone is None or self.line_kind is not LineKind.PHONE:
             raise NotPossible("Only a telephone call can be transferred.")
-
-        def transfer() -> None:
-            try:
-                phone.transfer(self.line, to)
-            except ApplianceError as fault:
-                self.notify(f"The transfer did not work. {fault.message}")
-
-        self._session.when_quiet(transfer)
+        await self._session.heard_out()
+        await phone.transfer(self.line, to, summary)
 
     async def hang_up(self) -> None:
         phone = self._phone if self.line_kind is LineKind.PHONE else None

@@ -167,6 +167,12 @@ class Dialogue:
         self._calls.release()
 
     @property
+    def speaking(self) -> bool:
+        """Something sounds, or is about to."""
+        downlink = self.strands.downlink
+        return downlink.sounding is not None or bool(downlink.ready) or self._announcer.busy
+
+    @property
     def awaits_provider(self) -> bool:
         """The person waits, and only the provider can help: for an answer, or for the rest of what sounded."""
         owed, sounding = self.strands.answers.owed, self.strands.downlink.sounding

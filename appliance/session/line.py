@@ -14,10 +14,13 @@ from appliance.errors import ApplianceError
 from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, Warned
 from appliance.frames import FRAME_MS
 from appliance.interfaces import LineKind
+from appliance.session.loan import Listener, Loan
 from appliance.session.session import Session
 
 MARKS_SECONDS: Final = 0.01
 ECHO_TAIL_SECONDS: Final = 0.2
+LOAN_AUDIBLE_DBFS: Final = -50.0
+"""What comes from another line never ends; louder than this it is speech that a microphone would hear."""
 BACKLOG_MS: Final = {LineKind.ROOM: 200.0, LineKind.PHONE: 200.0, LineKind.CLIENT: 2_500.0}
 """Sound that may wait for its processing. A device's is cut, not to be late for good; a program's comes in bursts, up
 to four times as fast as it is spoken, and every word of it is still wanted."""
@@ -26,7 +29,7 @@ REMEMBERED_MS: Final = 1_500.0
 
 
 class Line:
-    """All methods belong to the loop's thread; `capture.feed` and `playout.pull` to the driver's.
+    """All methods belong to the loop's thread; `capture.feed` and `pull` to the driver's.
 
     `half` duplex: the microphone is not listened to while the playout is active, and 200 ms after.
     """
@@ -56,6 +59,8 @@ class Line:
         """Speech opens a turn; otherwise the push-to-talk key alone does."""
         self.device: Mapping[str, Any] = {}
         """Kind of device to its name and state, as `status` shows it."""
+        self.loan: Loan | None = None
+        """What the line is used for while its session waits."""
         self._bus = bus
         self._open_session = open_session
         self._loop = asyncio.get_running_loop()
@@ -80,11 +85,14 @@ class Line:
     def hear(self, captured: Captured) -> None:
         """The next 20 ms, from the capture worker."""
         self._level_dbfs = captured.level_dbfs
-        session = self.session
+        session, loan = self.session, self.loan
         if self._half_deaf():
             self._remembered.clear()
-            if session is not None:
+            if session is not None and loan is None:
                 session.miss(captured)
+        elif loan is not None:
+            if loan.listener is not None:
+                loan.listener(captured)
         elif session is not None:
             session.hear(captured)
         elif self.kind is LineKind.ROOM:
@@ -105,8 +113,40 @@ class Line:
         level = min(100, max(0, level))
         if level != self.playout.volume:
             self.playout.volume = level
+            if self.loan is not None:
+                self.loan.playout.volume = level
             self._bus.publish(VolumeChanged(line=self.id, level=level))
         return level
+
+    def lend(self, listener: Listener | None = None) -> Loan:
+        """Use the line for something else than its session, which is parked: none of its sound is taken meanwhile.
+
+        `listener` gets what is heard, 20 ms at 16 kHz. What is lent already is lent anew.
+        """
+        self.reclaim()
+        playout = Playout(self.playout.rate, clock=self._loop.time)
+        playout.volume, playout.reference = self.playout.volume, self.playout.reference
+        playout.lag = self.playout.lag
+        if self.session is not None:
+            self.session.park()
+        self._remembered.clear()
+        self.loan = Loan(playout, listener)
+        return self.loan
+
+    def reclaim(self) -> None:
+        """The session goes on. Nothing where the line is not lent."""
+        loan, self.loan = self.loan, None
+        if loan is None:
+            return
+        loan.silence()
+        if self.session is not None:
+            self.session.unpark()
+            self.watch_playout()
+
+    def pull(self, samples: int) -> bytes:
+        """What sounds next, s16le at the playout's rate."""
+        loan = self.loan
+        return (loan.playout if loan is not None else self.playout).pull(samples)
 
     def press(self) -> None:
         """Push-to-talk: opens a session where there is none. Raise LineBusy when none can be had."""
@@ -148,6 +188,8 @@ class Line:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        if self.loan is not None:
+            self.loan.silence()
         self.playout.flush()
         await asyncio.to_thread(self.capture.stop)
 
@@ -155,7 +197,8 @@ class Line:
         if self.duplex == "full":
             return False
         now = self._loop.time()
-        if self.playout.active():
+        loan = self.loan
+        if self.playout.active() if loan is None else loan.playout.level_dbfs() > LOAN_AUDIBLE_DBFS:
             self._deaf_until = now + ECHO_TAIL_SECONDS
         return now < self._deaf_until
 

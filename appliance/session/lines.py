@@ -254,6 +254,8 @@ class Lines:
             line, chosen, self._around, lambda new: self._context(new, line), self._session_closed, user=user
         )
         line.session = session
+        if line.loan is not None:
+            session.park()
         self._sessions[session.id] = session
         session.start(greeting=greeting)
         return session

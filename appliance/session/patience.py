@@ -60,6 +60,12 @@ class Patience:
         """Something happened that an answer may be expected from."""
         self._stirred_at = now
 
+    def wait(self, seconds: float) -> None:
+        """So long nobody could talk, nor be heard: it counts for nothing."""
+        self._quiet_since += seconds
+        self._stirred_at += seconds
+        self._moved_at += seconds
+
     def look(self, sight: Sight, now: float) -> Verdict | None:
         if sight.heard_ms is None or sight.heard_ms != self._heard_ms:
             self._moved_at = now

@@ -16,7 +16,7 @@ from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.allowance import Allowance, Notice
 from appliance.session.checkpoint import WINDOW_SECONDS, Bookmark, Item
-from appliance.session.dialogue import Dialogue
+from appliance.session.dialogue import QUIET_SECONDS, Dialogue
 from appliance.session.ladder import Ladder
 from appliance.session.link import CLIMB, Link
 from appliance.session.machine import (
@@ -87,6 +87,8 @@ class Session:
         self._bookmark: Bookmark | None = None
         if line.kind is LineKind.ROOM:
             self._bookmark = Bookmark(around.checkpoints, line.id, self.id, agent.name, agent.language)
+        self.parked = False
+        """The line is used for something else: nobody hears this session, and it hears nobody."""
         self._check: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -158,6 +160,24 @@ class Session:
         """The person's side is cut off for a while (mute): what they have begun to say ends here."""
         if self.open:
             self._dialogue.hearing.deafen()
+
+    def park(self) -> None:
+        """The line is on hold, or lent: what was begun ends here, no limit runs, and nobody loses patience."""
+        if not self.parked:
+            self.parked = True
+            self.deafen()
+
+    def unpark(self) -> None:
+        """Go on where it was left."""
+        self.parked = False
+
+    async def heard_out(self) -> None:
+        """Wait until what is being said has been heard; at most 15 s. A tool may wait so, while its answer is owed."""
+        deadline = self._loop.time() + QUIET_SECONDS
+        speaking = True
+        while speaking and self._loop.time() < deadline:
+            await asyncio.sleep(CHECK_SECONDS / 2)
+            speaking = self.open and not self.parked and self._dialogue.speaking
 
     def miss(self, captured: Captured) -> None:
         """20 ms that the person's side may not be listened to: half duplex."""
@@ -319,6 +339,11 @@ class Session:
         self._dialogue.check()
         self.link.look()
         now = self._loop.time()
+        if self.parked:
+            self._patience.wait(now - self._looked_at)
+            self._allowance.wait(now - self._looked_at)
+            self._looked_at = now
+            return
         self._count_talk(now)
         if self._bookmark is not None:
             self._bookmark.look((*self._before, *self.history), self.link.handle(), now)

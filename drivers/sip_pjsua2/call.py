@@ -18,6 +18,9 @@ DTMF_MS: Final = 160
 _DTMF_UPDATE: Final = 1
 _DTMF_END: Final = 2
 _DTMF_SILENCE: Final = 0.5
+_ALLOW: Final = 4
+_SUPPORTED: Final = 36
+"""PJSIP_H_ALLOW and PJSIP_H_SUPPORTED, which the binding does not name."""
 
 
 class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
@@ -41,6 +44,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.ending_at = 0.0
         self.successor: Leg | None = None
         self.transfer_ends: float | None = None
+        self._joining = False
         self._port: CallPort | None = None
         self._codec = ""
         self._told: tuple[str, bool, bool] = ("", True, False)
@@ -76,12 +80,14 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         for item in media:
             if item.type == pj.PJMEDIA_TYPE_AUDIO:
                 statuses.add(int(item.status))
-                if item.status == pj.PJSUA_CALL_MEDIA_ACTIVE and active is None:
-                    active = int(item.index)
+                sends = bool(int(item.dir) & pj.PJMEDIA_DIR_ENCODING)
+                waits = item.status == pj.PJSUA_CALL_MEDIA_LOCAL_HOLD and sends
+                if active is None and (item.status == pj.PJSUA_CALL_MEDIA_ACTIVE or waits):
+                    active = (int(item.index), waits)
         if active is None:
             self._disconnect_audio()
         else:
-            self._connect_audio(active)
+            self._connect_audio(*active)
         self._set_held(statuses)
 
     def onDtmfEvent(self, prm: Any) -> None:
@@ -113,7 +119,11 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
     def onCallTransferStatus(self, prm: Any) -> None:
         code = int(prm.statusCode)
-        if self.transfer_ends is None or (not prm.finalNotify and code < 300):
+        if self.transfer_ends is None:
+            return
+        if not prm.finalNotify and code < 300:
+            if code > 100:
+                self.report("transferring", code, str(prm.reason))
             return
         self.transfer_ends = None
         prm.cont = False
@@ -158,9 +168,25 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.reinvite(prm)
 
     def transfer(self, uri: str, deadline: float) -> None:
+        self._joining = False
         self.xfer(uri, pj.CallOpParam(True))
         self.transfer_ends = time.monotonic() + deadline
         self.report("transferring")
+
+    def join(self, other: "Leg", deadline: float) -> None:
+        """The far end here takes our place in `other`, where both ends know how; else nothing changes."""
+        refers = self.remoteHasCap(_ALLOW, "", "REFER") == pj.PJSIP_DIALOG_CAP_SUPPORTED
+        replaces = [
+            leg.remoteHasCap(_SUPPORTED, "", "replaces") == pj.PJSIP_DIALOG_CAP_SUPPORTED
+            for leg in (self, other)
+        ]
+        if not refers or not all(replaces):
+            logger.info("the phones cannot be joined without us: refer %s, replaces %s", refers, replaces)
+            return
+        self._joining = True
+        self.xferReplaces(other, pj.CallOpParam(True))
+        self.transfer_ends = time.monotonic() + deadline
+        self.report("transferring", 0, "joining the two phones")
 
     def send_digits(self, digits: str, method: str) -> None:
         prm = pj.CallSendDtmfParam()
@@ -219,18 +245,23 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.gone = True
         self._finish_digit()
         self._release_port()
+        if self._joining and self.transfer_ends is not None and code // 100 == 2:
+            # The far end took our place and hung up before it said so.
+            reason = "transferred"
         if self.ending and self.ending[1]:
             code, reason = self.ending[0] or code, self.ending[1]
         self.board.left(self, code, reason)
 
-    def _connect_audio(self, index: int) -> None:
+    def _connect_audio(self, index: int, waits: bool) -> None:
+        """`waits`: the far end is on hold here. It hears us, and is not heard."""
         port = self._port or self.board.pool.take()
         if port is None:
             self.end(503, "no media port is free")
             return
         self._port, self._index = port, index
         stream = self.getAudioMedia(index)
-        stream.startTransmit(port)
+        if not waits:
+            stream.startTransmit(port)
         port.startTransmit(stream)
         info = self.getStreamInfo(index)
         codec = f"{info.codecName}/{info.codecClockRate}"

@@ -132,6 +132,10 @@ class Pjsua2Telephone:
         server = self._servers.get(self._account_of.get(call, ""), "")
         self._command(call, "transfer", to=str(address.dialled(to, server)))
 
+    def join(self, call: str, other: str) -> None:
+        self._require_call(other)
+        self._command(call, "join", other=other)
+
     def send_dtmf(self, call: str, digits: str) -> None:
         self._require_call(call)
         self._command(call, "dtmf", digits=address.tones(digits))

@@ -85,6 +85,10 @@ class Switchboard:
                 leg.resume()
             case "transfer":
                 leg.transfer(str(body["to"]), TRANSFER)
+            case "join":
+                other = self._legs.get(int(str(body["other"]), 16))
+                if other is not None and other.confirmed and not other.gone:
+                    leg.join(other, TRANSFER)
             case "dtmf":
                 leg.send_digits(str(body["digits"]), self._settings.dtmf)
             case other:

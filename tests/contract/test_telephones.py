@@ -65,6 +65,7 @@ async def test_it_says_where_it_listens(desk):
         lambda telephone: telephone.hold("none"),
         lambda telephone: telephone.resume("none"),
         lambda telephone: telephone.transfer("none", "sip:a@127.0.0.1"),
+        lambda telephone: telephone.join("none", "other"),
         lambda telephone: telephone.send_dtmf("none", "1"),
         lambda telephone: telephone.attach("none", lambda pcm, at: None, lambda samples: bytes(2 * samples)),
     ],

@@ -109,6 +109,9 @@ class FakeTelephone:
         self._tell("transfer", call, to)
         self.reports(call, "transferring")
 
+    def join(self, call: str, other: str) -> None:
+        self._tell("join", call, other)
+
     def send_dtmf(self, call: str, digits: str) -> None:
         self._tell("send_dtmf", call, digits)
 

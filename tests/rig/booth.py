@@ -125,7 +125,7 @@ class Speaker:
 
     def tick(self, now: float) -> None:
         if not self.gone:
-            self.blocks.append((now, np.frombuffer(self._line.playout.pull(FRAME_SAMPLES), dtype="<i2")))
+            self.blocks.append((now, np.frombuffer(self._line.pull(FRAME_SAMPLES), dtype="<i2")))
 
     def heard_ms(self, level: int, since: float = 0.0) -> float:
         """How much was played of what has the sample value `level`."""

@@ -55,6 +55,7 @@ class RawCaller:
         self._here = f"127.0.0.1:{self._sip.getsockname()[1]}"
         self._call_id = secrets.token_hex(8)
         self._to = ""
+        self._offers = 0
         self._media: tuple[str, int] = ("127.0.0.1", 9)
         self._next: deque[bytes] = deque()
         self._keys: deque[tuple[bool, bytes]] = deque()
@@ -101,6 +102,32 @@ class RawCaller:
         """How a Replaces header (RFC 3891) names this call."""
         return f"{self._call_id};to-tag={self._to.partition('=')[2]};from-tag=raw"
 
+    def offer_again(self, direction: str, connection: str = "127.0.0.1") -> str:
+        """A re-INVITE, for hold with "sendonly", "inactive" or the connection 0.0.0.0; the answer's direction."""
+        self._sequence += 1
+        self._send("INVITE", self._sequence, self._offer(direction, connection))
+        answer = self._final_answer()
+        self._send("ACK", self._sequence)
+        assert answer.startswith("SIP/2.0 200"), answer
+        return _direction(answer)
+
+    def be_offered(self) -> str:
+        """Wait for a re-INVITE, agree to it, and return its direction."""
+        while True:
+            request = self._sip.recv(8192).decode("utf-8", "replace")
+            if request.startswith("INVITE"):
+                break
+        offered = _direction(request)
+        kept = "\r\n".join(re.findall(r"(?mi)^(?:Via|From|To|Call-ID|CSeq|Record-Route):[^\r]*", request))
+        mirrored = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(offered, offered)
+        body = self._offer(mirrored)
+        self._sip.sendto(
+            f"SIP/2.0 200 OK\r\n{kept}\r\nContact: <sip:{self._user}@{self._here}>\r\nContent-Type: application/sdp"
+            f"\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode(),
+            self._target,
+        )
+        return offered
+
     def speak(self, payload: bytes) -> None:
         """Put this into the next packet that leaves."""
         self._next.append(payload)
@@ -139,11 +166,14 @@ class RawCaller:
         self._sip.close()
         self._rtp.close()
 
-    def _offer(self) -> str:
+    def _offer(self, direction: str = "", connection: str = "127.0.0.1") -> str:
+        self._offers += 1
         return (
-            f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"v=0\r\no=- 1 {self._offers} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 {connection}\r\nt=0 0\r\n"
             f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0{' 101' * self._events}\r\na=rtpmap:0 PCMU/8000\r\n"
-        ) + "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n" * self._events
+            + "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n" * self._events
+            + (f"a={direction}\r\n" if direction else "")
+        )
 
     def _send(self, method: str, sequence: int, body: str = "", *, kind: str = "application/sdp") -> None:
         uri = f"sip:handset@127.0.0.1:{self._target[1]}"
@@ -197,3 +227,8 @@ class RawCaller:
                     self.keyed_in.append(packet[12:])
                 if len(packet) > 12 and packet[1] & 0x7F == 0:
                     self.arrived.append((time.monotonic(), packet[12:]))
+
+
+def _direction(message: str) -> str:
+    found = re.search(r"(?m)^a=(sendrecv|sendonly|recvonly|inactive)", message)
+    return found[1] if found else "sendrecv"

@@ -62,7 +62,7 @@ class Person:
             self.began_at = due - PERIOD
         self.line.capture.feed(np.pad(block, (0, size - len(block))).astype("<i2").tobytes(), due)
         self.played_at.append(time.monotonic())
-        self.played.append(np.frombuffer(self.line.playout.pull(size), dtype="<i2"))
+        self.played.append(np.frombuffer(self.line.pull(size), dtype="<i2"))
 
     def loud(self) -> bool:
         """Something has been played."""

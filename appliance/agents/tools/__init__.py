@@ -18,7 +18,12 @@ class Services:
 
 
 def declare(
-    name: str, description: str, required: tuple[str, ...] = (), **properties: Mapping[str, Any]
+    name: str,
+    description: str,
+    required: tuple[str, ...] = (),
+    *,
+    takes_seconds: float = 0.0,
+    **properties: Mapping[str, Any],
 ) -> ToolDeclaration:
     """A declaration whose parameters are an object with `properties` and nothing else."""
     parameters = {
@@ -27,7 +32,7 @@ def declare(
         "required": list(required),
         "additionalProperties": False,
     }
-    return ToolDeclaration(name, description, parameters)
+    return ToolDeclaration(name, description, parameters, seconds=takes_seconds)
 
 
 def text_of(

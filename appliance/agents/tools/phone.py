@@ -1,11 +1,14 @@
 """The telephone: call somebody, hand the caller over, hang up."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from appliance.agents.tools import Services, declare, text_of
 from appliance.errors import RequestInvalid
 from appliance.interfaces import ToolContext, ToolDeclaration
+
+TRANSFER_SECONDS: Final = 200.0
+"""Ringing, the summary and its acceptance have deadlines of their own."""
 
 
 def _whom(services: Services, verb: str) -> dict[str, Any]:
@@ -52,9 +55,16 @@ class TransferTool:
         self.declarations: Sequence[ToolDeclaration] = (
             declare(
                 "transfer_call",
-                "Hand this telephone call over to somebody else. Ask the person to confirm first.",
+                "Hand this telephone call over to somebody else. Ask the person to confirm first. The person hears it "
+                "ring; should nobody take the call, you are told why and go on talking.",
                 ("to",),
+                takes_seconds=TRANSFER_SECONDS,
                 to=_whom(services, "transfer to"),
+                summary={
+                    "type": "string",
+                    "description": "One or two sentences about who calls and why. They are spoken to whoever takes "
+                    "the call, before the person is connected.",
+                },
             ),
         )
 
@@ -62,8 +72,8 @@ class TransferTool:
         self, function: str, arguments: Mapping[str, Any], context: ToolContext
     ) -> Mapping[str, Any]:
         to = _target(arguments)
-        await context.transfer(to)
-        return {"to": to}
+        await context.transfer(to, summary=text_of(arguments, "summary", default="", longest=1000))
+        return {"to": to, "transferred": True}
 
 
 class HangUpTool:

@@ -245,7 +245,7 @@ class MemoryCalls:
     def resume(self, call: str) -> str:
         return self._note("resume", call)
 
-    def transfer(self, call: str, to: str, mode: str = "blind") -> str:
+    def transfer(self, call: str, to: str, mode: str = "blind", summary: str = "") -> str:
         if mode == "attended":
             raise NotPossible("only blind transfer")
         return self._note("transfer", call, to, mode)

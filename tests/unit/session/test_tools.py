@@ -306,7 +306,7 @@ class Phone:
         self.asked.append(("dial", to))
         return "call-9"
 
-    def transfer(self, line_id: str, to: str) -> None:
+    async def transfer(self, line_id: str, to: str, summary: str) -> None:
         if self.broken:
             raise TelephoneUnavailable("The telephone is down.")
         self.asked.append(("transfer", line_id, to))
@@ -355,19 +355,20 @@ async def test_a_tool_sets_volume_and_mute_of_its_own_line():
 
 
 @virtual_time
-async def test_a_transfer_waits_for_what_is_said_and_its_failure_is_told():
+async def test_a_transfer_waits_for_what_is_said_and_its_failure_is_for_who_asked():
     phone = Phone()
     async with Booth(phone=phone) as booth:
         context = await context_of(booth)
         booth.session.say("I put you through.")
-        await context.transfer("200")
+        going = asyncio.create_task(context.transfer("200"))
+        await asyncio.sleep(0.2)
         assert phone.asked == []
-        await booth.until(lambda: phone.asked == [("transfer", "phone-1", "200")])
+        await going
+        assert phone.asked == [("transfer", "phone-1", "200")]
         assert booth.heard(booth.voice.level("I put you through.")) == 50 * 18
         phone.broken = True
-        await context.transfer("201")
-        await booth.until(lambda: "The transfer did not work. The telephone is down." in booth.voice.spoken)
-        await booth.idle()
+        with pytest.raises(ApplianceError, match="down"):
+            await context.transfer("201")
 
 
 @virtual_time

@@ -44,7 +44,7 @@ class Context:
         self.done.append(("dial", to))
         return "call-1"
 
-    async def transfer(self, to: str) -> None:
+    async def transfer(self, to: str, *, summary: str = "") -> None:
         self.done.append(("transfer", to))
 
     async def hang_up(self) -> None:

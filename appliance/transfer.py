@@ -1,0 +1,190 @@
+"""A call handed over to a person: they are called beside it, told who it is, and joined; else the caller comes back.
+
+The caller hears ringing, and music once the other side has answered: never silence.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from appliance.audio import tones
+from appliance.call.call import Call
+from appliance.call.controller import Calls
+from appliance.call.machine import ANSWERED, CallState
+from appliance.call.outcome import NO_ANSWER_CODE, Outcome, outcome_of, sentence
+from appliance.config.schema import Transfer as Settings
+from appliance.errors import ApplianceError, NotPossible
+from appliance.events import CallChanged, DtmfReceived, Event, EventBus
+from appliance.interfaces import Voice
+from appliance.session.bridge import Bridge
+from appliance.session.line import Line
+
+ACCEPT_KEY: Final = "1"
+ACCEPT_SECONDS: Final = 12.0
+SUMMARY_SECONDS: Final = 60.0
+VOICE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.05
+_ACCEPT_LINE: Final = "Press 1 to take the call."
+logger = logging.getLogger(__name__)
+
+
+class NotTaken(Exception):
+    """Nobody took the call."""
+
+    def __init__(self, outcome: Outcome, code: int = 0) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
+        self.code = code
+
+
+class CallerGone(Exception):
+    """Who was to be handed over has hung up."""
+
+
+class Transfer:
+    """One hand-over; `run` once. `line_of` gives the line of an answered call."""
+
+    def __init__(
+        self,
+        caller: Call,
+        line: Line,
+        to: str,
+        summary: str,
+        *,
+        by_agent: bool,
+        notice: str,
+        calls: Calls,
+        line_of: Callable[[str], Line],
+        bus: EventBus,
+        voice: Voice | None,
+        settings: Settings,
+    ) -> None:
+        self._caller = caller
+        self._line = line
+        self._to = to
+        self._summary = summary
+        self._by_agent = by_agent
+        self._notice_first = notice
+        self._calls = calls
+        self._line_of = line_of
+        self._bus = bus
+        self._voice = voice
+        self._settings = settings
+        self._asked: Call | None = None
+        self._digits = ""
+        self._changed = asyncio.Event()
+
+    async def run(self) -> Bridge:
+        """Return the two joined lines; raise NotPossible with the reason when the caller is back with the agent."""
+        leave = self._bus.listen(self._notice)
+        loan = self._line.lend()
+        loan.repeat(tones.ringing(self._line.playout.rate))
+        try:
+            self._calls.mark(self._caller, CallState.TRANSFERRING, 0, f"calling {self._to}")
+            asked = self._asked = self._calls.consult(self._caller, self._to, by_agent=self._by_agent)
+            await self._ask(asked, loan.repeat)
+            bridge = Bridge(self._line, self._line_of(asked.id))
+        except NotTaken as fault:
+            self._come_back(fault.code, str(fault.outcome))
+            raise NotPossible(sentence(fault.outcome, self._to)) from fault
+        except ApplianceError as fault:
+            self._come_back(0, fault.message)
+            raise
+        except CallerGone as fault:
+            self._drop_asked()
+            raise NotPossible("The caller has hung up.") from fault
+        except asyncio.CancelledError:
+            self._come_back(0, "cancelled")
+            raise
+        finally:
+            leave()
+        self._calls.mark(self._caller, CallState.CONNECTED, 0, f"joined with {asked.id}")
+        return bridge
+
+    @property
+    def asked(self) -> Call | None:
+        """The call to whom the caller is handed over to."""
+        return self._asked
+
+    async def _ask(self, asked: Call, tune: Callable[[bytes], None]) -> None:
+        try:
+            await self._until(lambda: asked.state in ANSWERED and bool(asked.line), self._settings.ring_time)
+        except TimeoutError:
+            self._calls.give_up(asked)
+            raise NotTaken(Outcome.NO_ANSWER, NO_ANSWER_CODE) from None
+        tune(tones.music(self._line.playout.rate))
+        by_key = self._settings.accept == "key"
+        parts = (self._notice_first, self._summary, _ACCEPT_LINE if by_key else "")
+        text = " ".join(part for part in parts if part)
+        if text and self._voice is not None:
+            await self._tell(self._voice, self._line_of(asked.id), text, lambda: by_key and self._accepted())
+        if by_key:
+            try:
+                await self._until(self._accepted, ACCEPT_SECONDS)
+            except TimeoutError:
+                raise NotTaken(Outcome.VOICEMAIL) from None
+
+    def _accepted(self) -> bool:
+        return ACCEPT_KEY in self._digits
+
+    async def _tell(self, voice: Voice, line: Line, text: str, enough: Callable[[], bool]) -> None:
+        """Say `text` to who was asked, until it is heard or `enough`; a voice that fails keeps nobody waiting."""
+        loan = line.lend()
+        try:
+            async with asyncio.timeout(VOICE_SECONDS):
+                async for piece in voice.speak(text):
+                    loan.playout.play("summary", piece.pcm, piece.rate)
+        except (TimeoutError, ApplianceError) as fault:
+            logger.warning("the summary could not be spoken: %s", type(fault).__name__)
+        loan.playout.finish("summary")
+        try:
+            await self._until(lambda: enough() or not loan.playout.active(), SUMMARY_SECONDS)
+        except TimeoutError:
+            logger.warning("the summary did not end")
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        """Raise TimeoutError, NotTaken when the call to them ends, CallerGone when the caller does."""
+        async with asyncio.timeout(seconds):
+            while not done():
+                self._check()
+                self._changed.clear()
+                try:
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
+        self._check()
+
+    def _check(self) -> None:
+        asked = self._asked
+        if self._caller.state is CallState.ENDED:
+            raise CallerGone
+        if asked is not None and asked.state is CallState.ENDED:
+            answered = asked.connected_at is not None
+            raise NotTaken(Outcome.DECLINED if answered else outcome_of(asked.code), asked.code)
+
+    def _come_back(self, code: int, reason: str) -> None:
+        self._drop_asked()
+        self._line.reclaim()
+        self._calls.mark(self._caller, CallState.CONNECTED, code, f"transfer failed: {reason}")
+
+    def _drop_asked(self) -> None:
+        asked = self._asked
+        if asked is None or asked.state is CallState.ENDED:
+            return
+        try:
+            self._calls.hang_up(asked.id)
+        except ApplianceError as fault:
+            logger.info("call %s had gone: %s", asked.id, fault.code)
+
+    def _notice(self, event: Event) -> None:
+        asked = self._asked
+        match event:
+            case DtmfReceived(call=call, digit=digit) if asked is not None and call == asked.id:
+                self._digits += digit
+            case CallChanged():
+                pass
+            case _:
+                return
+        self._changed.set()
