@@ -107,9 +107,9 @@ async def test_without_a_key_the_device_answers_and_says_why():
     ):
         session = await client.open_session()
         await client.event("session.state", 30, session=session, to="active", provider="offline")
-        await is_said(client, session, "credentials_rejected")
+        await is_said(client, session, "credentials_missing")
         await the_device_answers(client, session)
-        await status_shows(handset, dict.fromkeys(SERVICES, "credentials_rejected"))
+        await status_shows(handset, dict.fromkeys(SERVICES, "credentials_missing"))
         hints = {event["hint"] for event in client.of("error", session=session)}
         assert any("OPENAI_API_KEY" in hint for hint in hints), hints
         assert any("GOOGLE_API_KEY" in hint for hint in hints), hints
@@ -121,7 +121,7 @@ async def test_where_nothing_but_a_service_without_a_key_is_configured_that_is_s
         handset.client_of_own() as client,
     ):
         session = await client.open_session()
-        await is_said(client, session, "credentials_rejected")
+        await is_said(client, session, "credentials_missing")
         await client.ask("text", session=session, text="what is two plus three")
         await is_said(client, session, "no_service")
         await client.idle(session)
