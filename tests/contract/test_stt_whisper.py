@@ -149,7 +149,7 @@ async def test_without_the_library_it_says_what_to_install(
     stage = WhisperTranscription({"model_directory": str(model)})
     with pytest.raises(DriverMissing) as caught:
         await stage.warm()
-    assert caught.value.hint == "pip install faster-whisper"
+    assert "pip install -e '.[whisper]'" in caught.value.hint
     await stage.close()
 
 
