@@ -145,6 +145,7 @@ class Sip(Section):
     dial: tuple[str, ...] = ("*",)
     emergency_numbers: tuple[str, ...] = EMERGENCY_NUMBERS
     emergency_calls: Literal["people", "never"] = "people"
+    redirects: Literal["server", "any", "never"] = "server"
     auto_answer: bool = True
     ring_time: _RingTime = 0.0
     agent: str = ""

@@ -45,6 +45,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.successor: Leg | None = None
         self.transfer_ends: float | None = None
         self._joining = False
+        self._redirected = 0
         self._port: CallPort | None = None
         self._codec = ""
         self._told: tuple[str, bool, bool] = ("", True, False)
@@ -101,7 +102,15 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self._finish_digit()
 
     def onCallTransferRequest(self, prm: Any) -> None:
-        self._succeed(prm, pj.PJSIP_SC_DECLINE)
+        refusal = self.board.refers(self, str(prm.dstUri))
+        if refusal:
+            prm.statusCode = refusal
+        else:
+            self._succeed(prm, pj.PJSIP_SC_DECLINE)
+
+    def onCallRedirected(self, prm: Any) -> int:
+        self._redirected += 1
+        return int(self.board.redirects(self, str(prm.targetUri), self._redirected))
 
     def onCallReplaceRequest(self, prm: Any) -> None:
         self._succeed(prm, pj.PJSIP_SC_BUSY_HERE)

@@ -228,6 +228,9 @@ class Pjsua2Telephone:
         if body["type"] == "beat":
             self._child_counters = body["counters"]
             return
+        if body["type"] == "notice":
+            logger.warning("call %s: %s", body["call"], body["text"])
+            return
         if body["type"] == "refused":
             self._refused(body)
             return
@@ -260,7 +263,17 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
     """The SIP process's first message, from the `[sip]` section."""
     first, _, last = str(settings.get("rtp_ports") or "40000-40100").partition("-")
     further: Mapping[str, Mapping[str, Any]] = settings.get("accounts") or {}
-    copied = ("port", "bind", "max_calls", "dtmf", "dscp_sip", "dscp_rtp", "force_old_tls", "strangers")
+    copied = (
+        "port",
+        "bind",
+        "max_calls",
+        "dtmf",
+        "dscp_sip",
+        "dscp_rtp",
+        "force_old_tls",
+        "strangers",
+        "redirects",
+    )
     return {
         "type": "configure",
         "accounts": [

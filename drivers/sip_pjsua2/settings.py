@@ -51,6 +51,7 @@ class Settings:
     dscp_rtp: int = 46
     force_old_tls: bool = False
     strangers: str = "refuse"
+    redirects: str = "server"
     user_agent: str = "Handset"
     keep_alive: float = 10.0
     media_timeout: float = 30.0

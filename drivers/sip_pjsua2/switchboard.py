@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pjsua2 as pj
 
+from drivers.sip_pjsua2 import referral
 from drivers.sip_pjsua2.call import Leg
 from drivers.sip_pjsua2.port import Pool
 from drivers.sip_pjsua2.request import Request
@@ -136,6 +137,28 @@ class Switchboard:
             }
         )
 
+    def refers(self, leg: Leg, target: str) -> int:
+        """The code that refuses a REFER to `target`, 0 where it is followed."""
+        if self._follows(leg, target):
+            return 0
+        code = pj.PJSIP_SC_DECLINE if self._settings.redirects == "never" else pj.PJSIP_SC_FORBIDDEN
+        self._notice(leg, f"the far end's transfer was refused with {code}: see sip.redirects")
+        return int(code)
+
+    def redirects(self, leg: Leg, target: str, count: int) -> int:
+        """What to do with the answer that the one called is at `target` now."""
+        if count <= referral.MOST and self._follows(leg, target):
+            return int(pj.PJSIP_REDIRECT_ACCEPT_REPLACE)
+        self._notice(leg, "a redirection was not followed: see sip.redirects")
+        return int(pj.PJSIP_REDIRECT_REJECT)
+
+    def _follows(self, leg: Leg, target: str) -> bool:
+        servers = [account.server for account in self._settings.accounts if account.server]
+        return referral.follows(self._settings.redirects, target, str(leg.getInfo().remoteUri), servers)
+
+    def _notice(self, leg: Leg, text: str) -> None:
+        self._send({"type": "notice", "call": f"{leg.number:08x}", "text": text})
+
     # --- reports of the legs
 
     def report(self, leg: Leg, state: str, code: int, reason: str) -> None:
@@ -162,8 +185,16 @@ class Switchboard:
         if successor is not None and not successor.gone and leg.number:
             self.hand_over(leg, successor)
             return
+        self._forsake(leg, code)
         self.report(leg, "ended", code, reason)
         self._legs.pop(leg.number, None)
+
+    def _forsake(self, successor: Leg, code: int) -> None:
+        """A far end sent us to somebody who cannot be had: the call goes on as it was."""
+        for leg in self._legs.values():
+            if leg.successor is successor:
+                leg.successor = None
+                self._notice(leg, f"the far end's transfer came to nothing: {code}")
 
     # --- a call that goes on in another leg (transfer, Replaces)
 

@@ -91,3 +91,34 @@ def a_law(pcm: npt.NDArray[np.int16]) -> bytes:
     code = (segment << 4) | mantissa
     sign = np.where(pcm >= 0, 0x80, 0)
     return bytes(((code | sign) ^ 0x55).astype(np.uint8).tobytes())
+
+
+_REFUSER = """<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="refuser">
+  <recv request="INVITE"/>
+  <send><![CDATA[
+      SIP/2.0 180 Ringing
+      [last_Via:]
+      [last_From:]
+      [last_To:];tag=[call_number]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Content-Length: 0
+  ]]></send>
+  <send retrans="500"><![CDATA[
+      SIP/2.0 {code} {words}
+      [last_Via:]
+      [last_From:]
+      [last_To:];tag=[call_number]
+      [last_Call-ID:]
+      [last_CSeq:]
+      {header}Content-Length: 0
+  ]]></send>
+  <recv request="ACK"/>
+</scenario>
+"""
+
+
+def answers_with(code: int, words: str, header: str = "") -> str:
+    """Ring, and refuse one call with `code` and perhaps one more header."""
+    return _REFUSER.format(code=code, words=words, header=f"{header}\n      " if header else "")

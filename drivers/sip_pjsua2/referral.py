@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whom a far end may send us to, by REFER or by a 3xx answer. Pure."""
+
+from collections.abc import Collection
+from typing import Final
+
+from appliance.errors import RequestInvalid
+from drivers.sip_pjsua2.address import parse, split_host
+
+MOST: Final = 5
+"""Redirections that one call may take."""
+
+
+def follows(policy: str, target: str, peer: str, servers: Collection[str]) -> bool:
+    """`policy` "server": to our servers, and to where the far end is; "any"; "never". Never what cannot be read."""
+    host = host_of(target)
+    if policy == "never" or not host:
+        return False
+    return policy == "any" or host in {host_of(peer), *(split_host(server)[0].lower() for server in servers)}
+
+
+def host_of(uri: str) -> str:
+    """The host of a URI, with or without a name and angle brackets; empty where there is none."""
+    text = uri.rpartition("<")[2].partition(">")[0].partition("?")[0].strip()
+    scheme, colon, rest = text.partition(":")
+    try:
+        return parse(f"{scheme.lower()}{colon}{rest}").host.lower()
+    except RequestInvalid:
+        return ""
+
+
+def messages(body: str) -> tuple[bool, int, int] | None:
+    """A message summary (RFC 3842): whether messages wait, new and old voice messages; None where it is none."""
+    fields: dict[str, str] = {}
+    for line in body.replace("\r", "").split("\n"):
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip().lower())
+    if "messages-waiting" not in fields:
+        return None
+    counts = fields.get("voice-message", "").partition("(")[0].split("/")
+    new, old = (int(count) if count.strip().isdigit() else 0 for count in (*counts, "", "")[:2])
+    return fields["messages-waiting"] == "yes", new, old

@@ -1,0 +1,80 @@
+"""Where far ends send us: transfers and redirections, followed and refused, with real phones."""
+
+import logging
+
+import pytest
+
+from tests.rig.sip_desk import RATE, Desk, settle
+from tests.rig.sip_peers import Phone, Registrar, Scenario, programs_missing
+from tests.rig.sip_scenarios import answers_with
+from tests.rig.tones import dominant_hertz
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
+]
+
+
+@pytest.mark.parametrize(
+    ("redirects", "to", "code"),
+    [("server", "sip:premium@evil.example.net", "403"), ("never", "sip:carol@{server}", "603")],
+)
+async def test_a_far_end_may_not_send_us_anywhere(redirects, to, code, caplog):
+    caplog.set_level(logging.INFO)
+    async with (
+        Registrar() as registrar,
+        Desk(server=registrar.server, user="handset", redirects=redirects) as desk,
+        Phone("alice", registrar, tone=440) as alice,
+    ):
+        await alice.dial(f"sip:handset@{registrar.server}")
+        call = await desk.pick_up()
+        await settle(0.5)
+        await alice.transfer(to.format(server=registrar.server))
+        await alice.event("TRANSFER_FAILED", 10)
+        refused = [record for record in caplog.records if f"refused with {code}" in record.getMessage()]
+        assert len(refused) == 1
+        await settle(1.0)
+        assert dominant_hertz(desk.heard(call, 600), RATE) == pytest.approx(440, abs=5)
+
+
+async def test_a_transfer_to_nowhere_leaves_the_call_with_us(caplog):
+    caplog.set_level(logging.INFO)
+    async with (
+        Registrar() as registrar,
+        Desk(server=registrar.server, user="handset") as desk,
+        Phone("alice", registrar, tone=440) as alice,
+    ):
+        await alice.dial(f"sip:handset@{registrar.server}")
+        call = await desk.pick_up()
+        await settle(0.5)
+        await alice.transfer(f"sip:nobody@{registrar.server}")
+        assert "404" in (await alice.event("TRANSFER_FAILED"))["param"]
+        await settle(1.5)
+        assert [record for record in caplog.records if "came to nothing: 404" in record.getMessage()]
+        assert dominant_hertz(desk.heard(call, 600), RATE) == pytest.approx(440, abs=5)
+
+
+@pytest.mark.parametrize(("redirects", "followed"), [("server", True), ("never", False)])
+async def test_a_number_that_has_moved_is_called_where_it_is_now(redirects, followed):
+    async with (
+        Desk(redirects=redirects) as desk,
+        Phone("carol", tone=700, answers="auto") as carol,
+        Scenario(answers_with(302, "Moved Temporarily", f"Contact: <{carol.uri}>"), "") as old,
+    ):
+        call = await desk.dial(f"sip:carol@127.0.0.1:{old.port}")
+        if followed:
+            await desk.state(call, "connected")
+            await settle(1.5)
+            assert dominant_hertz(desk.heard(call, 1000), RATE) == pytest.approx(700, abs=5)
+        else:
+            assert (await desk.state(call, "ended")).code == 302
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(486, "Busy Here"), (600, "Busy Everywhere"), (480, "Unavailable"), (603, "Decline"), (503, "Overload")],
+)
+async def test_a_refusal_is_told_with_its_code(code, words):
+    async with Desk() as desk, Scenario(answers_with(code, words), "") as phone:
+        call = await desk.dial(f"sip:carol@127.0.0.1:{phone.port}")
+        assert (await desk.state(call, "ended")).code == code

@@ -1,0 +1,41 @@
+"""Whom a far end may send us to, and what a message summary says."""
+
+import pytest
+
+from drivers.sip_pjsua2.referral import follows, messages
+
+SERVERS = ["pbx.example.org:5061"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "target", "followed"),
+    [
+        ("server", "<sip:201@pbx.example.org>", True),
+        ("server", "<sip:201@pbx.example.org?Replaces=a%3Bto-tag%3Db>", True),
+        ("server", '"Carol" <SIP:201@PBX.example.org:5070;transport=tcp>', True),
+        ("server", "sip:201@192.0.2.7", True),
+        ("server", "sip:premium@evil.example.net", False),
+        ("server", "tel:+4990012345", False),
+        ("server", "", False),
+        ("any", "sip:premium@evil.example.net", True),
+        ("any", "http://evil.example.net", False),
+        ("never", "sip:201@pbx.example.org", False),
+    ],
+)
+def test_the_server_and_the_far_ends_own_host_are_followed(policy: str, target: str, followed: bool) -> None:
+    assert follows(policy, target, "<sip:bob@192.0.2.7:5060>", SERVERS) is followed
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("Messages-Waiting: yes\r\nMessage-Account: sip:1@x\r\nVoice-Message: 2/8 (0/2)\r\n", (True, 2, 8)),
+        ("messages-waiting: no\nvoice-message: 0/3\n", (False, 0, 3)),
+        ("Messages-Waiting: yes\r\n", (True, 0, 0)),
+        ("Voice-Message: 2/8", None),
+        ("Messages-Waiting: yes\r\nVoice-Message: many/-1\r\n", (True, 0, 0)),
+        ("", None),
+    ],
+)
+def test_a_message_summary_is_read(body: str, told: tuple[bool, int, int] | None) -> None:
+    assert messages(body) == told
