@@ -24,9 +24,9 @@ from appliance import plugins
 from appliance.call.admission import host_of
 from appliance.config.check import read
 from appliance.config.ladders import CHAIN, accompanied, wanted_stages
-from appliance.config.providers import build, provider_faults
+from appliance.config.providers import build, key_place, provider_faults
 from appliance.config.schema import Configuration, ProviderSection
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, CredentialsRejected
 from appliance.interfaces import DeviceInfo, Setup
 from appliance.probe import probe_all
 
@@ -252,7 +252,7 @@ def _stages(provider: str, configuration: Configuration, wrong: Collection[str])
         if isinstance(outcome, float):
             yield Finding(check, OK, f"answers after {outcome:.1f} s")
             continue
-        message, remedy = refusal(outcome)
+        message, remedy = refusal(outcome, key_place(stage.table, stage.settings.get("api_key")))
         yield Finding(check, FAILED, message, remedy)
 
 
@@ -262,7 +262,8 @@ def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
         provider = build(name, configuration)
         asyncio.run(_shake_hands(provider))
     except ApplianceError as error:
-        message, remedy = refusal(error)
+        section = configuration.providers.get(name, ProviderSection())
+        message, remedy = refusal(error, key_place(name, section.api_key))
         yield Finding(f"provider {name}", FAILED, message, remedy)
     except TimeoutError:
         yield Finding(
@@ -272,8 +273,8 @@ def _handshake(name: str, configuration: Configuration) -> Iterator[Finding]:
         yield Finding(f"provider {name}", OK, f"answers after {time.monotonic() - started:.1f} s")
 
 
-def refusal(error: ApplianceError) -> tuple[str, str]:
-    """What refused, and what to do about it."""
+def refusal(error: ApplianceError, key: str = "") -> tuple[str, str]:
+    """What refused, and what to do about it. `key` is where its key comes from."""
     causes = tuple(_causes(error))
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if certificate is not None and certificate.verify_code in _CLOCK_CODES:
@@ -284,6 +285,8 @@ def refusal(error: ApplianceError) -> tuple[str, str]:
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return f"name resolution: {error.message}", error.hint
     remedy = error.hint or _REMEDIES.get(error.code, "")
+    if key and error.code == CredentialsRejected.code:
+        remedy += f" (this one: {key})"
     return f"{_REFUSERS.get(error.code, error.code)}: {error.message}", remedy
 
 

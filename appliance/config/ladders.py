@@ -3,9 +3,9 @@
 Their classes are imported for that, SDKs are not.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 from appliance import plugins
@@ -77,11 +77,13 @@ def table_of(stage: Any) -> str:
     return name
 
 
-def stage_names(kind: str) -> list[str]:
-    """All that are installed."""
-    return sorted({point.name for point in entry_points(group=f"appliance.{kind}")})
+@functools.cache
+def stage_names(kind: str) -> tuple[str, ...]:
+    """All that are installed. To look is slow on a small device; what is installed stays so while a process runs."""
+    return tuple(plugins.names(f"appliance.{kind}"))
 
 
+@functools.cache
 def stage_class(kind: str, name: str) -> Any:
     """None where there is no such stage, or its library is missing: that is told when it is built."""
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from appliance import plugins
 from appliance.config.chain import (
@@ -243,6 +243,15 @@ def _key_faults(
         yield Fault(DEFAULT, key, f"{name} needs a key, and there is none", remedy)
     elif wrong := _malformed(found, rule, official=not section.base_url):
         yield Fault(origin, key, f"the key of {name} in {place} {wrong}", f"copy it again; {remedy}")
+
+
+def key_place(table: str, own: object, environ: Mapping[str, str] = os.environ) -> str:
+    """For a message: where the key comes from that was refused. `own` is what the configuration has; never the key."""
+    value = own.get_secret_value() if isinstance(own, SecretStr) else own
+    if isinstance(value, str) and value:
+        return value if is_reference(value) else "api_key in the configuration"
+    rule = KEYS.get(table)
+    return next((name for name in rule.variables if environ.get(name)), "") if rule else ""
 
 
 def _find(section: ProviderSection, rule: KeyRule, environ: Mapping[str, str]) -> tuple[str, str, str]:

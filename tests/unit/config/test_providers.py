@@ -385,6 +385,10 @@ async def test_doctor_asks_each_stage_of_a_chain_and_names_all_that_do_not_answe
         assert refused.state == "failed"
         assert refused.message.startswith("credentials: ")
         assert "check" not in refused.remedy
+        assert "api_key in the configuration" in refused.remedy
+        monkeypatch.setenv("MY_KEY", "another-key")
+        refused = (await chain_findings(cloud, llm_api_key="env:MY_KEY"))["provider chain: llm openai"]
+        assert refused.remedy.endswith("(this one: env:MY_KEY)")
     gone = (await chain_findings(cloud))["provider chain: llm openai"]
     assert gone.state == "failed"
     assert gone.message.startswith("network: ")
