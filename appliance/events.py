@@ -159,6 +159,20 @@ class DtmfReceived(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallMeasured(Event):
+    """Every five seconds of a call: how it is to hear. `loss_percent` is lost or too late, `far_` of our sound."""
+
+    topic: ClassVar[str] = "call.quality"
+    call: str
+    mos: float
+    loss_percent: float
+    jitter_ms: float
+    round_trip_ms: float
+    buffer_ms: float
+    far_loss_percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingChanged(Event):
     """`state` is started, stopped or failed."""
 

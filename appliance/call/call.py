@@ -1,10 +1,11 @@
 """What is known of one call."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.call.machine import CallState
+from appliance.call.quality import CallQuality
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Call:
     display_name: str = ""
     digits_by: str = "rfc4733"
     """How the far end and we send each other digits: rfc4733, info or inband. The SIP client's thread reads it too."""
+    quality: CallQuality = field(default_factory=CallQuality)
     by_agent: bool = False
     """An agent's tool dialled it."""
     beside: str = ""
@@ -55,4 +57,5 @@ class Call:
             "codec": self.codec,
             "started_at": self.started_at,
             "connected_at": self.connected_at,
+            "quality": self.quality.latest.wire() if self.quality.latest is not None else None,
         }

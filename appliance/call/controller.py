@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from appliance.call.call import Call
+from appliance.call.line_quality import LineQuality
 from appliance.call.machine import ANSWERED, CallState, follow
 from appliance.call.outgoing import Outgoing
 from appliance.call.reception import Reception
@@ -24,7 +25,9 @@ from appliance.interfaces import (
     DtmfReport,
     IncomingCall,
     MediaReport,
+    QualityReport,
     RegistrationReport,
+    SoundReport,
     StrangersReport,
     Telephone,
     TelephoneEvent,
@@ -73,6 +76,7 @@ class Calls:
             telephone, settings, bus, self._table, self._is_free, calls_per_minute=limits.calls_per_minute
         )
         self._registrations = Registrations(_servers(settings), bus)
+        self._line_quality = LineQuality(bus)
         self._counters = {"calls_out": 0, "lost": 0, "late_reports": 0}
         self.address = ""
         self.fault = "the SIP process is starting"
@@ -123,13 +127,9 @@ class Calls:
                 self._reception.take(event)
             case CallReport():
                 self._move(event)
-            case MediaReport(call=name, codec=codec):
-                if call := self._table.get(name):
-                    call.codec = codec
-                    call.digits_by = way_of_digits(self._settings.dtmf, event)
-            case DtmfReport(call=name):
-                if call := self._table.get(name):
-                    self._pressed(call, event)
+            case MediaReport() | DtmfReport() | QualityReport() | SoundReport():
+                if call := self._table.get(event.call):
+                    self._hear(call, event)
             case RegistrationReport():
                 self._reception.found(event.addresses)
                 self._registrations.take(event)
@@ -142,6 +142,19 @@ class Calls:
             case TelephoneLost():
                 self._lose(event)
         self.on_condition(self.condition())
+
+    def _hear(self, call: Call, event: MediaReport | DtmfReport | QualityReport | SoundReport) -> None:
+        """What goes on within a call."""
+        match event:
+            case MediaReport(codec=codec):
+                call.codec = codec
+                call.digits_by = way_of_digits(self._settings.dtmf, event)
+            case DtmfReport():
+                self._pressed(call, event)
+            case QualityReport():
+                self._line_quality.measured(call, event)
+            case SoundReport():
+                self._line_quality.sound(call, event)
 
     def condition(self) -> str:
         """Why calls cannot be taken or made now; empty when they can."""
@@ -315,6 +328,7 @@ class Calls:
             **self._reception.counters(),
             **self._counters,
             **self.outgoing.counters(),
+            **self._line_quality.counters(self._table),
             "up": len(self._table),
         }
         return {**own, **self._telephone.counters()}

@@ -1,5 +1,6 @@
 """The calls that are not over: found by name, told on the bus, written down when they end."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
@@ -102,6 +103,7 @@ class CallTable:
                 reason,
                 call.session,
                 by_agent=call.by_agent,
+                quality=json.dumps(summary) if (summary := call.quality.summary()) is not None else "",
             )
         )
 

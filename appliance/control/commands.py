@@ -62,7 +62,7 @@ class Commands:
         if self._calls is None:
             missing |= {name for name in COMMANDS if name.startswith("call.")}
         if self._store is None:
-            missing |= {"history.list", "history.get"}
+            missing |= {"history.list", "history.get", "history.calls"}
         wanting = {"config.reload": self._actions.reload, "diagnose": self._actions.diagnose}
         missing |= {name for name, action in wanting.items() if action is None}
         return [name for name in COMMANDS if name not in missing]
@@ -191,6 +191,10 @@ class Commands:
         store = self._history()
         return await asyncio.to_thread(store.get_session, request["session"])
 
+    async def list_calls(self, caller: Caller, request: Request) -> Data:
+        store = self._history()
+        return {"calls": await asyncio.to_thread(store.list_calls, request["limit"], request["before"])}
+
     async def reload(self, caller: Caller, request: Request) -> Data:
         if self._actions.reload is None:
             return self.not_supported(caller, request)
@@ -282,6 +286,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "call.record": Commands.record,
     "history.list": Commands.list_history,
     "history.get": Commands.get_history,
+    "history.calls": Commands.list_calls,
     "config.reload": Commands.reload,
     "diagnose": Commands.diagnose,
 }

@@ -141,6 +141,8 @@ class StorePort(Protocol):
 
     def get_session(self, session: str) -> dict[str, Any]: ...
 
+    def list_calls(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Actions:

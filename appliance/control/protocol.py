@@ -103,6 +103,9 @@ _NEEDED: Final = Field(fields.name, required=True)
 _TEXT: Final = Field(fields.text, required=True)
 _CALL: Final = Command(Scope.CONTROL, {"call": _NEEDED})
 _ANY_CALL: Final = Command(Scope.CONTROL, {"call": _NAME})
+_PAGE: Final = Command(
+    Scope.OBSERVE, {"limit": Field(fields.whole(1, 500), default=50), "before": Field(fields.number)}
+)
 _PRIORITY: Final = Field(fields.one_of("normal", "high"), default="normal")
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -169,10 +172,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "call.dtmf": Command(Scope.CONTROL, {"call": _NEEDED, "digits": Field(fields.digits, required=True)}),
     "call.record": Command(Scope.CONTROL, {"call": _NEEDED, "on": Field(fields.switch, required=True)}),
-    "history.list": Command(
-        Scope.OBSERVE, {"limit": Field(fields.whole(1, 500), default=50), "before": Field(fields.number)}
-    ),
+    "history.list": _PAGE,
     "history.get": Command(Scope.OBSERVE, {"session": _NEEDED}),
+    "history.calls": _PAGE,
     "config.reload": Command(Scope.ADMIN),
     "diagnose": Command(Scope.ADMIN),
 }

@@ -78,6 +78,27 @@ class DtmfReport(TelephoneEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class QualityReport(TelephoneEvent):
+    """Every few seconds of a call, and when a stream ends: what it has carried since it began.
+
+    `counts` has received, lost, discarded (too late), sent, far_lost (of what we sent, as the far end told), and in
+    milliseconds jitter_ms, buffer_ms, round_trip_ms.
+    """
+
+    call: str
+    counts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SoundReport(TelephoneEvent):
+    """Nothing comes from the far end of a call that is not held, or (`comes`) it does again. `ever`: it has before."""
+
+    call: str
+    comes: bool
+    ever: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StrangersReport(TelephoneEvent):
     """Requests of addresses that nobody listens to were ignored: so many since the SIP process started."""
 
@@ -117,7 +138,7 @@ class Telephone(Protocol):
         ...
 
     def listen_to(self, networks: Sequence[str]) -> None:
-        """Whose requests get any answer, where strangers are to get none; after each start nobody's do."""
+        """Whose requests get any answer, where strangers are to get none; to be told after each TelephoneReady."""
         ...
 
     def renew(self, settings: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ warning, and talking goes on. A database that cannot be read is moved aside, tol
 """
 
 import contextlib
+import json
 import logging
 import queue
 import sqlite3
@@ -202,13 +203,21 @@ class Store:
         return {**rows[0], "turns": turns}
 
     def list_calls(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
-        """The newest calls first; at most 500."""
-        return self._read(
+        """The newest calls first, those begun before `before` (Unix seconds); at most 500."""
+        rows = self._read(
             "SELECT id AS call, direction, peer, session, started_at, connected_at, ended_at, code, reason,"
             " by_agent, quality FROM call"
             " WHERE started_at < ? ORDER BY started_at DESC LIMIT ?",
             (before if before is not None else float("inf"), _bounded(limit)),
         )
+        return [
+            {
+                **row,
+                "by_agent": bool(row["by_agent"]),
+                "quality": json.loads(row["quality"]) if row["quality"] else None,
+            }
+            for row in rows
+        ]
 
     def dialled_by_agents(self, since: float) -> list[tuple[str, float]]:
         """Whom agents called since then (Unix seconds), and for how many seconds they talked."""

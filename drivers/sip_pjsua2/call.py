@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pjsua2 as pj
 
 from drivers.sip_pjsua2.port import CallPort
+from drivers.sip_pjsua2.watch import Counts, Finding, Watch, read
 
 if TYPE_CHECKING:
     from drivers.sip_pjsua2.switchboard import Switchboard
@@ -35,7 +36,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.number = number
         self.incoming = call_id != pj.PJSUA_INVALID_ID
         self.state = ""
-        self.since = self.moved_at = self.rtp_at = time.monotonic()
+        self.since = self.moved_at = time.monotonic()
         self.confirmed = False
         self.rung = False
         self.gone = False
@@ -51,7 +52,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self._told: tuple[str, bool, bool] = ("", True, False)
         self._media = False
         self._index = 0
-        self._rtp_count = -1
+        self._watch = Watch(board.silent_after, board.dead_after, self.since)
         self._counts = {"underruns": 0, "overruns": 0}
         self._digit: tuple[str, int, float, str] | None = None
 
@@ -64,7 +65,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self._gone(int(info.lastStatusCode), str(info.lastReason))
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
             self.confirmed = True
-            self.rtp_at = time.monotonic()
+            self._watch.rest(time.monotonic())
             self.report("connected", int(info.lastStatusCode))
             self.board.confirmed(self)
         elif info.state == pj.PJSIP_INV_STATE_CALLING:
@@ -215,7 +216,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
     # --- time
 
-    def tick(self, now: float, media_timeout: float) -> None:
+    def tick(self, now: float) -> None:
         """Once a second or so: what the library would never tell."""
         if self._digit and now - self._digit[2] > _DTMF_SILENCE:
             self._finish_digit()
@@ -223,10 +224,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.transfer_ends = None
             self.stay(408, "transfer failed: no answer")
         if self.confirmed and not self.gone and self.ending is None:
-            if self.held or not self._media or self._rtp_moved():
-                self.rtp_at = now
-            elif now - self.rtp_at > media_timeout:
-                self.end(0, "media timeout")
+            self._look_at_stream(now)
 
     def counters(self) -> dict[str, int]:
         port = self._port
@@ -277,7 +275,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         if not port.call:
             port.open(self.number)
         if not self._media or codec != self._codec:
-            self._media, self._codec, self._rtp_count = True, codec, -1
+            self._media, self._codec = True, codec
+            self._watch.rest(time.monotonic())
             self._tell_media(info)
 
     def _tell_media(self, info: Any) -> None:
@@ -289,6 +288,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         if not self._media:
             return
         self._media = False
+        if self.confirmed:
+            self._tell_quality()
         # The bridge drops the connections of a stream that it removes; what is left to stop is stopped here.
         if self._port is not None:
             self._port.close()
@@ -331,21 +332,27 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.held = False
             self.report("connected")
 
-    def _rtp_moved(self) -> bool:
+    def _look_at_stream(self, now: float) -> None:
+        if self.held or not self._media:
+            self._watch.rest(now)
+            return
+        finding = self._watch.look(self._stream_counts() or self._watch.counts, now)
+        if finding is Finding.DEAD:
+            self.end(0, "media timeout")
+        elif finding is not None:
+            self.board.send_sound(self, finding is Finding.BACK, self._watch.ever)
+        if self._watch.due(now):
+            self._tell_quality()
+
+    def _stream_counts(self) -> Counts | None:
         try:
-            info = self.getInfo()
-            media = info.media
-            count = 0
-            for item in media:
-                if item.type == pj.PJMEDIA_TYPE_AUDIO and item.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
-                    rtcp = self.getStreamStat(item.index).rtcp
-                    # RTCP reports count as life: a phone with silence suppression sends nothing else for long.
-                    count += int(rtcp.rxStat.pkt) + int(rtcp.txStat.updateCount)
+            stat = self.getStreamStat(self._index)
         except pj.Error:
-            return False
-        moved = count != self._rtp_count
-        self._rtp_count = count
-        return moved
+            return None
+        return read(stat)
+
+    def _tell_quality(self) -> None:
+        self.board.send_quality(self, self._watch.counts.message())
 
     def _finish_digit(self) -> None:
         if self._digit is not None:

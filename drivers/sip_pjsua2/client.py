@@ -286,6 +286,7 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
         "rtp_count": max(1, int(last or first) - int(first)),
         "user_agent": f"Handset/{_version()}",
         "keep_alive": timing.keep_alive,
+        "media_silence": timing.media_silence,
         "media_timeout": timing.media_timeout,
         "parent_timeout": timing.parent_timeout,
     }

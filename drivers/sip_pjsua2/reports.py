@@ -9,7 +9,9 @@ from appliance.interfaces import (
     DtmfReport,
     IncomingCall,
     MediaReport,
+    QualityReport,
     RegistrationReport,
+    SoundReport,
     StrangersReport,
     TelephoneEvent,
 )
@@ -57,6 +59,10 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             "info": bool(info),
         }:
             return MediaReport(call, active, codec, events, info)
+        case {"type": "quality", "call": str(call), "counts": dict(counts)}:
+            return QualityReport(call, counts)
+        case {"type": "sound", "call": str(call), "comes": bool(comes), "ever": bool(ever)}:
+            return SoundReport(call, comes, ever)
         case {"type": "strangers", "ignored": int(ignored)}:
             return StrangersReport(ignored)
         case {

@@ -13,11 +13,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Screen:
-    """`ours` gives the Call-IDs of the calls that are up. Until `admit` is called, all are strangers."""
+    """`ours` gives the Call-IDs of the calls that are up. Until `admit` is called, nobody is a stranger."""
 
     def __init__(self, ours: Callable[[], Collection[str]]) -> None:
         self._ours = ours
-        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] | None = None
         self.ignored = 0
 
     def admit(self, networks: Iterable[str]) -> None:
@@ -26,7 +26,7 @@ class Screen:
 
     def ignores(self, source: Address, packet: bytes) -> bool:
         """Whether a request gets no answer; counts it."""
-        if self._is_known(source):
+        if self._networks is None or _is_in(source, self._networks):
             return False
         call_id = _CALL_ID.search(packet[:_HEAD])
         # Whom we called may hang up from an address that we have never heard of.
@@ -35,7 +35,8 @@ class Screen:
         self.ignored += 1
         return True
 
-    def _is_known(self, source: Address) -> bool:
-        if isinstance(source, ipaddress.IPv6Address) and source.ipv4_mapped:
-            source = source.ipv4_mapped
-        return any(source in network for network in self._networks)
+
+def _is_in(source: Address, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    if isinstance(source, ipaddress.IPv6Address) and source.ipv4_mapped:
+        source = source.ipv4_mapped
+    return any(source in network for network in networks)

@@ -54,6 +54,7 @@ class Settings:
     redirects: str = "server"
     user_agent: str = "Handset"
     keep_alive: float = 10.0
+    media_silence: float = 10.0
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
 

@@ -31,6 +31,7 @@ class Timing:
     fatal_delays: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
     stable: float = 60.0
     keep_alive: float = 10.0
+    media_silence: float = 10.0
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
 

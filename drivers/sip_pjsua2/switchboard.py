@@ -34,6 +34,7 @@ class Switchboard:
     def __init__(self, settings: Settings, pool: Pool, send: Callable[[Mapping[str, Any]], None]) -> None:
         self._settings = settings
         self.pool = pool
+        self.silent_after, self.dead_after = settings.media_silence, settings.media_timeout
         self._send = send
         self._legs: dict[int, Leg] = {}
         self._orphans: list[Leg] = []
@@ -176,6 +177,15 @@ class Switchboard:
             body = {"digit": digit, "duration_ms": duration_ms, "method": method}
             self._send({"type": "dtmf", "call": f"{leg.number:08x}", **body})
 
+    def send_quality(self, leg: Leg, counts: Mapping[str, Any]) -> None:
+        if leg.number:
+            self._send({"type": "quality", "call": f"{leg.number:08x}", "counts": counts})
+
+    def send_sound(self, leg: Leg, comes: bool, ever: bool) -> None:
+        """Nothing comes from the far end, though it should; or it does again. `ever`: something has come before."""
+        if leg.number:
+            self._send({"type": "sound", "call": f"{leg.number:08x}", "comes": comes, "ever": ever})
+
     def left(self, leg: Leg, code: int, reason: str) -> None:
         """A leg is over. Its object dies later, from the main loop, never inside the library's own call."""
         for name, value in leg.counters().items():
@@ -254,7 +264,7 @@ class Switchboard:
         except pj.Error:
             leg.vanish("lost by the SIP library")
             return
-        leg.tick(now, self._settings.media_timeout)
+        leg.tick(now)
         if not leg.confirmed:
             limit = NO_ANSWER if not leg.incoming else RINGING if leg.rung else UNANSWERED
             if now - leg.since > limit:

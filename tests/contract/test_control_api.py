@@ -287,6 +287,8 @@ async def test_history_and_diagnosis_are_answered(client):
     assert listed["data"] == {"sessions": [{"id": "old", "limit": 3, "before": 12.5}]}
     assert (await ask(client, "history.get", session="old"))["data"]["turns"] == []
     assert (await ask(client, "history.get", session="new"))["code"] == "unknown_name"
+    calls = await ask(client, "history.calls", limit=2)
+    assert calls["data"]["calls"] == [{"call": "one", "limit": 2, "before": None}]
     assert (await ask(client, "diagnose"))["data"] == {"checks": []}
 
 

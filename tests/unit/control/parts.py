@@ -261,6 +261,9 @@ class MemoryCalls:
 
 
 class MemoryStore:
+    def list_calls(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
+        return [{"call": "one", "limit": limit, "before": before}]
+
     def list_sessions(self, limit: int = 50, before: float | None = None) -> list[dict[str, Any]]:
         return [{"id": "old", "limit": limit, "before": before}]
 

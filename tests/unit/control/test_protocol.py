@@ -108,7 +108,7 @@ def test_the_topics_are_the_events_of_the_contract():
 def test_the_commands_are_those_of_the_contract():
     contract = """ping status subscribe session.open session.close session.interrupt text say notify agent.transfer
         behaviour.set mute volume ptt.press ptt.release call.dial call.answer call.reject call.hangup call.hold
-        call.resume call.transfer call.dtmf call.record history.list history.get config.reload diagnose"""
+        call.resume call.transfer call.dtmf call.record history.list history.get history.calls config.reload diagnose"""
     assert set(contract.split()) == set(COMMANDS)
 
 

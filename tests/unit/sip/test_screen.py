@@ -15,9 +15,9 @@ def ask(screen: Screen, source: str, packet: bytes = OPTIONS) -> bool:
     return screen.ignores(ipaddress.ip_address(source), packet)
 
 
-def test_until_somebody_is_admitted_all_are_strangers() -> None:
+def test_once_it_is_told_who_may_ask_all_others_are_strangers() -> None:
     screen = Screen(set)
-    assert ask(screen, "127.0.0.1")
+    assert not ask(screen, "203.0.113.5"), "a caller of the first milliseconds is refused, not ignored"
     screen.admit(["127.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
     assert not ask(screen, "127.0.0.1")
     assert not ask(screen, "192.0.2.7")
@@ -25,7 +25,9 @@ def test_until_somebody_is_admitted_all_are_strangers() -> None:
     assert not ask(screen, "2001:db8::1")
     assert ask(screen, "192.0.2.8")
     assert ask(screen, "2001:db9::1")
-    assert screen.ignored == 3
+    assert screen.ignored == 2
+    screen.admit([])
+    assert ask(screen, "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def test_until_somebody_is_admitted_all_are_strangers() -> None:
 )
 def test_a_stranger_within_a_call_of_ours_is_heard(header: bytes) -> None:
     screen = Screen(lambda: {"17@there"})
+    screen.admit([])
     assert not ask(screen, "203.0.113.5", b"BYE sip:x@y SIP/2.0\r\n" + header + b"\r\n\r\n")
 
 
@@ -47,7 +50,9 @@ def test_a_stranger_within_a_call_of_ours_is_heard(header: bytes) -> None:
     ],
 )
 def test_whatever_else_a_stranger_sends_is_ignored(packet: bytes) -> None:
-    assert ask(Screen(lambda: {"17@there"}), "203.0.113.5", packet)
+    screen = Screen(lambda: {"17@there"})
+    screen.admit([])
+    assert ask(screen, "203.0.113.5", packet)
 
 
 def rx_data(source: bytes, name: bytes, family: int, port: int, noted_port: int, start: int = 320) -> bytes:
