@@ -15,6 +15,8 @@ from appliance.errors import NotPossible
 SETTLE_SECONDS: Final = 2.0
 """An answer may have a second part; and a turn may end in silence before somebody says that there is no answer."""
 MOST_REPLIES: Final = 8
+_HARMLESS: Final = frozenset({"stage_skipped"})
+"""What a provider tells of itself and answers all the same."""
 _YES: Final = "yes"
 _ASKED_BACK: Final = "it asks back: give --yes to say yes, or ask on a terminal, where you can reply"
 
@@ -70,10 +72,8 @@ def _answer(remote: Remote, session: str, turn: int, args: argparse.Namespace) -
             raise NotPossible(reason, hint=event.get("hint") or "run: handset doctor")
         if answer.take(event, time.monotonic()):
             break
-    if not answer.pieces and not answer.silent:
-        raise NotPossible(
-            answer.reason(args.timeout), hint=answer.hint or "handset status shows the provider"
-        )
+    if not answer.pieces and (answer.fault or not answer.silent):
+        raise NotPossible(answer.reason(args.timeout), hint=answer.hint or "run: handset doctor")
     return answer
 
 
@@ -98,7 +98,8 @@ class Answer:
     """The turn is over, and nothing was said."""
     ended: bool = False
     hint: str = ""
-    _fault: str = ""
+    fault: str = ""
+    """Why there is none, as far as that was told."""
     _own_lines: set[str] = field(default_factory=set)
     """What the appliance says itself, of a provider that refuses, say: no answer."""
     _settled: float | None = None
@@ -118,27 +119,34 @@ class Answer:
     def reason(self, seconds: float) -> str:
         """Why there is none."""
         waited = f"there was no answer within {seconds:g} s"
-        return self._fault or ("the session ended without an answer" if self.ended else waited)
+        return self.fault or ("the session ended without an answer" if self.ended else waited)
 
     def take(self, event: Mapping[str, Any], now: float) -> bool:
         """Whether that was all."""
         match event["type"]:
             case "error":
-                self._fault, self.hint = event["message"], event.get("hint", "")
+                self.fault, self.hint = event["message"], event.get("hint", "")
             case "warning":
-                self._own_lines.add(event["message"])
+                self._warned(event)
             case "provider" if event["state"] == "up":
-                self._fault = self.hint = ""
+                self.fault = self.hint = ""
             case "transcript" if self._answers(event):
                 self.pieces.append(event["text"])
                 self._settled = now + SETTLE_SECONDS
             case "session.state" if event["to"] == "closed":
                 self.ended = True
-                self._fault = self._fault or _why(event)
+                self.fault = self.fault or _why(event)
                 return True
             case "turn":
                 return self._turned(event, now)
         return False
+
+    def _warned(self, event: Mapping[str, Any]) -> None:
+        if not event.get("provider"):
+            self._own_lines.add(event["message"])
+            self.fault = self.fault or event["message"]
+        elif event["code"] not in _HARMLESS:
+            self.fault = event["message"]
 
     def _turned(self, event: Mapping[str, Any], now: float) -> bool:
         idle = event["state"] == "idle" and event["turn"] >= self.turn

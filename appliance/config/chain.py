@@ -45,7 +45,7 @@ def chain_faults(configuration: Configuration) -> Iterator[Fault]:
     """Stages that there are not; keys that neither the chain nor its first stages have; values that these refuse."""
     keys = given(configuration.providers.get(CHAIN, ProviderSection()))
     chain: Any = plugins.load(_PROVIDERS, CHAIN)
-    own = frozenset(chain.settings_model.model_fields)
+    own: set[str] = set(chain.settings_model.model_fields)
     known = set(own)
     untold: set[str] = set()
     for kind in KINDS:
@@ -62,10 +62,11 @@ def chain_faults(configuration: Configuration) -> Iterator[Fault]:
                 yield Fault(DEFAULT, f"providers.{CHAIN}.{kind}_{field}", message)
     for key in keys:
         if key not in known and key.partition("_")[0] not in untold:
-            what = (
-                "the chain's first stage of this kind has no such key" if is_stage_key(key) else "unknown key"
-            )
-            yield Fault(DEFAULT, f"providers.{CHAIN}.{key}", what, _nearest(key, known, own))
+            what, like, listed = "unknown key", known, own
+            if is_stage_key(key):
+                what = "the chain's first stage of this kind has no such key"
+                like = listed = {one for one in known if one.startswith(f"{key.partition('_')[0]}_")}
+            yield Fault(DEFAULT, f"providers.{CHAIN}.{key}", what, _nearest(key, like, listed))
 
 
 def accompaniment_faults(name: str, configuration: Configuration) -> Iterator[Fault]:

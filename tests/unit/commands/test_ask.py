@@ -57,9 +57,26 @@ def test_a_provider_that_refuses_leaves_the_answer_to_the_one_after_it():
 
 def test_what_the_appliance_says_of_a_refusal_is_no_answer():
     line = "There is no key for a speech service."
-    answer, _ = heard({"type": "warning", "message": line}, said(line), phase("idle"), phase("thinking"))
+    warning = {"type": "warning", "code": "credentials_missing", "message": line}
+    answer, _ = heard(warning, said(line), phase("idle"), phase("thinking"))
     assert answer.pieces == []
     assert answer.until == TIMEOUT
+
+
+def test_where_a_provider_only_apologised_its_trouble_says_why():
+    sorry = "Sorry, I did not get an answer."
+    trouble = {"type": "warning", "provider": "chain", "code": "llm_failed", "message": "nothing listens"}
+    skipped = {
+        "type": "warning",
+        "provider": "chain",
+        "code": "stage_skipped",
+        "message": "piper is left out",
+    }
+    apology = {"type": "warning", "code": "no_answer", "message": sorry}
+    answer, _ = heard(skipped, trouble, apology, said(sorry), phase("idle"))
+    assert answer.silent
+    assert answer.reason(TIMEOUT) == "nothing listens"
+    assert heard(skipped, phase("idle"))[0].fault == ""
 
 
 def test_where_nobody_answered_the_refusal_says_why():
