@@ -65,6 +65,7 @@ class RawCaller:
         self.sent: list[tuple[float, bytes]] = []
         self.arrived: list[tuple[float, bytes]] = []
         self.setup_seconds = 0.0
+        self.answer = ""
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._talk, self._listen)]
 
     def __enter__(self) -> Self:
@@ -75,6 +76,7 @@ class RawCaller:
             self._close()
             raise ConnectionRefusedError(answer.split("\r\n", 1)[0])
         self.setup_seconds = time.monotonic() - began
+        self.answer = answer
         self._to = (re.search(r"(?mi)^To:.*?(;tag=[^\s;]+)", answer) or [""] * 2)[1]
         host = re.search(r"(?m)^c=IN IP4 (\S+)", answer)
         port = re.search(r"(?m)^m=audio (\d+)", answer)

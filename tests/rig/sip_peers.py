@@ -51,7 +51,9 @@ dns=off
 rev_dns=off
 listen=udp:127.0.0.1:{port}
 listen=tcp:127.0.0.1:{port}
+{tls}
 mpath="{modules}/"
+{tls_module}
 loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "rr.so"
@@ -91,21 +93,48 @@ request_route {{
 """
 
 
-class Registrar(Peer):
-    """Kamailio: registrar and proxy without a database; digest, every user's password is `password_of(user)`."""
+_TLS_MODULE = """loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{key}")
+modparam("tls", "verify_certificate", 0)
+modparam("tls", "require_certificate", 0)
+"""
 
-    def __init__(self) -> None:
+
+def tls_missing() -> bool:
+    """Whether the registrar cannot speak TLS here."""
+    return not (_MODULES / "tls.so").is_file()
+
+
+class Registrar(Peer):
+    """Kamailio: registrar and proxy without a database; digest, every user's password is `password_of(user)`.
+
+    With `certificate` (two PEM files: certificate and key) it also listens for TLS, at `tls_port`.
+    """
+
+    def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
         super().__init__("registrar")
         self.port = free_port()
+        self.tls_port = free_port() if certificate else 0
+        self.certificate = certificate
 
     @property
     def server(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    def _configuration(self) -> str:
+        tls = tls_module = ""
+        if self.certificate is not None:
+            certificate, key = self.certificate
+            tls = f"enable_tls=yes\nlisten=tls:127.0.0.1:{self.tls_port}"
+            tls_module = _TLS_MODULE.format(certificate=certificate, key=key)
+        return _KAMAILIO.format(port=self.port, modules=_MODULES, tls=tls, tls_module=tls_module)
+
     async def start(self) -> None:
         """Also starts it again after `stop`, on the same port, with all registrations forgotten."""
         config = self.directory / "kamailio.cfg"
-        config.write_text(_KAMAILIO.format(port=self.port, modules=_MODULES))
+        config.write_text(self._configuration())
         arguments = [
             "kamailio",
             "-f",
@@ -113,7 +142,7 @@ class Registrar(Peer):
             "-DD",
             "-E",
             "-m",
-            "32",
+            "64" if self.certificate else "32",
             "-M",
             "4",
             "-Y",
