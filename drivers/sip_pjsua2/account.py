@@ -44,7 +44,7 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         self._send = send
         self._on_incoming = on_incoming
         self._fault = fault
-        self._machine = registration.Registration(common.keep_alive)
+        self._machine = registration.Registration(common.keep_alive, common.come_back)
         self.retired = False
         self.unregistered = not settings.server
         self.on_settled: Callable[[Account], None] = lambda _: None
@@ -81,12 +81,8 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         if self._look_again is not None and now >= self._look_again:
             self._look_again = None
             self._find(self._servers())
-        if self._probe is not None and (self._probe.answered() or self._probe.over()):
-            lives = self._probe.answered()
-            self._probe.close()
-            self._probe = None
-            if lives:
-                self._do(self._machine.first_lives(now))
+        if self._probe is not None:
+            self._look_at(self._probe, now)
         if self.settings.server:
             self._do(self._machine.tick(now))
 
@@ -155,6 +151,14 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
             self._lookup = self._lookup or self._start_lookup(self._servers())
         self._do(actions)
 
+    def _look_at(self, probe: Probe, now: float) -> None:
+        lives = probe.answered()
+        if lives or probe.over():
+            probe.close()
+            self._probe = None
+        if lives:
+            self._do(self._machine.first_lives(now))
+
     def _servers(self) -> Sequence[str]:
         return self.settings.outbound_proxy or (self.settings.server,)
 
@@ -218,7 +222,7 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
             "reason": reason,
             "hint": hint,
             "server": self.settings.server,
-            "addresses": [target.host for target in self._targets if is_literal(target.host)],
+            "addresses": sorted({target.host for target in self._targets if is_literal(target.host)}),
         }
         self._send({"type": "registration", **body})
 

@@ -287,6 +287,7 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
         "user_agent": f"Handset/{_version()}",
         "keep_alive": timing.keep_alive,
         "media_silence": timing.media_silence,
+        "come_back": timing.come_back,
         "media_timeout": timing.media_timeout,
         "parent_timeout": timing.parent_timeout,
     }

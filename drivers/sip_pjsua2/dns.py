@@ -4,7 +4,7 @@
 `query` and `records` are pure and take any bytes that a network can bring; `ask` waits for the network.
 """
 
-import secrets
+import os
 import socket
 import struct
 from collections.abc import Iterable
@@ -126,7 +126,7 @@ def _name(message: bytes, at: int) -> tuple[str, int]:
 
 def ask(servers: Iterable[tuple[str, int]], name: str, kind: int) -> list[Record]:
     """The records of `name`, from the first server that answers; empty where there are none, or nobody answers."""
-    number = secrets.randbits(16)
+    number = int.from_bytes(os.urandom(2), "big")
     try:
         question = query(number, name, kind)
     except Malformed:

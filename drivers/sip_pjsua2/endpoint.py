@@ -14,7 +14,7 @@ from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
 from drivers.sip_pjsua2.fault import Unusable
 from drivers.sip_pjsua2.port import RATE, Pool, SendAudio
-from drivers.sip_pjsua2.route import known_here_only, name_servers
+from drivers.sip_pjsua2.route import is_literal, known_here_only, name_servers
 from drivers.sip_pjsua2.screen import Screen
 from drivers.sip_pjsua2.settings import AccountSettings, Settings
 from drivers.sip_pjsua2.sieve import Sieve
@@ -179,7 +179,8 @@ def _library_settings(settings: Settings) -> pj.EpConfig:
     config.uaConfig.stunIgnoreFailure = True
     # With name servers the library does not look into /etc/hosts.
     if not any(known_here_only(host) for host in names_the_library_asks_for(settings)):
-        for server in settings.dns_servers or name_servers():
+        # The library takes addresses only, and asks at the usual port.
+        for server in filter(is_literal, settings.dns_servers or name_servers()):
             config.uaConfig.nameserver.append(server)
     config.logConfig.level = 1
     config.logConfig.consoleLevel = 1

@@ -2,7 +2,7 @@
 """One question to a registrar at which we are not registered now: do you live?"""
 
 import errno
-import secrets
+import os
 import select
 import socket
 import time
@@ -38,6 +38,7 @@ class Probe:
         self._link = link
 
     def answered(self) -> bool:
+        """True once, when the answer has come."""
         if self._link is None:
             return False
         if self._datagrams:
@@ -60,7 +61,7 @@ class Probe:
 def _options(target: Target, link: socket.socket) -> bytes:
     host, port = link.getsockname()[:2]
     here = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    word = secrets.token_hex(8)
+    word = os.urandom(8).hex()
     return (
         f"OPTIONS sip:{target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{word};rport\r\n"
         f"From: <sip:handset@{here}>;tag={word}\r\nTo: <sip:{target}>\r\nCall-ID: {word}\r\nCSeq: 1 OPTIONS\r\n"

@@ -6,8 +6,8 @@ asked (OPTIONS) every `keep_alive` seconds; once it has answered one, silence me
 that took long means that it was away and may have forgotten us.
 
 A registrar may be found at several targets, best first. One in trouble makes the next one asked at once; once all are,
-there is a pause, and it begins with the first. Registered at another than the first, the first is asked now and then
-whether it lives again.
+there is a pause, and it begins with the first. Registered at another than the first, the first is asked every
+`come_back` seconds whether it lives again.
 """
 
 import random
@@ -28,7 +28,6 @@ ATTEMPT_TIMEOUT: Final = 40.0
 SHORT_ATTEMPT: Final = 5.0
 """While there is another target to try."""
 LONGEST_WAIT: Final = 3600.0
-RETURN: Final = 30.0
 
 
 class State(StrEnum):
@@ -74,8 +73,11 @@ class Report(Action):
 class Registration:
     """One account. `targets` is how many there are, settable while it does nothing or is registered."""
 
-    def __init__(self, keep_alive: float, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, keep_alive: float, come_back: float = 20.0, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._keep_alive = keep_alive
+        self._come_back = come_back
         self._jitter = jitter
         self._reported: Report | None = None
         self.state = State.OFF
@@ -112,7 +114,7 @@ class Registration:
         """A REGISTER was accepted."""
         self._due = self._attempt_ends = None
         self._failures = self._refusals = self._misses = self._tried = 0
-        self._return_at = (self._return_at or now + RETURN) if self.target else None
+        self._return_at = (self._return_at or now + self._come_back) if self.target else None
         if self._keep_alive > 0 and self._ask_at is None and self._asked is None:
             self._ask_at = now + self._keep_alive
         return self._report(State.REGISTERED, 200, "OK")
@@ -171,7 +173,7 @@ class Registration:
         if self._ask_at is not None and now >= self._ask_at:
             return self._ask(now)
         if self._return_at is not None and now >= self._return_at:
-            self._return_at = now + RETURN
+            self._return_at = now + self._come_back
             return [AskFirst()]
         return []
 

@@ -16,11 +16,13 @@ _kept: list[Any] = []
 
 
 def _loaded(name: str) -> str:
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        path = line.split(maxsplit=5)[-1]
-        if name in Path(path).name:
-            return path
-    return ""
+    """The file of that library; where there are several, the one that came with pjsua2, and not Python's own."""
+    paths = [
+        line.split(maxsplit=5)[-1]
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    ]
+    found = [path for path in paths if name in Path(path).name]
+    return next((path for path in found if "pjsua2" in path), found[0] if found else "")
 
 
 def openssl_version() -> str:

@@ -55,6 +55,7 @@ class Settings:
     user_agent: str = "Handset"
     keep_alive: float = 10.0
     media_silence: float = 10.0
+    come_back: float = 20.0
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
 

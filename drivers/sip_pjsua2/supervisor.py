@@ -32,6 +32,7 @@ class Timing:
     stable: float = 60.0
     keep_alive: float = 10.0
     media_silence: float = 10.0
+    come_back: float = 20.0
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
 

@@ -151,8 +151,8 @@ class Offering(RawCaller):
     lines = ""
     profile = "RTP/AVP"
 
-    def _offer(self) -> str:
-        return super()._offer().replace("RTP/AVP", self.profile) + self.lines
+    def _offer(self, direction: str = "", connection: str = "127.0.0.1") -> str:
+        return super()._offer(direction, connection).replace("RTP/AVP", self.profile) + self.lines
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from drivers.sip_pjsua2.registration import (
     FIRST_REFUSED_RETRY,
     LAST_REFUSED_RETRY,
     LAST_RETRY,
+    LONGEST_WAIT,
+    SHORT_ATTEMPT,
     Action,
     AskAlive,
+    AskFirst,
     Register,
     Registration,
     Report,
@@ -163,3 +166,72 @@ def test_without_keep_alive_nobody_is_asked():
     machine.start(0)
     machine.registered(0)
     assert run(machine, 0, 60) == []
+
+
+def several(count: int) -> Registration:
+    machine = Registration(KEEP_ALIVE, 20.0, jitter=lambda: 0.0)
+    machine.targets = count
+    assert machine.start(0)[-1] == Register(0)
+    return machine
+
+
+def test_a_target_in_trouble_makes_the_next_one_tried_at_once_and_nothing_is_said():
+    machine = several(3)
+    assert machine.failed(1, 503, "Busy") == [Register(1)]
+    assert machine.failed(2, 408, "Silent") == [Register(2)]
+    assert machine.registered(3) == [Report(State.REGISTERED, 200, "OK")]
+
+
+def test_a_silent_target_is_given_up_soon_where_there_is_another():
+    machine = several(2)
+    assert first(machine, 0) == (SHORT_ATTEMPT, Register(1))
+
+
+def test_after_all_were_tried_it_is_said_and_the_first_is_first_again():
+    machine = several(2)
+    machine.failed(0, 503, "Busy")
+    assert machine.failed(0, 500, "Broken") == [Report(State.FAILED, 500, "Broken")]
+    assert first(machine, 0) == (1.0, Register(0))
+
+
+def test_a_refusal_is_a_refusal_wherever_the_others_are():
+    machine = several(2)
+    assert machine.failed(0, 403, "No") == [Report(State.FAILED, 403, "No")]
+
+
+def test_a_dead_registrar_makes_the_next_one_registered_at_and_the_first_is_asked_about():
+    machine = several(2)
+    machine.registered(0)
+    machine.tick(10)
+    machine.answered(10.1, 0)
+    machine.tick(20.2)
+    machine.tick(22.3)
+    assert machine.tick(24.4) == [
+        Report(State.FAILED, 408, "the registrar does not answer"),
+        Register(1),
+    ]
+    machine.registered(25)
+    asked = []
+    for second in range(26, 70):
+        for action in machine.tick(second):
+            asked += [second] if action == AskFirst() else []
+            machine.answered(second, 0)
+    assert asked == [46, 66]
+    assert machine.first_lives(70) == [Register(0)]
+    assert machine.registered(71) == []
+    assert machine.first_lives(72) == []
+
+
+def test_what_the_server_asks_for_is_waited_for():
+    machine = steady()
+    machine.start(0)
+    machine.failed(0, 503, "Busy", 120)
+    assert first(machine, 0) == (120, Register())
+    machine.failed(0, 503, "Busy", 1e9)
+    assert machine.tick(LONGEST_WAIT - 1) == []
+    assert machine.tick(LONGEST_WAIT) == [Register()]
+
+
+def test_another_address_of_ours_is_told_at_once():
+    machine = registered()
+    assert machine.moved(5) == [Register(0)]

@@ -1,0 +1,106 @@
+"""A registrar that answers as a test says, over UDP; what it was asked is written down.
+
+with ScriptedRegistrar([Reply(423, {"Min-Expires": "90"})]) as registrar:     # then 200 for ever
+    ... server=registrar.server
+    registrar.registers                   # (monotonic second, message) of every new REGISTER
+"""
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+_REASONS = {
+    200: "OK",
+    302: "Moved Temporarily",
+    401: "Unauthorized",
+    403: "Forbidden",
+    423: "Interval Too Brief",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`code` 0 is silence; `times` how often in a row."""
+
+    code: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    times: int = 1
+
+
+CHALLENGE = {"WWW-Authenticate": 'Digest realm="test", nonce="{nonce}", algorithm=MD5'}
+
+
+class ScriptedRegistrar:
+    """`script` may be changed at any time; it is asked for each REGISTER that is no repetition."""
+
+    def __init__(self, script: Iterable[Reply] = (), *, options: int = 200, port: int = 0) -> None:
+        self.script = [reply for reply in script for _ in range(reply.times)]
+        self.options = options
+        self.registers: list[tuple[float, str]] = []
+        self._last: dict[str, bytes] = {}
+        self._link = socket.socket(type=socket.SOCK_DGRAM)
+        self._link.bind(("127.0.0.1", port))
+        self.server = f"127.0.0.1:{self._link.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)
+        self._link.close()
+
+    def expiries(self) -> list[int]:
+        """What each REGISTER asked for."""
+        found = (re.search(r"(?im)^Expires:\s*(\d+)", message) for _, message in self.registers)
+        return [int(match[1]) for match in found if match is not None]
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                packet, client = self._link.recvfrom(8192)
+                if not packet:
+                    return
+                answer = self._answer(packet.decode("utf-8", "replace"))
+                if answer:
+                    self._link.sendto(answer, client)
+
+    def _answer(self, message: str) -> bytes:
+        branch = re.search(r"branch=([\w.\-]+)", message)
+        if branch is None:
+            return b""
+        if branch[1] in self._last:
+            return self._last[branch[1]]
+        if message.startswith("REGISTER"):
+            self.registers.append((time.monotonic(), message))
+            reply = self.script.pop(0) if self.script else Reply(200)
+        elif message.startswith("OPTIONS"):
+            reply = Reply(self.options)
+        else:
+            return b""
+        written = _written(message, reply, len(self.registers)) if reply.code else b""
+        self._last[branch[1]] = written
+        return written
+
+
+def _written(message: str, reply: Reply, number: int) -> bytes:
+    kept = [line for line in message.split("\r\n") if re.match(r"(?i)(via|from|call-id|cseq):", line)]
+    to = re.search(r"(?im)^To:.*$", message)
+    lines = [f"SIP/2.0 {reply.code} {_REASONS.get(reply.code, 'Because')}", *kept]
+    lines += [f"{to[0].strip()};tag=registrar"] if to else []
+    lines += [f"{name}: {value.format(nonce=number)}" for name, value in reply.headers.items()]
+    contact = re.search(r"(?im)^Contact:.*$", message)
+    expires = re.search(r"(?im)^Expires:\s*(\d+)", message)
+    if reply.code == 200 and contact and expires and int(expires[1]):
+        lines.append(f"{contact[0].strip().split(';expires=')[0]};expires={expires[1]}")
+    return "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode()
