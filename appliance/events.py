@@ -174,7 +174,7 @@ class CallMeasured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingChanged(Event):
-    """`state` is started, stopped or failed."""
+    """`state` is started, paused, resumed, stopped or failed."""
 
     topic: ClassVar[str] = "recording"
     call: str

@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-import shutil
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from appliance import private
 from appliance.audio import dtmf, tones
 from appliance.audio.dtmf import Digit, DtmfDetector
 from appliance.audio.recording import Recorder
@@ -22,19 +19,21 @@ from appliance.call.outcome import Outcome, outcome_of, sentence
 from appliance.config.schema import Recording
 from appliance.config.schema import Transfer as TransferSettings
 from appliance.errors import ApplianceError, NotPossible
-from appliance.events import CallChanged, Event, EventBus, RecordingChanged, Transcript, Warned
+from appliance.events import CallChanged, Event, EventBus, Transcript, Warned
 from appliance.frames import FRAME_MS, samples_in
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
+from appliance.recordings import Recordings
 from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 from appliance.session.lines import Lines
 from appliance.session.phrases import Phrase, phrase
 from appliance.session.session import Session
+from appliance.session.turn import Phase
 from appliance.transfer import Transfer
 
 _PREFIX: Final = "phone-"
 _NOT_RECORDED: Final = "the call is not recorded: nothing can say that it would be"
-_SWEEP_SECONDS: Final = 86_400.0
+_PROTECTED: Final = frozenset({Phase.PROTECTED, Phase.CAUTIOUS, Phase.OVERTALK})
 _REFER_SECONDS: Final = 65.0
 _TAKEN_OVER_SECONDS: Final = 3.0
 """How long after the caller's phone took our place the other phone may take to hang up on us."""
@@ -107,7 +106,7 @@ class Phones:
         self._lines = lines
         self._bus = bus
         self._recording = recording
-        self._directory = Path(recording.directory) if recording.directory else directory / "recordings"
+        self._recordings = Recordings(recording, directory, bus)
         self._taps: dict[str, _Tap] = {}
         self._unannounced: dict[str, _Unannounced] = {}
         """By session: calls that are recorded once it was said that they are."""
@@ -184,7 +183,8 @@ class Phones:
         self._takers.pop(call.id, None)
         if self._keypad is not None:
             self._keypad.forget(call.id)
-        self._stop_recording(call.id, tap)
+        tap.recorder = None
+        self._recordings.forget(call.id)
         self._forget(call.id)
         task = asyncio.get_running_loop().create_task(
             self._lines.close_line(tap.line.id, call.reason or "hangup")
@@ -203,6 +203,24 @@ class Phones:
             self._stop_recording(call, tap)
         self._forget(call)
 
+    def pause_recording(self, call: str) -> None:
+        """Until `resume_recording`, nothing that is said or keyed in on this call is kept: silence stands for it."""
+        self._recordings.pause(call)
+
+    def resume_recording(self, call: str) -> None:
+        self._recordings.resume(call)
+
+    def record_for_agent(self, line: str, on: bool) -> None:
+        """PhoneActions: a tool asked for it. It begins once the person has heard so, where that is announced."""
+        call = self._call_on(line)
+        tap = self._taps.get(call)
+        if tap is None or tap.line.session is None:
+            raise NotPossible("This call cannot be recorded now.")
+        if not on:
+            self.record(call, False)
+        elif tap.recorder is None and tap.line.session.id not in self._unannounced:
+            self._record_from_now_on(call, tap.line.session)
+
     def _forget(self, call: str) -> None:
         """It need not be announced any more."""
         self._unannounced = {
@@ -210,7 +228,7 @@ class Phones:
         }
 
     def digit(self, call: str, digit: str) -> None:
-        """Keyed in on a call: it silences what is being said, and becomes part of an answer."""
+        """Keyed in on a call: it silences what is being said and may be interrupted, and becomes part of an answer."""
         if (taker := self._takers.get(call)) is not None:
             taker(digit)
             return
@@ -218,7 +236,8 @@ class Phones:
         session = tap.line.session if tap is not None else None
         if session is None or session.parked or self._keypad is None:
             return
-        session.interrupt("dtmf")
+        if session.phase not in _PROTECTED:
+            session.interrupt("dtmf")
         self._keypad.press(call, digit)
 
     def divert_digits(self, call: str, taker: Callable[[str], None] | None) -> None:
@@ -392,48 +411,18 @@ class Phones:
         self._controller().hang_up(self._call_on(line))
 
     async def sweep(self) -> None:
-        """Remove recordings that are older than `keep_days`, daily, until cancelled."""
-        while True:
-            await asyncio.to_thread(self._remove_old)
-            await asyncio.sleep(_SWEEP_SECONDS)
-
-    def _remove_old(self) -> None:
-        oldest = time.time() - self._recording.keep_days * 86_400
-        for path in self._directory.glob("call-*.wav"):
-            private.tighten([path])
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                logger.warning("an old recording stays: %s", error.strerror)
+        """Keep the recordings tidy until cancelled."""
+        await self._recordings.sweep()
 
     def _start_recording(self, call: str, tap: _Tap) -> None:
-        loop = asyncio.get_running_loop()
-        path = self._directory / f"call-{time.strftime('%Y%m%d-%H%M%S')}-{call}.wav"
+        def lost() -> None:
+            tap.recorder = None
 
-        def failed(code: str) -> None:
-            loop.call_soon_threadsafe(self._recording_failed, call, path, code)
-
-        tap.recorder = Recorder(path, failed, rate=tap.rate)
-        self._bus.publish(RecordingChanged(call=call, state="started", path=str(path), line=tap.line.id))
+        tap.recorder = self._recordings.begin(call, tap.line.id, tap.rate, lost)
 
     def _stop_recording(self, call: str, tap: _Tap) -> None:
-        recorder, tap.recorder = tap.recorder, None
-        if recorder is None:
-            return
-        asyncio.get_running_loop().run_in_executor(None, recorder.stop)
-        self._bus.publish(
-            RecordingChanged(call=call, state="stopped", path=str(recorder.path), line=tap.line.id)
-        )
-
-    def _recording_failed(self, call: str, path: Path, code: str) -> None:
-        if tap := self._taps.get(call):
-            tap.recorder = None
-        free_mb = shutil.disk_usage(self._directory).free // 1_000_000 if self._directory.exists() else 0
-        self._bus.publish(RecordingChanged(call=call, state="failed", path=str(path)))
-        self._bus.publish(
-            Warned(code=code, message="recording stopped; the call goes on", hint=f"{free_mb} MB are free")
-        )
+        tap.recorder = None
+        self._recordings.end(call)
 
     def _call_on(self, line: str) -> str:
         call = self._controller().on_line(line)

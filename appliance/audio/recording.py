@@ -42,6 +42,23 @@ def wav_header(rate: int, data_bytes: int) -> bytes:
     )
 
 
+def mend(path: Path) -> bool:
+    """Have the header tell of all samples that a file of ours holds; True where it did not. Raise OSError."""
+    empty = wav_header(WORKING_RATE, 0)
+    with path.open("r+b") as file:
+        header = file.read(len(empty))
+        frame = CHANNELS * BYTES_PER_SAMPLE
+        data = min(path.stat().st_size - len(header), LARGEST_DATA) // frame * frame
+        ours = len(header) == len(empty) and header[:4] == empty[:4] and header[36:40] == empty[36:40]
+        if not ours or int.from_bytes(header[40:], "little") == data:
+            return False
+        file.seek(0)
+        file.write(wav_header(int.from_bytes(header[24:28], "little"), data))
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
 class Interleaver:
     """Pure: joins two sides into stereo. What both have is given out; a side that is SKEW_MS behind gets silence."""
 
@@ -89,6 +106,8 @@ class Recorder:
         self._dropped = 0
         self._written = 0
         self._broken = False
+        self.paused = False
+        """While it is, both sides are recorded as silence."""
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -118,6 +137,8 @@ class Recorder:
     def _offer(self, side: int, pcm: bytes, rate: int) -> None:
         if self._broken or not pcm:
             return
+        if self.paused:
+            pcm = bytes(len(pcm))
         try:
             self._queue.put_nowait((side, pcm, rate))
         except queue.Full:

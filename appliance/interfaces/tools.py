@@ -65,6 +65,10 @@ class ToolContext(Protocol):
         """
         ...
 
+    async def record(self, on: bool) -> None:
+        """Record the session's own call from now on, which is said first where the law asks for it; or end that."""
+        ...
+
     async def hang_up(self) -> None:
         """End the session's own call, or its session, once what is being said has been heard."""
         ...

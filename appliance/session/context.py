@@ -19,6 +19,10 @@ class PhoneActions(Protocol):
         """Transfer the call of a phone line; return when it has gone over."""
         ...
 
+    def record_for_agent(self, line_id: str, on: bool) -> None:
+        """Begin to record the call of a phone line, once that is announced, or end it."""
+        ...
+
     def hang_up(self, line_id: str) -> None:
         """End the call of a phone line."""
         ...
@@ -92,6 +96,11 @@ class SessionContext:
             raise NotPossible("Only a telephone call can be transferred.")
         await self._session.heard_out()
         await phone.transfer(self.line, to, summary)
+
+    async def record(self, on: bool) -> None:
+        if self._phone is None or self.line_kind is not LineKind.PHONE:
+            raise NotPossible("Only a telephone call can be recorded.")
+        self._phone.record_for_agent(self.line, on)
 
     async def hang_up(self) -> None:
         phone = self._phone if self.line_kind is LineKind.PHONE else None

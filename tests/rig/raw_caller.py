@@ -47,6 +47,7 @@ class RawCaller:
         self.loses: Callable[[int], bool] = lambda _: False
         self.delays: Callable[[int], float] = lambda _: 0.0
         self.talking = True
+        self._ended_here = True
         self._sip = socket.socket(type=socket.SOCK_DGRAM)
         self._rtp = socket.socket(type=socket.SOCK_DGRAM)
         for link in (self._sip, self._rtp):
@@ -92,13 +93,18 @@ class RawCaller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._sequence += 1
-        self._send("BYE", self._sequence)
-        with contextlib.suppress(OSError):
-            self._final_answer()
+        if self._ended_here:
+            self._sequence += 1
+            self._send("BYE", self._sequence)
+            with contextlib.suppress(OSError):
+                self._final_answer()
         for thread in self._threads:
             thread.join(2.0)
         self._close()
+
+    def leave_unsaid(self) -> None:
+        """The other side is gone: there is nobody to say BYE to."""
+        self._ended_here = False
 
     def dialogue(self) -> str:
         """How a Replaces header (RFC 3891) names this call."""

@@ -76,6 +76,31 @@ class TransferTool:
         return {"to": to, "transferred": True}
 
 
+class RecordTool:
+    """Implements interfaces.Tool."""
+
+    declarations: Sequence[ToolDeclaration] = (
+        declare(
+            "record_call",
+            "Begin or end the recording of this telephone call. That it is recorded is announced by itself.",
+            ("on",),
+            on={"type": "boolean", "description": "true to begin, false to end"},
+        ),
+    )
+
+    def __init__(self, services: Services) -> None:
+        del services
+
+    async def run(
+        self, function: str, arguments: Mapping[str, Any], context: ToolContext
+    ) -> Mapping[str, Any]:
+        on = arguments.get("on")
+        if not isinstance(on, bool):
+            raise RequestInvalid("Say whether to begin or to end the recording.")
+        await context.record(on)
+        return {"recording": on}
+
+
 class HangUpTool:
     """Implements interfaces.Tool."""
 

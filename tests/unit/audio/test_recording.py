@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.recording import Interleaver, Recorder, wav_header
+from appliance.audio.recording import Interleaver, Recorder, mend, wav_header
 
 RATE = 16_000
 
@@ -164,3 +164,37 @@ def test_a_recording_is_the_owners_alone(tmp_path):
         0o600,
         0o700,
     ]
+
+
+def test_while_it_is_paused_both_sides_are_silence_and_time_goes_on(tmp_path):
+    recorder = Recorder(tmp_path / "a.wav", no_failure)
+    for number in range(150):
+        recorder.paused = 50 <= number < 100
+        recorder.hear(mono(100), RATE)
+        recorder.say(mono(-200), RATE)
+    recorder.stop()
+    samples, _ = read(recorder.path)
+    assert len(samples) == 48_000
+    assert set(map(tuple, samples[:16_000].tolist())) == {(100, -200)}
+    assert not samples[16_000:32_000].any()
+    assert set(map(tuple, samples[32_000:].tolist())) == {(100, -200)}
+
+
+@pytest.mark.parametrize("torn", [0, 1, 3])
+def test_a_header_that_a_cut_left_behind_is_mended_to_all_that_was_written(tmp_path, torn):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_header(RATE, 400) + bytes(4_000 + torn))
+    with wave.open(str(path)) as file:
+        assert file.getnframes() == 100
+    assert mend(path)
+    with wave.open(str(path)) as file:
+        assert (file.getnframes(), file.getframerate()) == (1_000, RATE)
+    assert not mend(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"nonsense" * 100, b"RIFF" + bytes(100)])
+def test_what_is_no_recording_of_ours_is_left_alone(tmp_path, content):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    assert not mend(path)
+    assert path.read_bytes() == content

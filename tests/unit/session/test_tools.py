@@ -311,6 +311,9 @@ class Phone:
             raise TelephoneUnavailable("The telephone is down.")
         self.asked.append(("transfer", line_id, to))
 
+    def record_for_agent(self, line_id: str, on: bool) -> None:
+        self.asked.append(("record", line_id, str(on)))
+
     def hang_up(self, line_id: str) -> None:
         self.asked.append(("hang_up", line_id))
 

@@ -47,6 +47,9 @@ class Context:
     async def transfer(self, to: str, *, summary: str = "") -> None:
         self.done.append(("transfer", to))
 
+    async def record(self, on: bool) -> None:
+        self.done.append(("record", on))
+
     async def hang_up(self) -> None:
         self.done.append(("hang_up", None))
 

@@ -1,0 +1,86 @@
+"""Recordings of real calls: both sides, begun and ended while it goes on, and readable after a power cut."""
+
+import asyncio
+import os
+import signal
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.rig.appliance import Handset
+from tests.rig.sip_peers import programs_missing
+from tests.rig.sounds import share_of, tone
+from tests.rig.telephone_sound import RATE, Talker, calling
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
+]
+
+HERTZ = 620
+
+
+def read(path: str | Path) -> tuple[Any, Any, int]:
+    """Caller, Handset, rate."""
+    with wave.open(str(path)) as file:
+        stereo = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").reshape(-1, 2)
+        return stereo[:, 0], stereo[:, 1], file.getframerate()
+
+
+def tear(path: Path, samples: bytes) -> None:
+    """As though the cut had come between the samples and the header, a minute ago."""
+    with path.open("ab") as file:
+        file.write(samples)
+    then = path.stat().st_mtime - 60
+    os.utime(path, (then, then))
+
+
+async def test_by_api_a_call_is_recorded_from_on_to_off_the_caller_left_and_handset_right():
+    async with Handset(sip={}) as handset, calling(handset.sip_port) as caller:
+        client, talker = handset.client, Talker(caller)
+        call = (await client.event("call", state="connected"))["call"]
+        session = (await client.event("session.state", to="active"))["session"]
+        await client.ask("call.record", call=call, on=True)
+        path = (await client.event("recording", call=call, state="started"))["path"]
+        talker.say(tone(HERTZ, 1.5, RATE))
+        await asyncio.sleep(2.0)
+        await client.ask("say", session=session, text="This is what the appliance says.")
+        await talker.sounds(for_seconds=0.5)
+        await asyncio.sleep(2.5)
+        await client.ask("call.record", call=call, on=False)
+        await client.event("recording", call=call, state="stopped")
+        talker.say(tone(HERTZ, 1.0, RATE))
+        await asyncio.sleep(1.2)
+        left, right, rate = await asyncio.to_thread(read, path)
+        assert 4.0 < len(left) / rate < 9.0
+        assert share_of(HERTZ, left[: 2 * rate], rate) > 0.8
+        assert np.abs(left[-rate:].astype(int)).max() < 500, "what came after the end is not in it"
+        assert np.abs(right.astype(int)).max() > 2_000
+        assert share_of(HERTZ, right, rate) < 0.1, "one side is not in the other"
+
+
+async def test_after_a_power_cut_the_recording_is_readable_and_whole_after_the_next_start():
+    async with Handset(sip={}, recording={"enabled": True, "announce": False}) as handset:
+        async with calling(handset.sip_port) as caller:
+            started = await handset.client.event("recording", state="started")
+            Talker(caller).say(tone(HERTZ, 4.0, RATE))
+            await asyncio.sleep(3.6)
+            await handset.stop(signal.SIGKILL)
+            caller.leave_unsaid()
+        path = Path(started["path"])
+        left, _, rate = await asyncio.to_thread(read, path)
+        assert len(left) / rate > 2.0
+        assert share_of(HERTZ, left[rate : 2 * rate], rate) > 0.8
+
+        await asyncio.to_thread(tear, path, bytes(4 * rate))
+        await handset.start()
+        for _ in range(100):
+            if "is whole again" in handset.text():
+                break
+            await asyncio.sleep(0.1)
+        mended, _, _ = await asyncio.to_thread(read, path)
+        assert len(mended) >= len(left) + rate
