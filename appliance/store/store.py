@@ -246,7 +246,7 @@ class Store:
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
         try:
-            self._writes.put_nowait((statement, values))
+            self._writes.put_nowait((statement, tuple(_storable(value) for value in values)))
         except queue.Full:
             self._dropped += 1
 
@@ -318,8 +318,8 @@ class Store:
         except OSError as error:
             self._tell_failing(error)
             return None
-        self._move_aside()
         try:
+            self._move_aside()
             return self._open_file()
         except (sqlite3.Error, OSError) as error:
             self._tell_failing(error)
@@ -373,6 +373,11 @@ class Store:
         logger.warning("history is not being written: %s", error)
         hint = "make room on the disk" if full else f"see the rights of {self._path.parent}"
         self._warn(code, f"history is not being written: {error}", hint)
+
+
+def _storable(value: Any) -> Any:
+    """Lone surrogates, which a service may send and no database takes, become question marks."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
 def _bounded(limit: int) -> int:

@@ -222,3 +222,30 @@ def test_a_closed_history_is_not_opened_again_by_a_late_question(tmp_path: Path,
     store.close()
     with pytest.raises(StoreUnavailable):
         store.list_sessions()
+
+
+def test_half_a_character_of_a_service_costs_neither_the_turn_nor_the_history(
+    store: Store, warnings: Warnings
+) -> None:
+    store.begin_session("s1", "room", "assistant", 1.0)
+    store.add_turn("s1", 1, "user", "cake \ud83c please", None, 2.0)
+    store.add_turn("s1", 1, "assistant", "Here you are.", "Here", 3.0)
+    assert [turn["text"] for turn in store.get_session("s1")["turns"]] == ["cake ? please", "Here you are."]
+    assert warnings == []
+
+
+def test_a_damaged_database_that_cannot_be_moved_aside_is_told_and_talking_goes_on(
+    tmp_path: Path, warnings: Warnings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "handset.db").write_bytes(b"no database at all" * 100)
+
+    def read_only(self: Path, target: str) -> Path:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "rename", read_only)
+    store = Store(tmp_path, warnings)
+    store.open()
+    store.begin_session("s1", "room", "assistant", 1.0)
+    assert store.flush(2.0)
+    store.close()
+    assert warnings == ["store_unavailable"]
