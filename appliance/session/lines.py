@@ -66,7 +66,7 @@ class Lines:
         self._sessions: dict[str, Session] = {}
         self._numbers = Counter[str]()
         self._past = Counter[str]()
-        self._leaving: set[str] = set()
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._untold: deque[tuple[str, str, bool]] = deque(maxlen=UNTOLD_BOUND)
         self._levels = 0
         self._level_timer: asyncio.TimerHandle | None = None
@@ -110,17 +110,17 @@ class Lines:
         return line
 
     async def close_line(self, line_id: str, reason: str) -> None:
-        """Close its session and release it; at most 4 s. A line that is gone already is let be."""
+        """Close its session and release it; at most 4 s. A line that is gone already is let be.
+
+        It is done to the end also where the caller is cancelled: a client that hangs up meanwhile leaves nothing behind.
+        """
         line = self._lines.get(line_id)
         if line is None:
             return
-        self._leaving.add(line_id)
-        if line.session is not None:
-            await line.session.close(reason)
-        if self._lines.pop(line_id, None) is line:
-            await line.close()
-            self._remember(line.counters())
-            self._leaving.discard(line_id)
+        if line_id not in self._leaving:
+            closing = self._close(line, reason)
+            self._leaving[line_id] = asyncio.get_running_loop().create_task(closing, name=f"close {line_id}")
+        await asyncio.shield(self._leaving[line_id])
 
     def line(self, line_id: str) -> Line:
         """Raise UnknownName."""
@@ -259,6 +259,15 @@ class Lines:
         self._sessions[session.id] = session
         session.start(greeting=greeting)
         return session
+
+    async def _close(self, line: Line, reason: str) -> None:
+        try:
+            if line.session is not None:
+                await line.session.close(reason)
+            await line.close()
+            self._remember(line.counters())
+        finally:
+            del self._lines[line.id], self._leaving[line.id]
 
     def _context(self, session: Session, line: Line) -> SessionContext:
         return SessionContext(

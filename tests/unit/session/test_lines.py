@@ -343,6 +343,18 @@ async def test_closing_at_any_moment_takes_no_time_and_leaves_no_task_and_no_thr
 
 
 @virtual_time
+async def test_a_line_is_closed_to_its_end_though_who_asked_for_it_hangs_up_meanwhile():
+    async with Booth() as booth:
+        session = booth.session
+        asking = asyncio.create_task(booth.lines.close_line("phone-1", "closed by the client"))
+        await booth.wait(0.0)
+        asking.cancel()
+        await booth.until(lambda: booth.lines.lines() == ())
+        assert session.state == "closed"
+        assert [thread.name for thread in threading.enumerate() if thread.name == "capture-phone-1"] == []
+
+
+@virtual_time
 async def test_the_second_session_on_a_line_is_heard_as_the_first_one_was():
     async with Booth(kind=LineKind.ROOM, open_session=False) as booth:
         for words in ("The tea is ready.", "The bread is done."):
