@@ -20,7 +20,7 @@ from appliance.config.schema import Configuration
 from appliance.control.auth import Tokens
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
-from appliance.errors import ApplianceError, DriverMissing, UnknownName
+from appliance.errors import ApplianceError, DriverMissing, UnknownName, kind_and_place
 from appliance.events import EventBus, Warned
 from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
@@ -364,7 +364,7 @@ class Appliance:
     def _task_over(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
-            logger.error("a background task broke", exc_info=fault)
+            logger.error("a background task broke: %s", kind_and_place(fault))
 
 
 def _canceller() -> EchoCanceller:
@@ -383,6 +383,6 @@ async def _settle(*steps: Coroutine[Any, Any, None], within: float = STOP_SECOND
         task.cancel()
     for task in done:
         if not task.cancelled() and (fault := task.exception()) is not None:
-            logger.error("a part did not stop cleanly", exc_info=fault)
+            logger.error("a part did not stop cleanly: %s", kind_and_place(fault))
     if late:
         await asyncio.wait(late, timeout=LINGER_SECONDS)

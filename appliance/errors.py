@@ -27,7 +27,24 @@
 `hint` says what the reader can do about it. Library exceptions are translated where they arise, with `from`.
 """
 
-from typing import ClassVar
+import traceback
+from pathlib import PurePath
+from typing import ClassVar, Final
+
+_PLACES: Final = 8
+
+
+def kind_and_place(fault: BaseException) -> str:
+    """For the log, innermost place first: the message of what nobody raised on purpose may hold what was said."""
+    places = [
+        f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in reversed(traceback.extract_tb(fault.__traceback__))
+    ]
+    return (
+        " < ".join([f"{type(fault).__name__} at {places[0]}", *places[1:_PLACES]])
+        if places
+        else type(fault).__name__
+    )
 
 
 class ApplianceError(Exception):

@@ -18,7 +18,7 @@ from appliance.call.machine import CallState
 from appliance.call.outcome import Outcome, outcome_of, sentence
 from appliance.config.schema import Recording
 from appliance.config.schema import Transfer as TransferSettings
-from appliance.errors import ApplianceError, NotPossible
+from appliance.errors import ApplianceError, NotPossible, kind_and_place
 from appliance.events import CallChanged, Event, EventBus, Transcript, Warned
 from appliance.frames import FRAME_MS, samples_in
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
@@ -355,7 +355,7 @@ class Phones:
         if isinstance(fault, ApplianceError):
             logger.info("call %s was not handed over: %s", call, fault.code)
         else:
-            logger.error("the transfer of call %s broke", call, exc_info=fault)
+            logger.error("the transfer of call %s broke: %s", call, kind_and_place(fault))
 
     async def _refer(self, call: Call, to: str) -> None:
         """Blind: ask the far phone to call `to`, and wait for what becomes of it."""

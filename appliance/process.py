@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any, Final
 
 from appliance import heap, log
@@ -14,7 +15,7 @@ from appliance.config.check import report, usable
 from appliance.config.load import Loaded
 from appliance.control.location import page_address
 from appliance.daemon import LINGER_SECONDS, STOP_SECONDS, Appliance
-from appliance.errors import ApplianceError, ConfigurationInvalid
+from appliance.errors import ApplianceError, ConfigurationInvalid, kind_and_place
 from appliance.health import Notifier
 
 EXIT_CONFIGURATION: Final = 2
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(loaded: Loaded, config: str | None) -> int:
     loop = asyncio.get_running_loop()
+    log_mishaps(loop)
     ending = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, ending.set)
@@ -76,6 +78,17 @@ async def _serve(loaded: Loaded, config: str | None) -> int:
     # All is closed. A look-up of a name that hangs in a thread is nobody's loss.
     _end_after(LINGER_SECONDS, 0)
     return 0
+
+
+def log_mishaps(loop: asyncio.AbstractEventLoop) -> None:
+    """Log what no task and no callback caught without its message, and without what the callback was given."""
+
+    def told(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        fault, task = context.get("exception"), context.get("future")
+        name = task.get_name() if isinstance(task, asyncio.Task) else "a callback"
+        logger.error("%s broke: %s", name, kind_and_place(fault) if fault is not None else context["message"])
+
+    loop.set_exception_handler(told)
 
 
 async def _reload_for_signal(appliance: Appliance, notifier: Notifier) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -18,7 +17,7 @@ from appliance.control.limits import Limits, TokenBucket
 from appliance.control.outbox import Outbox
 from appliance.control.ports import LinePort, LinesPort, SessionPort
 from appliance.control.protocol import ON_REQUEST, Close, Malformed, Refusal, Request, Scope
-from appliance.errors import ApplianceError, Forbidden, NotPossible
+from appliance.errors import ApplianceError, Forbidden, NotPossible, kind_and_place
 from appliance.events import Event, SessionStateChanged
 
 _log = logging.getLogger(__name__)
@@ -248,10 +247,7 @@ class Client:
 
 
 def _log_fault(doing: str, error: BaseException) -> None:
-    # The error's own text may hold what was said: only its kind and place are logged.
-    _log.error(
-        "%s failed: %s\n%s", doing, type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
-    )
+    _log.error("%s failed: %s", doing, kind_and_place(error))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

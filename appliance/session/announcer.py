@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from typing import Final, cast
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, kind_and_place
 from appliance.frames import milliseconds_of
 from appliance.interfaces import Spoken, Voice
 from appliance.session.announcements import Announcement, Announcements
@@ -105,8 +105,8 @@ class Announcer:
             self._failed(ApplianceError("the voice does not answer"))
         except ApplianceError as fault:
             self._failed(fault)
-        except Exception as fault:
-            logger.warning("the voice failed", exc_info=True)
+        except Exception as fault:  # noqa: BLE001 - whatever a voice raises, the next announcement is wanted
+            logger.warning("the voice failed: %s", kind_and_place(fault))
             self._failed(ApplianceError(f"the voice failed: {type(fault).__name__}"))
         if self._current is announcement:
             self._current = self._task = None

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.interfaces import Connection, Provider, Setup
 
 WARM_SECONDS: Final = 60.0
@@ -118,7 +118,7 @@ class Dialler:
             bug = f"{provider}: {type(fault).__name__}"
             if bug not in self._bugs:
                 self._bugs.add(bug)
-                logger.warning("provider %s failed to connect", provider, exc_info=True)
+                logger.warning("provider %s failed to connect: %s", provider, kind_and_place(fault))
             raise ProviderUnavailable(bug) from fault
 
 
@@ -126,8 +126,8 @@ async def _close(connection: Connection) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.close()
-    except Exception:
-        logger.warning("a provider's connection did not close", exc_info=True)
+    except Exception as fault:  # noqa: BLE001 - it is being left
+        logger.warning("a provider's connection did not close: %s", kind_and_place(fault))
 
 
 def reschedule(timeout: asyncio.Timeout | None, when: float) -> None:

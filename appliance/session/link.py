@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected
+from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected, kind_and_place
 from appliance.interfaces import (
     Capabilities,
     Connection,
@@ -367,7 +367,7 @@ class Link:
     def _probed(self, probe: asyncio.Task[None]) -> None:
         self._probe = None
         if not probe.cancelled() and (fault := probe.exception()) is not None:
-            logger.error("looking for a better provider broke", exc_info=fault)
+            logger.error("looking for a better provider broke: %s", kind_and_place(fault))
             self._ladder.looked_in_vain(self._loop.time())
 
     async def _read(self, connection: Connection, generation: int) -> ApplianceError | None:
@@ -379,8 +379,8 @@ class Link:
                 return ProviderUnavailable("the provider hung up")
             except ApplianceError as fault:
                 return fault
-            except Exception as fault:
-                logger.warning("provider %s failed", self.provider.name, exc_info=True)
+            except Exception as fault:  # noqa: BLE001 - whatever a provider raises, it is dialled again
+                logger.warning("provider %s failed: %s", self.provider.name, kind_and_place(fault))
                 return ProviderUnavailable(type(fault).__name__)
             if generation != self.generation or not self.up:
                 return None

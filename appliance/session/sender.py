@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from appliance.audio.resample import Resampler
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.frames import Frame
 from appliance.interfaces import Capabilities, CommitTurn, Connection, DiscardTurn, ProviderCommand, SendAudio
 
@@ -59,8 +59,8 @@ class Sender:
                     return ProviderUnavailable("the provider takes nothing")
                 except ApplianceError as fault:
                     return fault
-                except Exception as fault:
-                    logger.warning("provider %s failed", self._provider, exc_info=True)
+                except Exception as fault:  # noqa: BLE001 - whatever a provider raises, it is dialled again
+                    logger.warning("provider %s failed: %s", self._provider, kind_and_place(fault))
                     return ProviderUnavailable(type(fault).__name__)
             self._queued.clear()
             await self._queued.wait()

@@ -11,7 +11,7 @@ from typing import Final
 from appliance.agents.agent import Agent
 from appliance.audio.capture import Captured
 from appliance.audio.playout import Mark
-from appliance.errors import ApplianceError, NotPossible, ProviderUnavailable
+from appliance.errors import ApplianceError, NotPossible, ProviderUnavailable, kind_and_place
 from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
 from appliance.session.allowance import Allowance, Notice
@@ -446,7 +446,7 @@ class Session:
     def _link_ended(self, task: asyncio.Task[None]) -> None:
         """The link ends by itself only through a bug; a session without one would be deaf for ever."""
         if not task.cancelled() and (fault := task.exception()) is not None:
-            logger.error("session %s: its link broke", self.id, exc_info=fault)
+            logger.error("session %s: its link broke: %s", self.id, kind_and_place(fault))
             self._fail("internal", f"the session broke: {type(fault).__name__}")
             self.end("internal")
 

@@ -2,10 +2,9 @@
 
 import contextlib
 import logging
-import traceback
 from collections.abc import Iterator, Mapping
 
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.interfaces import ProviderTrouble
 
 logger = logging.getLogger(__name__)
@@ -19,9 +18,7 @@ def blamed_on(stage: str) -> Iterator[None]:
     except ApplianceError:
         raise
     except Exception as error:
-        # Its kind and place only: its message may hold what was said.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        logger.error("%s failed: %s at %s:%s", stage, type(error).__name__, place.name, place.lineno)
+        logger.error("%s failed: %s", stage, kind_and_place(error))
         raise ProviderUnavailable(f"{stage} failed: {type(error).__name__}") from error
 
 

@@ -4,12 +4,11 @@ import asyncio
 import itertools
 import logging
 import secrets
-import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Final
 
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.frames import milliseconds_of
 from appliance.interfaces import (
     CancelResponse,
@@ -125,9 +124,7 @@ class OfflineConnection:
         """A bug of ours must not leave the person waiting for an answer."""
         fault = None if done.cancelled() else done.exception()
         if fault is not None:
-            # Its kind and place only: its message may hold what the person said.
-            place = traceback.extract_tb(fault.__traceback__)[-1]
-            logger.error("offline turn failed: %s at %s:%s", type(fault).__name__, place.name, place.lineno)
+            logger.error("offline turn failed: %s", kind_and_place(fault))
             self._finish(turn, "failed")
 
     async def _take_turn(

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from websockets.exceptions import ConnectionClosed
 
 from appliance import gemini_faults
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.interfaces import CommitTurn, ProviderCommand, ProviderEvent, RenewalDue, SendAudio, SendText
 from appliance.providers.realtime.fill import fill, silent_frame
 from appliance.providers.realtime.gemini import messages as wire
@@ -132,8 +131,8 @@ class GeminiConnection:
         try:
             async with asyncio.timeout(2 * CLOSE_SECONDS):
                 await self._manager.__aexit__(None, None, None)
-        except Exception:
-            logger.debug("gemini's socket did not close", exc_info=True)
+        except Exception as fault:  # noqa: BLE001 - it is being left
+            logger.debug("gemini's socket did not close: %s", kind_and_place(fault))
             self._socket.transport.abort()
 
     def _start(self, work: Any, name: str) -> "asyncio.Task[None]":
@@ -145,11 +144,7 @@ class GeminiConnection:
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
-            # Its kind and place only: its message may hold what somebody said.
-            place = traceback.extract_tb(fault.__traceback__)[-1]
-            logger.error(
-                "%s failed: %s at %s:%s", task.get_name(), type(fault).__name__, place.name, place.lineno
-            )
+            logger.error("%s failed: %s", task.get_name(), kind_and_place(fault))
 
     def _put(self, step: Step) -> None:
         if not step.events:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import ConnectionClosed
 
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.interfaces import (
     CancelResponse,
     CommitTurn,
@@ -130,8 +130,7 @@ class LiveConnection:
         except ConnectionClosed as fault:
             self._end(closed(NAME, fault))
         except Exception as fault:  # noqa: BLE001 - whatever it is, the session must not wait for ever
-            # Its kind only: its message may hold what somebody said.
-            logger.error("GPT-Live's reader failed: %s", type(fault).__name__)
+            logger.error("GPT-Live's reader failed: %s", kind_and_place(fault))
             self._end(ProviderUnavailable(f"{NAME}: {type(fault).__name__}"))
 
     async def _keep_time(self) -> None:
@@ -211,5 +210,5 @@ async def hang_up(socket_: "AsyncLiveConnection") -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS * 3):
             await socket_.close()
-    except Exception:
-        logger.info("GPT-Live's connection did not close cleanly", exc_info=True)
+    except Exception as fault:  # noqa: BLE001 - it is being left
+        logger.info("GPT-Live's connection did not close cleanly: %s", kind_and_place(fault))
