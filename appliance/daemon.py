@@ -263,6 +263,8 @@ class Appliance:
             directory,
             keypad_pause=settings.keypad_pause,
             transfer=self.configuration.transfer,
+            agents=lambda: self.configuration.agents,
+            agent=self.configuration.conversation.agent,
             voice=plugins.load("appliance.voices", "espeak")(),
         )
         self.calls = Calls(
@@ -275,6 +277,7 @@ class Appliance:
             self.configuration.contacts,
             self.phones.record,
             self.configuration.limits,
+            lambda: self.configuration.agents,
         )
         self.phones.calls = self.calls
         self.calls.on_digit = self.phones.digit

@@ -144,8 +144,21 @@ class CallChanged(Event):
     peer: str
     code: int = 0
     reason: str = ""
+    display_name: str | None = None
+    called: str | None = None
     outcome: str | None = None
     """Of a call that was dialled and ended unanswered: busy, no_answer, declined ... (appliance/call/outcome.py)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxChanged(Event):
+    """Messages at the server: `new` and `old` voice messages, 0 where it does not tell how many."""
+
+    topic: ClassVar[str] = "mailbox"
+    account: str
+    waiting: bool
+    new: int = 0
+    old: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

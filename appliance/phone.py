@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,12 +16,15 @@ from appliance.call.controller import Calls
 from appliance.call.keypad import Keypad, words
 from appliance.call.machine import CallState
 from appliance.call.outcome import Outcome, outcome_of, sentence
-from appliance.config.schema import Recording
+from appliance.call.pin import PinEntry
+from appliance.config.schema import Agent, Recording
 from appliance.config.schema import Transfer as TransferSettings
+from appliance.config.secrets import reveal
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
 from appliance.events import CallChanged, Event, EventBus, Transcript, Warned
 from appliance.frames import FRAME_MS, samples_in
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
+from appliance.pin_gate import PinGate
 from appliance.recordings import Recordings
 from appliance.session.bridge import Bridge
 from appliance.session.line import Line
@@ -100,6 +103,8 @@ class Phones:
         *,
         keypad_pause: float = 0.0,
         transfer: TransferSettings | None = None,
+        agents: Callable[[], Mapping[str, Agent]] = dict,
+        agent: str = "",
         voice: Voice | None = None,
     ) -> None:
         self._telephone = telephone
@@ -114,6 +119,8 @@ class Phones:
         self._takers: dict[str, Callable[[str], None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         bus.listen(self._heard)
+        self._agents = agents
+        self._agent = agent
         self._transfer = transfer or TransferSettings()
         self._voice = voice
         self._transfers: dict[str, asyncio.Task[None]] = {}
@@ -138,8 +145,57 @@ class Phones:
             line.lend().repeat(tones.music(self._telephone.rate))
             self._telephone.attach(call.id, tap.capture, tap.playout)
             return
+        pin = self._pin_of(call)
+        if pin is None:
+            self._serve(call, tap)
+            return
+        call.locked = True
+        self._telephone.attach(call.id, tap.capture, tap.playout)
+        task = asyncio.get_running_loop().create_task(self._unlock(call, tap, pin), name=f"pin {call.id}")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _pin_of(self, call: Call) -> PinEntry | None:
+        """None where the agent that answers asks for none. A PIN that cannot be read lets nobody in."""
+        section = self._agents().get(call.agent or self._agent)
+        if section is None or not section.pin.get_secret_value() or call.direction != "in":
+            return None
         try:
-            session = self._lines.open_session(line, agent=call.agent, greeting=False)
+            return PinEntry(reveal(section.pin))
+        except ApplianceError as error:
+            self._bus.publish(Warned(code="pin_unreadable", message=error.message, hint=error.hint))
+            return PinEntry("")
+
+    async def _unlock(self, call: Call, tap: _Tap, entry: PinEntry) -> None:
+        """Ask for the PIN; then serve the call, or end it. Nothing of it is recorded, told or written down."""
+        section = self._agents().get(call.agent or self._agent)
+        language = section.language if section is not None else "en"
+        gate = PinGate(tap.line, entry, self._voice, language)
+        self.divert_digits(call.id, gate.press)
+        try:
+            admitted = await gate.run(lambda: call.state is not CallState.ENDED)
+        finally:
+            self.divert_digits(call.id, None)
+            call.locked = False
+        if call.state is CallState.ENDED:
+            return
+        tap.line.reclaim()
+        if admitted:
+            self._serve(call, tap)
+        else:
+            self._bus.publish(
+                Warned(
+                    code="pin_refused",
+                    message=f"a caller did not know the PIN: {call.peer}",
+                    line=tap.line.id,
+                )
+            )
+            self._hang_up_soon(call.id)
+
+    def _serve(self, call: Call, tap: _Tap) -> None:
+        line = tap.line
+        try:
+            session = self._lines.open_session(line, agent=call.agent, greeting=False, about=call.about)
             call.session = session.id
             self._telephone.attach(call.id, tap.capture, tap.playout)
         except ApplianceError as error:
@@ -147,6 +203,9 @@ class Phones:
             self._bus.publish(Warned(line=line.id, code=error.code, message=error.message, hint=error.hint))
             self._hang_up_soon(call.id)
             return
+        if call.intercom:
+            line.playout.play("intercom", tones.beep(tap.rate), tap.rate)
+            line.playout.finish("intercom")
         if self._recording.enabled:
             self._record_from_now_on(call.id, session)
         session.greet()
@@ -197,6 +256,8 @@ class Phones:
         tap = self._taps.get(call)
         if tap is None:
             raise NotPossible(f"call {call} has no audio")
+        if on and tap.call.locked:
+            raise NotPossible("The caller is being asked for a PIN: that is not recorded.")
         if on and tap.recorder is None:
             self._start_recording(call, tap)
         if not on:

@@ -31,6 +31,16 @@ class Call:
     quality: CallQuality = field(default_factory=CallQuality)
     by_agent: bool = False
     """An agent's tool dialled it."""
+    called: str = ""
+    """Whom the caller dialled, as an address."""
+    about: str = ""
+    """What the agent is told of caller and number."""
+    intercom: bool = False
+    """The caller asked to be answered at once, and may."""
+    waiting: bool = False
+    """It rings until somebody is free for it."""
+    locked: bool = False
+    """The caller is being asked for a PIN: what they key in is told to nobody."""
     beside: str = ""
     """The call whose caller is to be handed over here: it has no session of its own."""
     given_up: bool = False
@@ -51,6 +61,7 @@ class Call:
             "state": str(self.state),
             "peer": self.peer,
             "display_name": self.display_name,
+            "called": self.called,
             "account": self.account,
             "session": self.session,
             "line": self.line,

@@ -16,14 +16,16 @@ from appliance.call.machine import ANSWERED, CallState, follow
 from appliance.call.outgoing import Outgoing
 from appliance.call.reception import Reception
 from appliance.call.registration import Registrations
+from appliance.call.routing import Routed
 from appliance.call.table import CallJournal, CallTable
 from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
 from appliance.errors import LineBusy, NotPossible, RequestInvalid, TelephoneUnavailable, UnknownName
-from appliance.events import DtmfReceived, EventBus, Failed
+from appliance.events import DtmfReceived, EventBus, Failed, MailboxChanged
 from appliance.interfaces import (
     CallReport,
     DtmfReport,
     IncomingCall,
+    MailboxReport,
     MediaReport,
     QualityReport,
     RegistrationReport,
@@ -62,6 +64,7 @@ class Calls:
         contacts: Mapping[str, str] | None = None,
         on_record: Callable[[str, bool], None] | None = None,
         limits: Limits | None = None,
+        agents: Callable[[], Mapping[str, Routed]] = dict,
     ) -> None:
         self._telephone = telephone
         self._settings = settings
@@ -73,7 +76,13 @@ class Calls:
         self.outgoing = Outgoing(settings, limits, contacts or {}, bus, self.hang_up)
         self._table = CallTable(bus, journal, self._ended)
         self._reception = Reception(
-            telephone, settings, bus, self._table, self._is_free, calls_per_minute=limits.calls_per_minute
+            telephone,
+            settings,
+            bus,
+            self._table,
+            self._is_free,
+            calls_per_minute=limits.calls_per_minute,
+            agents=agents,
         )
         self._registrations = Registrations(_servers(settings), bus)
         self._line_quality = LineQuality(bus)
@@ -108,6 +117,14 @@ class Calls:
             self.outgoing.close()
             await self._reception.close()
 
+    @property
+    def do_not_disturb(self) -> bool:
+        """Callers hear the busy tone."""
+        return self._reception.do_not_disturb
+
+    def set_do_not_disturb(self, on: bool) -> None:
+        self._reception.do_not_disturb = on
+
     def set_contacts(self, contacts: Mapping[str, str]) -> None:
         """Names that `dial` and `transfer` take for numbers, whatever their case."""
         self.outgoing.set_contacts(contacts)
@@ -137,6 +154,8 @@ class Calls:
                 self.address, self.fault = address, ""
                 logger.info("the telephone listens at %s", address)
                 self._reception.listen()
+            case MailboxReport(account=account, waiting=waiting, new=new, old=old):
+                self._bus.publish(MailboxChanged(account=account, waiting=waiting, new=new, old=old))
             case StrangersReport():
                 self._reception.strangers()
             case TelephoneLost():
@@ -337,6 +356,9 @@ class Calls:
         if report.method != "inband" and call.digits_by == "inband":
             # Whoever sends digits so may send their sound too: each would be heard twice.
             call.digits_by = report.method
+        if call.locked:
+            self.on_digit(call.id, report.digit)
+            return
         self._bus.publish(
             DtmfReceived(
                 call=call.id,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from appliance.call.admission import (
+    BUSY_HERE,
     DENIED,
     FORBIDDEN,
     TOO_OFTEN,
@@ -18,8 +19,9 @@ from appliance.call.admission import (
     networks,
 )
 from appliance.call.call import Call
-from appliance.call.dialplan import caller
+from appliance.call.dialplan import caller, is_caller
 from appliance.call.machine import CallState
+from appliance.call.routing import Routed, agent_for, asks_to_be_answered, identity
 from appliance.call.server import Server
 from appliance.call.table import CallTable
 from appliance.config.schema import Sip
@@ -28,6 +30,7 @@ from appliance.events import CallChanged, EventBus, Warned
 from appliance.interfaces import IncomingCall, Telephone
 
 _RING_LIMIT_SECONDS: Final = 180.0
+_WAITING_SECONDS: Final = 0.5
 _STRANGERS_SECONDS: Final = 600.0
 logger = logging.getLogger(__name__)
 
@@ -44,12 +47,16 @@ class Reception:
         free: Callable[[], bool],
         *,
         calls_per_minute: int = 0,
+        agents: Callable[[], Mapping[str, Routed]] = dict,
     ) -> None:
         self._telephone = telephone
         self._settings = settings
         self._bus = bus
         self._table = table
         self._free = free
+        self._agents = agents
+        self.do_not_disturb = settings.do_not_disturb
+        """Callers hear the busy tone, until it is taken back."""
         self._strangers_told = float("-inf")
         self._pace = Pace(calls_per_minute)
         self._server = Server(_names(settings))
@@ -115,15 +122,24 @@ class Reception:
         if refusal is not None:
             self._refuse(event, refusal)
             return
+        settings = self._settings
+        trusted = self._is_trusted(event)
+        known = identity(event.peer, event.display_name, event.headers, trusted=trusted)
+        intercom = asks_to_be_answered(event.headers) and any(
+            pattern == "*" or is_caller(pattern, known.peer, settings.server) for pattern in settings.intercom
+        )
         call = Call(
             event.call,
             "in",
-            event.peer,
+            known.peer,
             CallState.INCOMING,
             time.time(),
-            self._settings.of(event.account).agent,
+            agent_for(self._agents(), known, settings.server) or settings.of(event.account).agent,
             event.account,
-            display_name=event.display_name,
+            display_name=known.name,
+            called=known.called[0] if known.called else "",
+            about=known.told(),
+            intercom=intercom,
         )
         self._counters["calls_in"] += 1
         self._table.add(call)
@@ -142,14 +158,22 @@ class Reception:
             return DENIED
         if not stranger and not self._pace.allows(caller(event.peer, settings.server), time.monotonic()):
             return TOO_OFTEN
+        if not stranger and (self.do_not_disturb or (settings.call_waiting == "busy" and len(self._table))):
+            return Refusal(BUSY_HERE, "Busy Here")
         return admit(
             event.source,
             calls=len(self._table),
-            max_calls=settings.max_calls if self._free() else 0,
+            max_calls=settings.max_calls if self._free() or settings.call_waiting == "ring" else 0,
             server=self._home(event),
             server_addresses=self._server.addresses,
             allow=settings.allow,
         )
+
+    def _is_trusted(self, event: IncomingCall) -> bool:
+        """Whether the sender's word is taken for who calls: the server, and who stands in `sip.allow`."""
+        addresses = self._server.addresses if _names(self._settings) else ()
+        allow = self._settings.allow
+        return is_allowed(event.source, server="-", server_addresses=addresses, allow=allow)
 
     def _is_allowed(self, event: IncomingCall) -> bool:
         return is_allowed(
@@ -183,15 +207,19 @@ class Reception:
 
     def _ring(self, call: Call) -> None:
         settings, loop = self._settings.of(call.account), asyncio.get_running_loop()
+        call.waiting = settings.call_waiting == "ring" and self._is_taken(call)
+        at_once = call.intercom or (settings.auto_answer and settings.ring_time <= 0)
         try:
-            if settings.auto_answer and settings.ring_time <= 0:
+            if at_once and not call.waiting:
                 self._telephone.answer(call.id)
                 return
             self._telephone.ring(call.id)
         except (UnknownName, TelephoneUnavailable):
             logger.info("call %s had gone before it could ring", call.id)
             return
-        if settings.auto_answer:
+        if call.waiting and (settings.auto_answer or call.intercom):
+            call.answer_timer = loop.call_later(_WAITING_SECONDS, self._look_for_room, call, loop.time())
+        elif settings.auto_answer:
             call.answer_timer = loop.call_later(settings.ring_time, self._answer_due, call)
         else:
             call.answer_timer = loop.call_later(_RING_LIMIT_SECONDS, self._ring_over, call)
@@ -199,6 +227,20 @@ class Reception:
     def _home(self, event: IncomingCall) -> str:
         """The server of the account that was called, or any: without one, only strangers could call."""
         return self._settings.of(event.account).server or next(iter(_names(self._settings)), "")
+
+    def _is_taken(self, call: Call) -> bool:
+        """Another call is up, or nobody has time for one more."""
+        return not self._free() or any(other is not call and not other.waiting for other in self._table)
+
+    def _look_for_room(self, call: Call, since: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._is_taken(call):
+            call.waiting = False
+            self._answer_due(call)
+        elif loop.time() - since > _RING_LIMIT_SECONDS:
+            self._ring_over(call)
+        else:
+            call.answer_timer = loop.call_later(_WAITING_SECONDS, self._look_for_room, call, since)
 
     def _answer_due(self, call: Call) -> None:
         self._late(call, lambda: self._telephone.answer(call.id))

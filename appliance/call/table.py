@@ -119,6 +119,8 @@ class CallTable:
                 reason=call.reason,
                 session=call.session,
                 line=call.line,
+                display_name=call.display_name or None,
+                called=call.called or None,
                 outcome=_outcome(call),
             )
         )

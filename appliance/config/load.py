@@ -253,4 +253,4 @@ def _did_you_mean(word: str, names: list[str]) -> str:
 
 def is_secret(key: str) -> bool:
     """True when a key of that name holds what may not be shown."""
-    return any(word in key for word in ("password", "secret", "token", "api_key"))
+    return key == "pin" or any(word in key for word in ("password", "secret", "token", "api_key"))

@@ -69,6 +69,9 @@ class Agent(Section):
     language: str = "en"
     voice: str = ""
     tools: tuple[str, ...] = ("time", "timer", "volume", "call", "transfer", "hangup")
+    numbers: tuple[str, ...] = ()
+    callers: tuple[str, ...] = ()
+    pin: Secret = Secret("")
 
 
 EMERGENCY_NUMBERS: Final = (
@@ -145,6 +148,10 @@ class Sip(Section):
     dial: tuple[str, ...] = ("*",)
     emergency_numbers: tuple[str, ...] = EMERGENCY_NUMBERS
     emergency_calls: Literal["people", "never"] = "people"
+    intercom: tuple[str, ...] = ("*",)
+    call_waiting: Literal["answer", "ring", "busy"] = "answer"
+    do_not_disturb: bool = False
+    mailbox: bool = False
     redirects: Literal["server", "any", "never"] = "server"
     auto_answer: bool = True
     ring_time: _RingTime = 0.0

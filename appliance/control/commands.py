@@ -180,6 +180,10 @@ class Commands:
     def dtmf(self, caller: Caller, request: Request) -> Data:
         return {"call": self._phone().send_dtmf(request["call"], request["digits"])}
 
+    def do_not_disturb(self, caller: Caller, request: Request) -> Data:
+        self._phone().set_do_not_disturb(request["on"])
+        return {"on": request["on"]}
+
     def record(self, caller: Caller, request: Request) -> Data:
         return {"call": self._phone().record(request["call"], request["on"]), "on": request["on"]}
 
@@ -283,6 +287,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "call.resume": Commands.resume,
     "call.transfer": Commands.transfer,
     "call.dtmf": Commands.dtmf,
+    "call.dnd": Commands.do_not_disturb,
     "call.record": Commands.record,
     "history.list": Commands.list_history,
     "history.get": Commands.get_history,

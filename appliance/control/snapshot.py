@@ -62,6 +62,7 @@ class Snapshot:
             dict(self._calls.registration) if self._calls is not None else {"state": "off"}
         )
         state["registrations"] = self._calls.registrations() if self._calls is not None else []
+        state["do_not_disturb"] = self._calls is not None and self._calls.do_not_disturb
         state["telephone"] = self._telephone()
         state["ready"] = self._health.ready()
         state["reasons"] = self._health.reasons()

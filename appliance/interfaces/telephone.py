@@ -99,6 +99,16 @@ class SoundReport(TelephoneEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class MailboxReport(TelephoneEvent):
+    """An account's mailbox at its server: whether messages wait, and how many voice messages are new and old."""
+
+    account: str
+    waiting: bool
+    new: int = 0
+    old: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StrangersReport(TelephoneEvent):
     """Requests of addresses that nobody listens to were ignored: so many since the SIP process started."""
 

@@ -139,12 +139,17 @@ class Lines:
 
     # --- sessions ---
 
-    def open_session(self, line: Line, *, agent: str = "", user: str = "", greeting: bool = True) -> Session:
-        """A session on `line`, dialling already. Raise LineBusy above max_sessions, UnknownName for the agent."""
+    def open_session(
+        self, line: Line, *, agent: str = "", user: str = "", greeting: bool = True, about: str = ""
+    ) -> Session:
+        """A session on `line`, dialling already; the agent is told `about` its person.
+
+        Raise LineBusy above max_sessions, UnknownName for the agent.
+        """
         if not self.free():
             most = self._around.conversation.max_sessions
             raise LineBusy(f"{most} sessions are open already", hint="conversation.max_sessions")
-        return self._open(line, agent, user, greeting=greeting)
+        return self._open(line, agent, user, greeting=greeting, about=about)
 
     def free(self) -> bool:
         """Whether one more session may be opened."""
@@ -245,13 +250,19 @@ class Lines:
 
     # --- inside ---
 
-    def _open(self, line: Line, agent: str, user: str, *, greeting: bool) -> Session:
+    def _open(self, line: Line, agent: str, user: str, *, greeting: bool, about: str = "") -> Session:
         if line.session is not None or line.id in self._leaving:
             raise LineBusy(f"line {line.id} is taken")
         chosen = choose(self._agents, agent or self._around.conversation.agent)
         line.playout.forget()
         session = Session(
-            line, chosen, self._around, lambda new: self._context(new, line), self._session_closed, user=user
+            line,
+            chosen,
+            self._around,
+            lambda new: self._context(new, line),
+            self._session_closed,
+            user=user,
+            about=about,
         )
         line.session = session
         if line.loan is not None:

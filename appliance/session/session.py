@@ -53,10 +53,12 @@ class Session:
         on_closed: Callable[["Session", str], None],
         *,
         user: str = "",
+        about: str = "",
     ) -> None:
         self.id = f"s-{secrets.token_hex(4)}"
         self.agent = agent.name
         self.user = user
+        self._about = about
         self.provider = ""
         """The one that is, or was last, connected; `rung` is its place on the ladder."""
         self.rung: int | None = None
@@ -257,7 +259,7 @@ class Session:
         known = self._dialogue.set_up(bare=bare)
         return Setup(
             session=self.id,
-            instructions=self._agent.instructions,
+            instructions=f"{self._agent.instructions}\n\n{self._about}".strip(),
             language=self._agent.language,
             voice=self._agent.voice,
             tools=self._agent.declarations,

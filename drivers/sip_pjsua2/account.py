@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
-from drivers.sip_pjsua2 import answer, registration
+from drivers.sip_pjsua2 import answer, referral, registration
 from drivers.sip_pjsua2.address import split_host
 from drivers.sip_pjsua2.configuration import configuration
 from drivers.sip_pjsua2.probe import Probe
@@ -138,6 +138,13 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         code = int(prm.e.body.tsxState.tsx.statusCode)
         if code != 408:
             self._do(self._machine.answered(time.monotonic(), 0))
+
+    def onMwiInfo(self, prm: Any) -> None:
+        told = referral.messages(str(prm.rdata.wholeMsg).partition("\r\n\r\n")[2])
+        if told is not None:
+            waiting, new, old = told
+            body = {"account": self.name, "waiting": waiting, "new": new, "old": old}
+            self._send({"type": "mailbox", **body})
 
     def onIncomingCall(self, prm: Any) -> None:
         self._on_incoming(self, prm)

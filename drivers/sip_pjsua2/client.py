@@ -296,7 +296,7 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
 def _account(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     copied = (
         *("user", "auth_user", "display_name", "transport", "expiry", "srtp", "ca"),
-        *("ice", "turn", "turn_user"),
+        *("ice", "turn", "turn_user", "mailbox"),
     )
     return {
         "name": name,

@@ -27,6 +27,7 @@ def configuration(
 ) -> pj.AccountConfig:
     """`address` is the local address that peers reach us at; `route` is where all requests go, once it is known."""
     config = pj.AccountConfig()
+    config.mwiConfig.enabled = settings.mailbox
     over = "" if settings.transport == "udp" else f";transport={settings.transport}"
     if settings.server:
         name = settings.display_name.replace("\\", "\\\\").replace('"', '\\"')

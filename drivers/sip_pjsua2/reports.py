@@ -8,6 +8,7 @@ from appliance.interfaces import (
     CallReport,
     DtmfReport,
     IncomingCall,
+    MailboxReport,
     MediaReport,
     QualityReport,
     RegistrationReport,
@@ -63,6 +64,14 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             return QualityReport(call, counts)
         case {"type": "sound", "call": str(call), "comes": bool(comes), "ever": bool(ever)}:
             return SoundReport(call, comes, ever)
+        case {
+            "type": "mailbox",
+            "account": str(account),
+            "waiting": bool(waiting),
+            "new": int(new),
+            "old": int(old),
+        }:
+            return MailboxReport(account, waiting, new, old)
         case {"type": "strangers", "ignored": int(ignored)}:
             return StrangersReport(ignored)
         case {

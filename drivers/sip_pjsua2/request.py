@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-MAX_HEADERS: Final = 16
+MAX_HEADERS: Final = 24
 MAX_VALUE: Final = 256
 CHOSEN: Final = frozenset(
     (
         *("from", "to", "contact", "call-id", "user-agent", "subject", "alert-info", "call-info"),
+        *("answer-mode", "priv-answer-mode", "p-auto-answer", "privacy"),
         *("p-asserted-identity", "remote-party-id", "diversion", "history-info", "referred-by", "replaces"),
     )
 )
@@ -20,7 +21,7 @@ _ADDRESS: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<([^>]*)>'
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`headers` holds the chosen ones and every X- header, names in lower case; the first of several wins."""
+    """`headers` holds the chosen ones, every X- header and "request-uri", names in lower case; of several the first."""
 
     peer: str = ""
     display_name: str = ""
@@ -31,7 +32,10 @@ class Request:
         """Never raises: what cannot be read is left out."""
         headers: dict[str, str] = {}
         head = message[:16_384].split("\r\n\r\n", 1)[0]
-        for line in re.sub(r"\r?\n[ \t]+", " ", head).split("\n")[1:]:
+        first, *lines = re.sub(r"\r?\n[ \t]+", " ", head).split("\n")
+        if (words := first.split())[1:]:
+            headers["request-uri"] = _clean(words[1])
+        for line in lines:
             name, colon, value = line.partition(":")
             name = name.strip().lower()
             name = _COMPACT.get(name, name)

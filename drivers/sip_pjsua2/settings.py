@@ -28,6 +28,7 @@ class AccountSettings:
     turn: str = ""
     turn_user: str = ""
     turn_password: str = ""
+    mailbox: bool = False
 
     def __repr__(self) -> str:
         return f"AccountSettings({self.name}: {self.transport}, {self.user}@{self.server or 'nowhere'})"

@@ -211,6 +211,7 @@ class MemoryCalls:
         self.registration: Mapping[str, Any] = {"account": "default", "state": "registered", "server": "pbx"}
         self.address = "127.0.0.1:5060"
         self.fault = ""
+        self.do_not_disturb = False
         self.done: list[tuple[Any, ...]] = []
         self.live: dict[str, str] = {"c1": "incoming"}
 
@@ -224,6 +225,9 @@ class MemoryCalls:
 
     def registrations(self) -> list[dict[str, Any]]:
         return [dict(self.registration)]
+
+    def set_do_not_disturb(self, on: bool) -> None:
+        self.do_not_disturb = on
 
     def dial(self, to: str, *, agent: str = "", account: str = "") -> str:
         self.done.append(("dial", to, agent, *([account] if account else [])))

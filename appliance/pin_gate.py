@@ -1,0 +1,95 @@
+"""Asks a caller for the PIN, on a line that has no session yet: nothing of it reaches a provider, a file or the log."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from appliance.audio import tones
+from appliance.call.pin import PinEntry, Verdict
+from appliance.errors import ApplianceError
+from appliance.interfaces import Voice
+from appliance.session.line import Line
+
+ENTRY_SECONDS: Final = 15.0
+VOICE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.05
+_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "en": (
+        "Please key in your PIN.",
+        "That was not right. Please try again.",
+        "That was not right. Goodbye.",
+    ),
+    "de": (
+        "Bitte geben Sie Ihre PIN ein.",
+        "Das war falsch. Bitte noch einmal.",
+        "Das war falsch. Auf Wiederhören.",
+    ),
+}
+logger = logging.getLogger(__name__)
+
+
+class PinGate:
+    """`press` with each digit while `run` asks; belongs to the loop's thread."""
+
+    def __init__(self, line: Line, entry: PinEntry, voice: Voice | None, language: str) -> None:
+        self._line = line
+        self._entry = entry
+        self._voice = voice
+        self._ask, self._again, self._goodbye = _WORDS.get(language.partition("-")[0].lower(), _WORDS["en"])
+        self._verdicts: asyncio.Queue[Verdict] = asyncio.Queue()
+        self._pressed = asyncio.Event()
+
+    def press(self, digit: str) -> None:
+        self._pressed.set()
+        verdict = self._entry.press(digit)
+        if verdict is not None:
+            self._verdicts.put_nowait(verdict)
+
+    async def run(self, up: Callable[[], bool]) -> bool:
+        """Whether the right PIN came; at most three tries, and not beyond the call (`up`)."""
+        await self._say(self._ask, up)
+        while up():
+            match await self._verdict(up):
+                case Verdict.RIGHT:
+                    return True
+                case Verdict.WRONG:
+                    await self._say(self._again, up)
+                case Verdict.OVER:
+                    self._pressed.clear()
+                    await self._say(self._goodbye, up)
+                    return False
+        return False
+
+    async def _verdict(self, up: Callable[[], bool]) -> Verdict:
+        """The next entry's; one that is not ended in time is judged as it is. Each digit gives more time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + ENTRY_SECONDS
+        while up() and loop.time() < deadline:
+            if self._pressed.is_set():
+                self._pressed.clear()
+                deadline = loop.time() + ENTRY_SECONDS
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    return await self._verdicts.get()
+            except TimeoutError:
+                continue
+        return self._entry.late()
+
+    async def _say(self, text: str, up: Callable[[], bool]) -> None:
+        """To its end, or until a key is pressed; without a voice there is a signal."""
+        playout = self._line.lend().playout
+        if self._voice is None:
+            playout.play("ask", tones.beep(playout.rate), playout.rate)
+        else:
+            try:
+                async with asyncio.timeout(VOICE_SECONDS):
+                    async for piece in self._voice.speak(text):
+                        playout.play("ask", piece.pcm, piece.rate)
+            except (TimeoutError, ApplianceError) as fault:
+                logger.warning("the PIN could not be asked for aloud: %s", type(fault).__name__)
+        playout.finish("ask")
+        # The driver's thread, which takes the sound, may wake nobody.
+        while up() and playout.active() and not self._pressed.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
+        playout.flush()

@@ -1,0 +1,190 @@
+"""What an office expects of an extension: who answers which number, PIN, intercom, do not disturb, call waiting."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from tests.rig.appliance import Handset
+from tests.rig.raw_caller import RawCaller
+from tests.rig.talking_phone import breathe
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+
+PIN = "80526"
+
+
+@contextlib.asynccontextmanager
+async def raw_call(handset: Handset, **options):
+    # It sends its INVITE once only: the telephone must have been told by then whom it may answer.
+    await breathe(0.3)
+    caller = RawCaller(handset.sip_port, **options)
+    await asyncio.to_thread(caller.__enter__)
+    try:
+        yield caller
+    finally:
+        await asyncio.to_thread(caller.__exit__, None, None, None)
+
+
+async def test_the_number_that_was_called_chooses_the_agent_and_a_stranger_may_not_say_who_he_is():
+    agents: dict[str, Any] = {
+        "agents.assistant": {"greeting": "Hello."},
+        "agents.seller": {"greeting": "Sales.", "numbers": ["30x"]},
+    }
+    async with Handset(sip={}, **agents) as handset:
+        client = handset.client
+        headers = (
+            'Diversion: <sip:305@127.0.0.1>;reason=no-answer\r\nP-Asserted-Identity: "Boss" <sip:1@x>\r\n'
+        )
+        async with raw_call(handset, headers=headers):
+            await client.event("session.state", to="active")
+            (session,) = (await client.state())["sessions"]
+            assert session["agent"] == "seller"
+            (call,) = (await client.state())["calls"]
+            assert call["peer"].startswith("sip:raw@")
+            assert call["called"].startswith("sip:handset@")
+        await client.event("call", state="ended")
+        since = client.mark
+        async with raw_call(handset):
+            await client.event("session.state", since=since, to="active")
+            (session,) = (await client.state())["sessions"]
+            assert session["agent"] == "assistant"
+
+
+async def test_an_asserted_identity_is_taken_from_those_who_are_allowed():
+    headers = 'P-Asserted-Identity: "Eva Boss" <sip:77@pbx>\r\n'
+    async with Handset(sip={"allow": ["127.0.0.0/8"]}) as handset, raw_call(handset, headers=headers):
+        event = await handset.client.event("call", state="connected")
+        assert (event["peer"], event["display_name"]) == ("sip:77@pbx", "Eva Boss")
+
+
+@pytest.mark.parametrize("by", ["press", "inform"])
+async def test_only_who_keys_in_the_pin_is_served_and_no_digit_is_told(by):
+    sections: dict[str, Any] = {
+        "agents.assistant": {"pin": PIN, "greeting": "Welcome in."},
+        "recording": {"enabled": True, "announce": False},
+    }
+    async with Handset(sip={}, **sections) as handset:
+        client = handset.client
+        async with raw_call(handset, events=True) as caller:
+            call = (await client.event("call", state="connected"))["call"]
+            await breathe(1.0)
+            assert not (await client.state())["sessions"]
+            assert sum(any(b & 0x7F < 0x70 for b in payload) for _, payload in caller.arrived) > 10, (
+                "nobody asks"
+            )
+            for digits in ("00000", PIN):
+                for digit in digits:
+                    await asyncio.to_thread(getattr(caller, by), digit)
+                    await breathe(0.3)
+                await breathe(1.0)
+            session = (await client.event("session.state", to="active"))["session"]
+            assert (await client.answer(session))["text"] == "Welcome in."
+            assert not client.of("dtmf")
+            began = client.of("recording", call=call, state="started")[0]["at"]
+            assert began >= client.of("session.state")[0]["at"] - 0.5
+            await asyncio.to_thread(caller.press, "5")
+            assert (await client.event("dtmf"))["digit"] == "5"
+        handset.secrets.add(PIN)
+        assert PIN not in handset.text()
+
+
+async def test_the_third_wrong_pin_ends_the_call():
+    sections: dict[str, Any] = {"agents.assistant": {"pin": PIN}}
+    async with Handset(sip={}, **sections) as handset:
+        client = handset.client
+        async with raw_call(handset, events=True) as caller:
+            await client.event("call", state="connected")
+            for digit in "11111#" * 2 + "11111":
+                await asyncio.to_thread(caller.press, digit)
+                await breathe(0.25)
+            await client.event("warning", code="pin_refused")
+            await client.event("call", 20, state="ended")
+            assert not client.of("session.state")
+
+
+@pytest.mark.parametrize(
+    ("headers", "intercom", "at_once"),
+    [
+        ("Answer-Mode: Auto\r\n", ["*"], True),
+        ("Call-Info: <sip:x>;answer-after=0\r\n", ["raw"], True),
+        ("Alert-Info: info=alert-autoanswer\r\n", ["boss"], False),
+        ("", ["*"], False),
+    ],
+)
+async def test_an_intercom_call_is_answered_at_once_with_a_tone_where_its_caller_may(
+    headers, intercom, at_once
+):
+    async with Handset(sip={"auto_answer": False, "intercom": intercom}) as handset:
+        client = handset.client
+        if not at_once:
+            caller = RawCaller(handset.sip_port, headers=headers)
+            ringing = asyncio.create_task(asyncio.to_thread(caller.__enter__))
+            event = await client.event("call", state="ringing")
+            await breathe(0.5)
+            assert not client.of("call", state="connected")
+            await client.ask("call.answer", call=event["call"])
+            await ringing
+            await asyncio.to_thread(caller.__exit__, None, None, None)
+            return
+        async with raw_call(handset, headers=headers) as caller:
+            await client.event("call", state="connected")
+            await breathe(1.2)
+            assert 8 <= sum(any(b & 0x7F < 0x60 for b in payload) for _, payload in caller.arrived) <= 20
+
+
+async def test_do_not_disturb_and_a_second_call_where_one_is_enough_hear_busy():
+    async with Handset(sip={"call_waiting": "busy"}) as handset:
+        client = handset.client
+        await client.ask("call.dnd", on=True)
+        assert (await client.state())["do_not_disturb"]
+        with pytest.raises(ConnectionRefusedError, match="486"):
+            async with raw_call(handset):
+                pass
+        await client.ask("call.dnd", on=False)
+        async with raw_call(handset):
+            with pytest.raises(ConnectionRefusedError, match="486"):
+                async with raw_call(handset, user="second"):
+                    pass
+
+
+async def test_a_waiting_call_rings_and_is_answered_when_the_first_is_over():
+    async with Handset(sip={"call_waiting": "ring"}) as handset:
+        client = handset.client
+        second = RawCaller(handset.sip_port, user="second")
+        async with raw_call(handset):
+            await client.event("call", state="connected")
+            since = client.mark
+            ringing = asyncio.create_task(asyncio.to_thread(second.__enter__))
+            await client.event("call", since=since, state="ringing")
+            await breathe(1.5)
+            assert not client.of("call", since, state="connected")
+        await client.event("call", since=since, state="connected")
+        await ringing
+        await asyncio.to_thread(second.__exit__, None, None, None)
+
+
+async def test_waiting_messages_are_told():
+    async with Handset(sip={}) as handset:
+        body = (
+            "Messages-Waiting: yes\r\nMessage-Account: sip:handset@127.0.0.1\r\nVoice-Message: 2/8 (0/2)\r\n"
+        )
+        with socket.socket(type=socket.SOCK_DGRAM) as pbx:
+            pbx.bind(("127.0.0.1", 0))
+            pbx.settimeout(5)
+            here = f"127.0.0.1:{pbx.getsockname()[1]}"
+            notify = (
+                f"NOTIFY {handset.uri} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{time.monotonic_ns()}\r\n"
+                f"From: <sip:pbx@{here}>;tag=1\r\nTo: <{handset.uri}>\r\nCall-ID: {time.monotonic_ns()}\r\n"
+                f"CSeq: 1 NOTIFY\r\nContact: <sip:pbx@{here}>\r\nMax-Forwards: 5\r\nEvent: message-summary\r\n"
+                f"Subscription-State: active\r\nContent-Type: application/simple-message-summary\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}"
+            )
+            await asyncio.to_thread(pbx.sendto, notify.encode(), ("127.0.0.1", handset.sip_port))
+            answer = (await asyncio.to_thread(pbx.recv, 4096)).decode()
+            assert answer.startswith("SIP/2.0 200")
+        told = await handset.client.event("mailbox")
+        assert (told["waiting"], told["new"], told["old"]) == (True, 2, 8)
