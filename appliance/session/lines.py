@@ -112,7 +112,7 @@ class Lines:
     async def close_line(self, line_id: str, reason: str) -> None:
         """Close its session and release it; at most 4 s. A line that is gone already is let be.
 
-        It is done to the end also where the caller is cancelled: a client that hangs up meanwhile leaves nothing behind.
+        It is done to the end also where the caller is cancelled: a client that hangs up leaves nothing behind.
         """
         line = self._lines.get(line_id)
         if line is None:

@@ -201,6 +201,7 @@ class Ear:
             outcome = await self._serve(rung, connection)
             if isinstance(outcome, _Climbed):
                 rung, connection = outcome.rung, outcome.connection
+                self._send_anew()
                 continue
             fault = outcome
             self._counts["stt_drops"] += 1
@@ -209,12 +210,17 @@ class Ear:
                 self._rungs.failed(rung, fault, self._now())
             for entry in tuple(self._turns):
                 entry.losses += 1 if entry.sent or entry.commit_sent else 0
-                entry.sent, entry.commit_sent = 0, False
                 if entry.losses >= TRIES and entry.committed:
                     self._give_up(entry)
-            self._dropped.clear()
+            self._send_anew()
             rung, connection = await self._dial_again(rung)
             self._counts["stt_redials"] += 1
+
+    def _send_anew(self) -> None:
+        """The next connection knows nothing of what the last one was given."""
+        for entry in self._turns:
+            entry.sent, entry.commit_sent = 0, False
+        self._dropped.clear()
 
     def _give_up(self, entry: _Turn) -> None:
         """Each connection was lost over it: that must not go on for ever."""
@@ -268,7 +274,8 @@ class Ear:
         self._wake.set()
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
+            outcomes = [job.result() for job in done]
+            return next((one for one in outcomes if isinstance(one, _Climbed)), outcomes[0])
         finally:
             for job in jobs:
                 job.cancel()

@@ -126,6 +126,7 @@ class Mouth:
     async def close(self) -> None:
         for utterance in self._utterances:
             _drop(utterance.slots)
+            utterance.slots.clear()
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=1.0)
 

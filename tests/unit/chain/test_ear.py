@@ -1,6 +1,7 @@
 """Speech to text of a chain that goes away: what was said is kept until it is understood."""
 
 import asyncio
+from collections.abc import Callable
 
 from appliance.errors import ProviderUnavailable
 from appliance.frames import Frame
@@ -8,7 +9,8 @@ from appliance.interfaces import (
     ProviderTrouble,
     SendAudio,
 )
-from tests.fakes.stages import FakeSpeechToText
+from appliance.stages import Hearing
+from tests.fakes.stages import FakeSpeechToText, FakeTranscription
 from tests.rig.virtual_time import virtual_time
 from tests.unit.chain.talker import Talker
 
@@ -117,3 +119,34 @@ async def test_a_turn_beyond_the_journal_loses_its_oldest_sound_and_counts_it():
         for _ in range(70 * 50):
             await talker.connection.send(SendAudio(1, Frame(bytes(640), 16_000, 0.0)))
         assert talker.connection.counters()["stt_dropped_ms"] == 10_000
+
+
+class Interrupted(FakeSpeechToText):
+    """Somebody begins to speak at the very moment at which it is gone back to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.speak: Callable[[], object] = lambda: None
+
+    async def connect(self, hearing: Hearing) -> FakeTranscription:
+        connection = await super().connect(hearing)
+        asyncio.get_running_loop().call_soon(self.speak)
+        return connection
+
+
+@virtual_time
+async def test_who_begins_to_speak_while_the_first_ear_is_gone_back_to_loses_no_word():
+    first = Interrupted("a")
+    async with Talker(stt=(first, FakeSpeechToText("b"))) as talker:
+        talker.stt[1].will_hear("hello")
+        first.go_down()
+        await talker.says(1, 5.0)
+        await talker.answered()
+        first.come_up()
+        first.will_hear("there")
+        first.speak = lambda: talker.ear.hear(2, bytes(640))
+        await asyncio.sleep(60)
+        await talker.says(2, 0.98)
+        await talker.answered(2)
+        assert talker.understood() == ["hello", "there"]
+        assert len(first.connections[-1].turns[2].pcm) == 32_000

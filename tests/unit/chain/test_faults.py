@@ -1,5 +1,7 @@
 """Models and voices of a chain that fail: the fault stays where it is."""
 
+import asyncio
+
 from appliance.errors import CredentialsRejected, ProviderUnavailable, QuotaExhausted
 from appliance.frames import milliseconds_of
 from appliance.interfaces import (
@@ -150,3 +152,15 @@ async def test_a_voice_that_falls_silent_is_not_waited_for_for_ever():
         await talker.types(1, "hello")
         assert (await talker.answered(seconds=60)).status == "completed"
         assert talker.levels() == [level_of("All is well.")]
+
+
+@virtual_time
+async def test_after_the_end_nothing_more_of_an_answer_is_fetched():
+    async with Talker(tts=(FakeTextToSpeech(parallel=1),)) as talker:
+        talker.tts[0].stall()
+        talker.llm[0].will_say(f"All is well. {LONG}")
+        await talker.types(1, "hello")
+        await asyncio.sleep(2.0)
+        await talker.connection.close()
+        await asyncio.sleep(2.0)
+        assert [piece.text for piece in talker.tts[0].pieces] == ["All is well."]
