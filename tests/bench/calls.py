@@ -1,6 +1,7 @@
 """Many calls: how many at once on one core before the first gap, and whether two hundred in a row leave memory flat.
 
-HANDSET_BENCH_CALLS sets how many in a row (default 200).
+HANDSET_BENCH_CALLS sets how many in a row (default 200). Calls in every order and state are a test:
+tests/system/test_phone_interleavings.py.
 """
 
 import asyncio
