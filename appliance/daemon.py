@@ -13,6 +13,7 @@ from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
+from appliance.call.call import ROOM
 from appliance.call.controller import Calls
 from appliance.config import accounts
 from appliance.config.check import usable
@@ -26,6 +27,7 @@ from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
 from appliance.phone import Phones
 from appliance.room import Room
+from appliance.room_calls import RoomCalls
 from appliance.rungs import Rungs
 from appliance.session.checkpoint import Checkpoints
 from appliance.session.line import Line
@@ -283,10 +285,28 @@ class Appliance:
         self.calls.on_digit = self.phones.digit
         self.calls.on_tones = self.phones.sound_tones
         self.calls.on_attended = self.phones.attended
+        if self.room is not None:
+            self._join_room(self.phones, self.calls)
         self.lines.phone = self.phones
         self.calls.free = self.lines.free
         self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()
         self.health.count("sip", self.calls.counters)
+
+    def _join_room(self, phones: Phones, calls: Calls) -> None:
+        """The person in the room can use the telephone."""
+        rooms = RoomCalls(
+            self.lines.line(ROOM),
+            calls,
+            phones.line_of,
+            phones.serve,
+            self.lines.notify_room,
+            self.bus,
+            self.configuration.room.on_call,
+        )
+        phones.rooms = rooms
+        phones.room_dials_for = self.configuration.room.calls
+        calls.on_dialled = rooms.dialled
+        calls.on_place = phones.place
 
     async def _start_telephone(self, calls: Calls) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Final
 from appliance.audio import dtmf, tones
 from appliance.audio.dtmf import Digit, DtmfDetector
 from appliance.audio.recording import Recorder
-from appliance.call.call import Call
+from appliance.call.call import ROOM, Call
 from appliance.call.controller import Calls
 from appliance.call.keypad import Keypad, words
 from appliance.call.machine import CallState
@@ -26,6 +26,7 @@ from appliance.frames import FRAME_MS, samples_in
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
 from appliance.pin_gate import PinGate
 from appliance.recordings import Recordings
+from appliance.room_calls import RoomCalls
 from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 from appliance.session.lines import Lines
@@ -127,6 +128,9 @@ class Phones:
         self._bridges: dict[str, tuple[Bridge, str]] = {}
         """By call: what it is joined by, and the other call."""
         bus.listen(self._notice)
+        self.room_dials_for = "person"
+        self.rooms: RoomCalls | None = None
+        """Calls of the person in the room; set by the daemon, where there is one."""
         self.calls: Calls | None = None
         """The controller; set by the daemon, which builds both."""
 
@@ -144,6 +148,10 @@ class Phones:
         if call.beside:
             line.lend().repeat(tones.music(self._telephone.rate))
             self._telephone.attach(call.id, tap.capture, tap.playout)
+            return
+        if call.place == ROOM and self.rooms is not None:
+            self._telephone.attach(call.id, tap.capture, tap.playout)
+            self.rooms.take(call)
             return
         pin = self._pin_of(call)
         if pin is None:
@@ -329,7 +337,7 @@ class Phones:
 
     def _keyed_in(self, call: str, digits: str) -> None:
         tap = self._taps.get(call)
-        if tap is None or tap.line.session is None:
+        if tap is None or tap.line.session is None or tap.call.place == ROOM:
             return
         try:
             tap.line.session.send_text(words(digits))
@@ -341,9 +349,36 @@ class Phones:
         if self._closing:
             await asyncio.wait(tuple(self._closing), timeout=3.0)
 
-    def dial(self, to: str) -> str:
-        """PhoneActions: a call that a tool asked for."""
-        return self._controller().dial(to, by_agent=True)
+    async def dial(self, line: str, to: str) -> str:
+        """PhoneActions: a call that a tool asked for. Who asked in the room talks on it; it rings meanwhile."""
+        calls = self._controller()
+        if line != ROOM or self.rooms is None or self.room_dials_for != "person":
+            return calls.dial(to, by_agent=True)
+        self.rooms.require_free()
+        name = calls.dial(to, by_agent=True, line=ROOM)
+        await self.rooms.outcome(calls.call(name))
+        return name
+
+    def line_of(self, call: str) -> Line:
+        """An answered call's. Raise NotPossible."""
+        if call not in self._taps:
+            raise NotPossible(f"call {call} has no audio")
+        return self._taps[call].line
+
+    def serve(self, call: Call) -> None:
+        """An agent takes an answered call that had none."""
+        self._serve(call, self._taps[call.id])
+
+    def place(self, call: Call, line: str) -> None:
+        """For the controller: the person in the room takes an answered call, or hands it to the agent."""
+        if self.rooms is None:
+            raise NotPossible("there is no room")
+        if call.id in self._transfers or call.id in self._bridges or call.locked or call.beside:
+            raise NotPossible(f"call {call.id} cannot be moved now")
+        if line == ROOM:
+            self.rooms.take(call)
+        else:
+            self.rooms.give(call)
 
     async def transfer(self, line: str, to: str, summary: str) -> None:
         """PhoneActions: hand the caller on that line over to somebody else."""
@@ -449,7 +484,7 @@ class Phones:
     def session_over(self, line: str) -> None:
         """A session ended by itself: so does its call, unless somebody else has it now."""
         call = self._call_on(line)
-        if call not in self._bridges:
+        if call not in self._bridges and self._controller().call(call).place != ROOM:
             self._controller().hang_up(call)
 
     def _notice(self, event: Event) -> None:
@@ -457,7 +492,7 @@ class Phones:
         if not isinstance(event, CallChanged) or event.call in self._transfers or event.call in self._bridges:
             return
         tap = self._taps.get(event.call)
-        if tap is None or tap.line.session is None:
+        if tap is None or tap.line.session is None or tap.call.place == ROOM:
             return
         line = tap.line
         if event.state == CallState.CONNECTED:

@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from appliance.call.machine import CallState
 from appliance.call.quality import CallQuality
+
+ROOM: Final = "room"
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Call:
     """It rings until somebody is free for it."""
     locked: bool = False
     """The caller is being asked for a PIN: what they key in is told to nobody."""
+    place: str = ""
+    """ROOM: a person there talks on it, and no agent."""
     beside: str = ""
     """The call whose caller is to be handed over here: it has no session of its own."""
     given_up: bool = False

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from appliance.call.call import Call
+from appliance.call.call import ROOM, Call
 from appliance.call.line_quality import LineQuality
 from appliance.call.machine import ANSWERED, CallState, follow
 from appliance.call.outgoing import Outgoing
@@ -97,6 +97,10 @@ class Calls:
         """Told of digits that are to sound on a call, where the far end takes them in no other way."""
         self.on_attended: Callable[[Call, str, str], None] | None = None
         """Begins an attended transfer of a call to a number, with a summary for who takes it."""
+        self.on_dialled: Callable[[Call], None] | None = None
+        """Told of a call that the room has dialled; None where there is no room."""
+        self.on_place: Callable[[Call, str], None] | None = None
+        """Told that an answered call is to be "room" or "agent"; None where there is no room."""
         self.free: Callable[[], bool] = lambda: True
         """Whether there is somebody to talk to one more caller: else they hear the busy tone."""
 
@@ -188,11 +192,13 @@ class Calls:
         """Those of all accounts, the first one first."""
         return self._registrations.all()
 
-    def dial(self, to: str, *, agent: str = "", account: str = "", by_agent: bool = False) -> str:
+    def dial(
+        self, to: str, *, agent: str = "", account: str = "", by_agent: bool = False, line: str = ""
+    ) -> str:
         """Call a contact, extension, number or SIP URI; return the call's id.
 
-        Without `account` it is the one at the URI's domain, else the first. Raise UnknownName, and Forbidden as the
-        dial plan says.
+        With `line` "room" the person there talks on it. Without `account` it is the one at the URI's domain, else the
+        first. Raise UnknownName, and Forbidden as the dial plan says.
         """
         if not to.strip():
             raise RequestInvalid(
@@ -202,7 +208,12 @@ class Calls:
             raise LineBusy(
                 f"{len(self._table)} calls are up already", hint="hang one up, or raise sip.max_calls"
             )
-        return self._dial(to, agent=agent, by_agent=by_agent, account=account).id
+        if line == ROOM and self.on_dialled is None:
+            raise NotPossible("there is no room", hint="set room.enabled = true")
+        call = self._dial(to, agent=agent, by_agent=by_agent, account=account, place=line)
+        if line == ROOM and self.on_dialled is not None:
+            self.on_dialled(call)
+        return call.id
 
     def consult(self, call: Call, to: str, *, by_agent: bool = False) -> Call:
         """Call `to` beside `call`, to ask whether they take it: one call more than `max_calls` may be up for that."""
@@ -211,7 +222,14 @@ class Calls:
         return self._dial(to, beside=call.id, by_agent=by_agent, account=call.account)
 
     def _dial(
-        self, to: str, *, agent: str = "", beside: str = "", by_agent: bool = False, account: str = ""
+        self,
+        to: str,
+        *,
+        agent: str = "",
+        beside: str = "",
+        by_agent: bool = False,
+        account: str = "",
+        place: str = "",
     ) -> Call:
         target = self.outgoing.target(to, by_agent=by_agent)
         name = self._telephone.dial(target, account=account)
@@ -228,6 +246,7 @@ class Calls:
             account or FIRST_ACCOUNT,
             by_agent=by_agent,
             beside=beside,
+            place=place if place == ROOM else "",
         )
         loop = asyncio.get_running_loop()
         call.answer_timer = loop.call_later(self._settings.dial_time, self.give_up, call)
@@ -253,14 +272,26 @@ class Calls:
         """Have the two talk to each other without us, where both phones can; the outcome is told as a call's state."""
         self._telephone.join(call.id, other.id)
 
-    def answer(self, call: str | None = None) -> str:
-        """Answer a call, or without a name the one that rings."""
+    def answer(self, call: str | None = None, line: str = "") -> str:
+        """Answer a call, or without a name the one that rings; with `line` "room" or "agent", who is to talk on it.
+
+        One that is answered goes from one to the other.
+        """
+        named = self._table.get(call) if call else None
+        if line and self.on_place is None:
+            raise NotPossible("there is no room", hint="set room.enabled = true")
+        if line and named is not None and named.state in ANSWERED:
+            if self.on_place is not None:
+                self.on_place(named, line)
+            return named.id
         found = self._table.find(
             call, lambda c: c.direction == "in" and c.state not in ANSWERED, "no call is ringing"
         )
         if found.state in ANSWERED:
             raise NotPossible(f"call {found.id} is {found.state} already")
         found.cancel_timer()
+        if line:
+            found.place = line if line == ROOM else ""
         self._telephone.answer(found.id)
         return found.id
 

@@ -30,6 +30,8 @@ class Room(Section):
     duplex: Literal["auto", "full", "half"] = "auto"
     sound_card: str = "pyaudio"
     period_ms: Literal[10, 20] = 20
+    on_call: Literal["duck", "park", "ignore"] = "ignore"
+    calls: Literal["person", "agent"] = "person"
 
 
 class Vad(Section):

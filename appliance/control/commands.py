@@ -155,10 +155,11 @@ class Commands:
     def dial(self, caller: Caller, request: Request) -> Data:
         phone = self._phone()
         self._lines.require_agent(request["agent"])
-        return {"call": phone.dial(request["to"], agent=request["agent"], account=request["account"])}
+        where = {name: request[name] for name in ("agent", "account", "line")}
+        return {"call": phone.dial(request["to"], **where)}
 
     def answer(self, caller: Caller, request: Request) -> Data:
-        return {"call": self._phone().answer(request["call"])}
+        return {"call": self._phone().answer(request["call"], line=request["line"])}
 
     def reject(self, caller: Caller, request: Request) -> Data:
         return {"call": self._phone().reject(request["call"])}

@@ -102,6 +102,7 @@ _NAME: Final = Field(fields.name)
 _NEEDED: Final = Field(fields.name, required=True)
 _TEXT: Final = Field(fields.text, required=True)
 _CALL: Final = Command(Scope.CONTROL, {"call": _NEEDED})
+_PLACE: Final = Field(fields.one_of("agent", "room"), default="")
 _ANY_CALL: Final = Command(Scope.CONTROL, {"call": _NAME})
 _PAGE: Final = Command(
     Scope.OBSERVE, {"limit": Field(fields.whole(1, 500), default=50), "before": Field(fields.number)}
@@ -154,9 +155,14 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "ptt.release": Command(Scope.TALK, {"line": _NAME}),
     "call.dial": Command(
         Scope.CONTROL,
-        {"to": _NEEDED, "agent": Field(fields.label, default=""), "account": Field(fields.label, default="")},
+        {
+            "to": _NEEDED,
+            "agent": Field(fields.label, default=""),
+            "account": Field(fields.label, default=""),
+            "line": _PLACE,
+        },
     ),
-    "call.answer": _ANY_CALL,
+    "call.answer": Command(Scope.CONTROL, {"call": _NAME, "line": _PLACE}),
     "call.reject": _CALL,
     "call.hangup": _ANY_CALL,
     "call.hold": _CALL,

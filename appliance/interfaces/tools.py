@@ -55,7 +55,10 @@ class ToolContext(Protocol):
         ...
 
     async def dial(self, to: str) -> str:
-        """Call a number, extension, URI or named contact; return the call id."""
+        """Call a number, extension, URI or named contact; return the call id.
+
+        From the room, once it is answered: the person there talks on it. Raise NotPossible with the reason otherwise.
+        """
         ...
 
     async def transfer(self, to: str, *, summary: str = "") -> None:

@@ -11,8 +11,8 @@ from appliance.interfaces import LineKind
 class PhoneActions(Protocol):
     """The telephone, as the daemon lends it. Each raises an ApplianceError when it is not possible."""
 
-    def dial(self, to: str) -> str:
-        """Call a number, extension, URI or named contact; return the call id."""
+    async def dial(self, line_id: str, to: str) -> str:
+        """Call a number, extension, URI or named contact for whom is on that line; return the call id."""
         ...
 
     async def transfer(self, line_id: str, to: str, summary: str) -> None:
@@ -88,7 +88,8 @@ class SessionContext:
     async def dial(self, to: str) -> str:
         if self._phone is None:
             raise NotPossible("There is no telephone.", hint="set sip.enabled")
-        return self._phone.dial(to)
+        await self._session.heard_out()
+        return await self._phone.dial(self.line, to)
 
     async def transfer(self, to: str, *, summary: str = "") -> None:
         phone = self._phone

@@ -35,8 +35,10 @@ class CallTool:
         self.declarations: Sequence[ToolDeclaration] = (
             declare(
                 "call",
-                "Call a contact, an extension or a number. Ask the person to confirm first.",
+                "Call a contact, an extension or a number. Ask the person to confirm first. In a room, they "
+                "talk on that call; should nobody answer, you are told why.",
                 ("to",),
+                takes_seconds=TRANSFER_SECONDS,
                 to=_whom(services, "call"),
             ),
         )

@@ -229,13 +229,13 @@ class MemoryCalls:
     def set_do_not_disturb(self, on: bool) -> None:
         self.do_not_disturb = on
 
-    def dial(self, to: str, *, agent: str = "", account: str = "") -> str:
-        self.done.append(("dial", to, agent, *([account] if account else [])))
+    def dial(self, to: str, *, agent: str = "", account: str = "", line: str = "") -> str:
+        self.done.append(("dial", to, agent, *([account] if account else []), *([line] if line else [])))
         self.live["c2"] = "dialing"
         return "c2"
 
-    def answer(self, call: str | None = None) -> str:
-        return self._note("answer", call)
+    def answer(self, call: str | None = None, line: str = "") -> str:
+        return self._note("answer", call, *([line] if line else []))
 
     def reject(self, call: str, code: int = 603) -> str:
         return self._note("reject", call, code)

@@ -300,7 +300,7 @@ class Phone:
         self.asked: list[tuple[str, ...]] = []
         self.broken = False
 
-    def dial(self, to: str) -> str:
+    async def dial(self, line_id: str, to: str) -> str:
         if self.broken:
             raise TelephoneUnavailable("The telephone is down.")
         self.asked.append(("dial", to))
