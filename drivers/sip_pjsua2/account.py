@@ -88,15 +88,20 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
 
     def moved(self) -> bool:
         """Whether our address is no longer what it was, and there is one."""
-        address = own_address(self.settings, self._common)
+        address = self._address_now()
         return bool(address) and address != self.address
 
     def move(self) -> None:
         """Take the new address, and tell the registrar."""
-        self.address = own_address(self.settings, self._common)
+        self.address = self._address_now()
         self.modify(self._configuration())
         if self.settings.server and self._targets:
             self._do(self._machine.moved(time.monotonic()))
+
+    def _address_now(self) -> str:
+        if self._route is not None and self._common.bind in ANY_ADDRESS and is_literal(self._route.host):
+            return local_address(self._route.host)
+        return own_address(self.settings, self._common)
 
     def unregister(self) -> None:
         if self.settings.server and self._machine.state is registration.State.REGISTERED:

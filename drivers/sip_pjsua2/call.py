@@ -177,6 +177,12 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         prm.opt.flag = pj.PJSUA_CALL_UNHOLD
         self.reinvite(prm)
 
+    def relocate(self) -> None:
+        """Our address is another: tell the far end where we and our audio are now."""
+        prm = pj.CallOpParam(True)
+        prm.opt.flag |= pj.PJSUA_CALL_REINIT_MEDIA | pj.PJSUA_CALL_UPDATE_CONTACT | pj.PJSUA_CALL_UPDATE_VIA
+        self.reinvite(prm)
+
     def transfer(self, uri: str, deadline: float) -> None:
         self._joining = False
         self.xfer(uri, pj.CallOpParam(True))

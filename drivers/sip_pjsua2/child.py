@@ -31,7 +31,7 @@ logger = logging.getLogger("sip")
 
 BEAT: Final = 0.25
 TICK: Final = 0.5
-LOOK_AROUND: Final = 5.0
+LOOK_AROUND: Final = 1.0
 CONFIGURE_WAIT: Final = 5.0
 CLOSING_TIME: Final = 5.0
 
@@ -124,6 +124,8 @@ class SipProcess:
             self._stop = True
         elif endpoint.moved():
             raise Unusable("address_changed", "the address of this machine changed")
+        else:
+            endpoint.follow()
 
     def _tell_of_strangers(self, endpoint: Endpoint) -> None:
         ignored = endpoint.screen.ignored

@@ -53,6 +53,8 @@ def configuration(
     _set_registration(config.regConfig, settings)
     _set_media(config, settings, common, address)
     _set_nat(config.natConfig, settings)
+    # The calls are told by Endpoint, once the registrar knows.
+    config.ipChangeConfig.reinviteFlags = 0
     config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_ALWAYS
     config.callConfig.timerSessExpiresSec = SESSION_EXPIRES
     return config

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pjsua2 as pj
 
 from drivers.sip_pjsua2 import tls
+from drivers.sip_pjsua2.account import Account
 from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
 from drivers.sip_pjsua2.fault import Unusable
@@ -81,6 +82,8 @@ class Endpoint:
             self.board.serves,
             self._library.tls_fault,
         )
+        self._moved: set[str] = set()
+        self._accounts.on_settled = self._settled
         self._accounts.open()
         self._library.choose = self._accounts.choose
         self.board.accounts = self._accounts
@@ -126,6 +129,30 @@ class Endpoint:
         if not any(account.settings.server for account in self._accounts) or not self.board.empty():
             return False
         return any(account.moved() for account in self._accounts) or name_servers() != self._name_servers
+
+    def follow(self) -> None:
+        """Where an address changed while calls are up, take them along."""
+        moved = [account for account in self._accounts if account.moved()]
+        if not moved:
+            return
+        logger.info("our address changed: %d accounts move with their calls", len(moved))
+        self._moved.update(account.name for account in moved)
+        for account in moved:
+            account.move()
+        # What was connected from the old address is dead, and nobody would notice for minutes.
+        change = pj.IpChangeParam()
+        change.restartListener = False
+        if any(account.settings.transport != "udp" for account in moved):
+            self._library.handleIpChange(change)
+        for account in moved:
+            if not account.settings.server:
+                self._settled(account)
+
+    def _settled(self, account: Account) -> None:
+        """An account is registered: where its address is another, its calls may be told of it."""
+        if account.name in self._moved:
+            self._moved.remove(account.name)
+            self.board.relocate(account)
 
     def close(self) -> None:
         """Hang up, unregister, destroy; about two seconds."""

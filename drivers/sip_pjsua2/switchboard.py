@@ -119,6 +119,15 @@ class Switchboard:
         """Whether calls of that account are up."""
         return any(leg.account is account for leg in [*self._legs.values(), *self._orphans, *self._dead])
 
+    def relocate(self, account: "Account") -> None:
+        """That account's address is another: its calls go on from there."""
+        for leg in [*self._legs.values(), *self._orphans]:
+            if leg.account is account and leg.confirmed and not leg.gone and leg.ending is None:
+                try:
+                    leg.relocate()
+                except pj.Error as error:
+                    logger.warning("a call cannot follow to the new address: %s", error.info())
+
     def incoming(self, account: "Account", prm: Any) -> None:
         """An INVITE came: take it in, and let Handset decide."""
         number = int.from_bytes(os.urandom(4), "big") or 1

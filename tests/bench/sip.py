@@ -1,6 +1,7 @@
 """The telephone: latency it adds, memory and CPU it takes, and what many calls do to it.
 
-Loopback, no registrar. The number of calls in a row is HANDSET_BENCH_CALLS (default 60; 200 for the real thing).
+Loopback; a registrar only where its restart is measured.
+The number of calls in a row is HANDSET_BENCH_CALLS (default 60; 200 for the real thing).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import psutil
 
 from appliance.interfaces import CallReport, IncomingCall, TelephoneReady
 from drivers.sip_pjsua2.client import library_report
+from tests.bench.sip_recovery import recovery
 from tests.rig.raw_caller import PULSE, RawCaller
 from tests.rig.sip_desk import Desk
 
@@ -33,6 +35,7 @@ def measure() -> list[Figure]:
         *asyncio.run(_latency()),
         *asyncio.run(_in_a_row(CALLS)),
         *asyncio.run(_at_once(int(library_report()["max_calls"]))),
+        *asyncio.run(recovery()),
     ]
 
 

@@ -49,8 +49,8 @@ tcp_children=1
 auto_aliases=no
 dns=off
 rev_dns=off
-listen=udp:127.0.0.1:{port}
-listen=tcp:127.0.0.1:{port}
+listen=udp:{host}:{port}
+listen=tcp:{host}:{port}
 {tls}
 mpath="{modules}/"
 {tls_module}
@@ -110,26 +110,30 @@ def tls_missing() -> bool:
 class Registrar(Peer):
     """Kamailio: registrar and proxy without a database; digest, every user's password is `password_of(user)`.
 
-    With `certificate` (two PEM files: certificate and key) it also listens for TLS, at `tls_port`.
+    With `certificate` (two PEM files: certificate and key) it also listens for TLS, at `tls_port`. `host` is an address
+    of this machine, IPv6 too.
     """
 
-    def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(self, certificate: tuple[Path, Path] | None = None, *, host: str = "127.0.0.1") -> None:
         super().__init__("registrar")
+        self.host = f"[{host}]" if ":" in host else host
         self.port = free_port()
         self.tls_port = free_port() if certificate else 0
         self.certificate = certificate
 
     @property
     def server(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def _configuration(self) -> str:
         tls = tls_module = ""
         if self.certificate is not None:
             certificate, key = self.certificate
-            tls = f"enable_tls=yes\nlisten=tls:127.0.0.1:{self.tls_port}"
+            tls = f"enable_tls=yes\nlisten=tls:{self.host}:{self.tls_port}"
             tls_module = _TLS_MODULE.format(certificate=certificate, key=key)
-        return _KAMAILIO.format(port=self.port, modules=_MODULES, tls=tls, tls_module=tls_module)
+        return _KAMAILIO.format(
+            host=self.host, port=self.port, modules=_MODULES, tls=tls, tls_module=tls_module
+        )
 
     async def start(self) -> None:
         """Also starts it again after `stop`, on the same port, with all registrations forgotten."""
@@ -155,17 +159,18 @@ class Registrar(Peer):
         assert process.poll() is None, self.log()
 
     def _answers(self) -> bool:
-        with socket.socket(type=socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
+        host = self.host.strip("[]")
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
             probe.settimeout(0.05)
-            here = f"127.0.0.1:{probe.getsockname()[1]}"
+            here = f"{self.host}:{probe.getsockname()[1]}"
             request = (
                 f"OPTIONS sip:{self.server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{time.monotonic_ns()}\r\n"
                 f"From: <sip:probe@{here}>;tag=1\r\nTo: <sip:{self.server}>\r\nCall-ID: {time.monotonic_ns()}\r\n"
                 f"CSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\nContent-Length: 0\r\n\r\n"
             )
             try:
-                probe.sendto(request.encode(), ("127.0.0.1", self.port))
+                probe.sendto(request.encode(), (host, self.port))
                 return probe.recv(2048).startswith(b"SIP/2.0 200")
             except OSError:
                 return False
@@ -185,8 +190,8 @@ module sndfile.so
 module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
-net_interface 127.0.0.1
-sip_listen 127.0.0.1:{sip}
+net_interface {host}
+sip_listen {host}:{sip}
 rtp_ports {rtp}-{rtp_last}
 jitter_buffer_delay 1-5
 audio_player aubridge,nowhere
@@ -220,9 +225,11 @@ class Phone(Peer):
         codecs: str = "PCMU",
         answers: str = "manual",
         srtp: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         super().__init__(f"phone-{user}")
         self.user = user
+        self._host = host
         self.port = free_port()
         self._control_port = free_port()
         self._rtp = free_range(20)
@@ -239,7 +246,7 @@ class Phone(Peer):
 
     @property
     def uri(self) -> str:
-        return f"sip:{self.user}@{self._registrar.server if self._registrar else f'127.0.0.1:{self.port}'}"
+        return f"sip:{self.user}@{self._registrar.server if self._registrar else f'{self._host}:{self.port}'}"
 
     async def start(self) -> None:
         self._configure()
@@ -268,6 +275,7 @@ class Phone(Peer):
             with wave.open(str(self._speaks)) as file:
                 source, rate, channels = f"aufile,{self._speaks}", file.getframerate(), file.getnchannels()
         config = _BARESIP.format(
+            host=self._host,
             sip=self.port,
             rtp=self._rtp,
             rtp_last=self._rtp + 18,
