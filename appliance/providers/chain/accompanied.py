@@ -1,13 +1,13 @@
 """A realtime provider with the ear or the voice of another, as OpenAI Realtime in text mode spoken by Cartesia.
 
 `[providers.openai] output = "text"`, `tts = "cartesia"` and, or, `stt = "deepgram"`: what the person said is then
-written down by that service. The model itself hears the sound in any case. When the ear cannot be reached, the model's
-own transcripts are told.
+written down by that service. The model itself hears the sound in any case, and waits for no ear. When the ear cannot be
+reached, the model's own transcripts are told.
 """
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -66,9 +66,7 @@ class Accompanied:
             await warm_first(self._stt, self._rungs["stt"])
 
     async def connect(self, setup: Setup) -> Connection:
-        inner = await self._inner.connect(setup)
-        ear, fault = await self._open_ear(setup)
-        connection = _AccompaniedConnection(inner, ear, self.capabilities.input_rate)
+        connection = _AccompaniedConnection(await self._inner.connect(setup))
         if self._tts:
             connection.speak_with(
                 lambda outbox, trouble: Mouth(
@@ -82,9 +80,10 @@ class Accompanied:
                 )
             )
         connection.begin()
-        if fault is not None:
-            connection.trouble("stt_lost", fault.message)
-        if skipped := self._skipped():
+        if self._stt:
+            ear = Ear(self._stt, self._rungs["stt"], Hearing(setup.language), trouble=connection.trouble)
+            connection.hear_with(ear, self.capabilities.input_rate, self._skipped)
+        elif skipped := self._skipped():
             connection.goes_without(skipped)
         return connection
 
@@ -100,16 +99,6 @@ class Accompanied:
             for kind, stages in ladders.items()
             for rung, fault in self._rungs[kind].refusals(now)
         }
-
-    async def _open_ear(self, setup: Setup) -> tuple[Ear | None, ApplianceError | None]:
-        if not self._stt:
-            return None, None
-        ear = Ear(self._stt, self._rungs["stt"], Hearing(setup.language), trouble=lambda *_: None)
-        try:
-            await ear.open()
-        except ApplianceError as fault:
-            return None, fault
-        return ear, None
 
 
 def accompany(
@@ -144,14 +133,21 @@ class _Saying:
 class _AccompaniedConnection:
     """Implements interfaces.Connection. Belongs to the loop's thread."""
 
-    def __init__(self, inner: Connection, ear: Ear | None, input_rate: int) -> None:
+    def __init__(self, inner: Connection) -> None:
         self._inner = inner
-        self._ear = ear
+        self._ear: Ear | None = None
+        """None also when it hears nothing any more."""
+        self._deafened: Ear | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._understood: deque[int] = deque(maxlen=REMEMBERED)
+        """The turns that the ear has given."""
+        self._spare: dict[int, UserHeard] = {}
+        """The model's own transcripts of those that it has not."""
         self._outbox = Outbox()
         self._mouth: Mouth | None = None
         self._sayings: dict[str, _Saying] = {}
         self._counts: Counter[str] = Counter()
-        self._resampler = Resampler(input_rate, EAR_RATE) if ear is not None else None
+        self._resampler: Resampler | None = None
         self._for_ear = b""
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
@@ -159,9 +155,18 @@ class _AccompaniedConnection:
     def speak_with(self, mouth: Callable[[Outbox, Callable[[str, str], None]], Mouth]) -> None:
         self._mouth = mouth(self._outbox, self.trouble)
 
+    def hear_with(
+        self, ear: Ear, input_rate: int, skipped: Callable[[], Mapping[str, ApplianceError]]
+    ) -> None:
+        """Open it beside the conversation: what is said meanwhile, it keeps."""
+        ear.told, ear.lost = self._heard, self._deaf
+        self._ear = ear
+        self._resampler = Resampler(input_rate, EAR_RATE)
+        self._opening = asyncio.get_running_loop().create_task(
+            self._open(ear, skipped), name="chain ear dial"
+        )
+
     def begin(self) -> None:
-        if self._ear is not None:
-            self._ear.told, self._ear.lost, self._ear.trouble = self._heard, self._deaf, self.trouble
         self._reader = asyncio.get_running_loop().create_task(self._read(), name="chain accompanied")
 
     async def send(self, command: ProviderCommand) -> None:
@@ -183,11 +188,12 @@ class _AccompaniedConnection:
         self._outbox.close()
         for saying in self._sayings.values():
             _stop(saying)
-        if self._reader is not None:
-            self._reader.cancel()
+        for task in (self._reader, self._opening):
+            if task is not None:
+                task.cancel()
         ends = [self._inner.close()]
         ends += [self._mouth.close()] if self._mouth is not None else []
-        ends += [self._ear.close()] if self._ear is not None else []
+        ends += [ear.close() for ear in (self._ear, self._deafened) if ear is not None]
         await asyncio.gather(*ends)
 
     def counters(self) -> Mapping[str, int]:
@@ -209,6 +215,14 @@ class _AccompaniedConnection:
 
     # --- the ear ---
 
+    async def _open(self, ear: Ear, skipped: Callable[[], Mapping[str, ApplianceError]]) -> None:
+        try:
+            await ear.open()
+        except ApplianceError as fault:
+            self._deaf(fault)
+        if left_out := skipped():
+            self.goes_without(left_out)
+
     def _let_hear(self, ear: Ear, command: ProviderCommand) -> None:
         match command:
             case SendAudio() if self._resampler is not None:
@@ -226,11 +240,17 @@ class _AccompaniedConnection:
     def _heard(self, event: TranscriptEvent) -> None:
         if isinstance(event, Transcript):
             self._outbox.tell(UserHeard(event.turn, event.text.strip(), event.final))
+            if event.final:
+                self._understood.append(event.turn)
+                self._spare.pop(event.turn, None)
 
     def _deaf(self, fault: ApplianceError) -> None:
-        """The model hears on; its own transcripts are told from now on."""
-        self._ear = None
+        """The model hears on; its own transcripts are told, also of what the ear still owed."""
+        self._deafened, self._ear = self._ear, None
         self.trouble("stt_lost", fault.message)
+        for event in self._spare.values():
+            self._outbox.tell(event)
+        self._spare.clear()
 
     # --- the model ---
 
@@ -247,6 +267,7 @@ class _AccompaniedConnection:
 
     def _take(self, event: ProviderEvent) -> None:
         if isinstance(event, UserHeard) and self._ear is not None:
+            self._keep(event)
             return
         if self._mouth is None:
             self._outbox.tell(event)
@@ -269,6 +290,13 @@ class _AccompaniedConnection:
                     saying.utterance.end(event.status)
             case _:
                 self._outbox.tell(event)
+
+    def _keep(self, event: UserHeard) -> None:
+        """The ear's own words are told, unless it gives none."""
+        if event.final and event.turn not in self._understood:
+            self._spare[event.turn] = event
+            while len(self._spare) > REMEMBERED:
+                self._spare.pop(next(iter(self._spare)))
 
     def _begin(self, mouth: Mouth, event: ResponseStarted) -> None:
         self._sayings[event.response] = _Saying(mouth.begin(event.response, event.turn))

@@ -33,6 +33,8 @@ RESEND_FRAMES: Final = 5
 """Sent at once when there is more to send than the newest frame: 100 ms."""
 RESEND_SPEED: Final = 4.0
 DIAL_SECONDS: Final = 10.0
+HASTY_SECONDS: Final = 1.5
+"""The same where another stage can be asked: a session's own dial, in which the ear is opened, takes 2.5 s at first."""
 FALLBACK_SECONDS: Final = 3.0
 FINAL_SECONDS: Final = 8.0
 """A stage that owes a final transcript for so long hangs, whatever its socket says."""
@@ -74,7 +76,7 @@ class Ear:
         *,
         trouble: Callable[[str, str], None],
     ) -> None:
-        self.told: Callable[[TranscriptEvent], None] = _unheard
+        self.told: Callable[[TranscriptEvent], None] = _untold
         self.lost: Callable[[ApplianceError], None] = self._deafened
         self._stages = stages
         self._rungs = rungs
@@ -95,9 +97,11 @@ class Ear:
     async def open(self) -> None:
         """Connect to the first stage that can be reached. Raise the fault that speaks for all when none can."""
         faults: list[ApplianceError] = []
-        for rung in self._rungs.order(self._now()):
+        order = self._rungs.order(self._now())
+        for rung in order:
+            seconds = DIAL_SECONDS if rung == order[-1] else HASTY_SECONDS
             try:
-                connection = await self._dial(rung)
+                connection = await self._dial(rung, seconds)
             except ApplianceError as fault:
                 faults.append(fault)
                 continue
@@ -135,7 +139,7 @@ class Ear:
 
     def rest(self) -> None:
         """Its conversation is over: forget what was said, tell nobody, stay connected."""
-        self.told, self.lost, self.trouble = _unheard, self._deafened, _untold
+        self.told, self.lost, self.trouble = _untold, self._deafened, _untold
         for entry in tuple(self._turns):
             self.discard(entry.turn)
         self._period += 1
@@ -175,12 +179,12 @@ class Ear:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def _dial(self, rung: int, *, patient: bool = False) -> Transcription:
+    async def _dial(self, rung: int, seconds: float, *, patient: bool = False) -> Transcription:
         """With `patient` a fault that a retry may mend is not held against the stage."""
         stage = self._stages[rung]
         try:
             with blamed_on(stage.name):
-                connection = await self._connected(stage)
+                connection = await self._connected(stage, seconds)
         except ApplianceError as fault:
             if not patient or not fault.retryable:
                 self._rungs.failed(rung, fault, self._now())
@@ -188,10 +192,10 @@ class Ear:
         self._rungs.worked(rung)
         return connection
 
-    async def _connected(self, stage: SpeechToText) -> Transcription:
+    async def _connected(self, stage: SpeechToText, seconds: float) -> Transcription:
         await stage.warm()
         try:
-            async with asyncio.timeout(DIAL_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await stage.connect(self.hearing)
         except TimeoutError as error:
             raise ProviderUnavailable(f"{stage.name} did not answer in time") from error
@@ -240,9 +244,12 @@ class Ear:
             waited_for = bool(self._turns) and now - down_since >= FALLBACK_SECONDS
             mine = [] if waited_for or self._rungs.cooling(rung, now) else [rung]
             faults: list[ApplianceError] = []
-            for each in mine or self._rungs.order(now):
+            order = self._rungs.order(now)
+            for each in mine or order:
+                last = len(order) == 1 or (not mine and each == order[-1])
                 try:
-                    return each, await self._dial(each, patient=bool(mine))
+                    seconds = DIAL_SECONDS if last else HASTY_SECONDS
+                    return each, await self._dial(each, seconds, patient=bool(mine))
                 except ApplianceError as fault:
                     faults.append(fault)
             hopeless = not any(fault.retryable for fault in faults)
@@ -290,7 +297,7 @@ class Ear:
             if self._turns or best >= rung:
                 continue
             with contextlib.suppress(ApplianceError):
-                connection = await self._dial(best)
+                connection = await self._dial(best, DIAL_SECONDS)
                 if not self._turns:
                     return _Climbed(best, connection)
                 await connection.close()
@@ -386,9 +393,5 @@ class Ear:
         """Nobody listens to what it tells: `deaf` says it."""
 
 
-def _unheard(_: TranscriptEvent) -> None:
-    """Nobody is there to be told."""
-
-
-def _untold(_: str, __: str) -> None:
+def _untold(*_: object) -> None:
     """Nobody is there to be told."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from appliance.errors import ConfigurationInvalid, ProviderUnavailable
+from appliance.errors import ConfigurationInvalid, CredentialsRejected, ProviderUnavailable
 from appliance.frames import Frame
 from appliance.interfaces import (
     CancelResponse,
@@ -24,8 +24,9 @@ from appliance.interfaces import (
 )
 from appliance.providers.chain.accompanied import Accompanied, accompany
 from appliance.providers.realtime.openai import OpenAiRealtime
+from appliance.stages import Hearing
 from tests.fakes.openai_realtime import FakeOpenAi
-from tests.fakes.stages import FakeSpeechToText, FakeTextToSpeech, level_of
+from tests.fakes.stages import FakeSpeechToText, FakeTextToSpeech, FakeTranscription, level_of
 from tests.rig.spoken import speech
 
 
@@ -66,13 +67,14 @@ async def talking(
     async with FakeOpenAi() as cloud:
         settings = {"api_key": cloud.key, "base_url": cloud.base_url, "output": "text" if tts else "audio"}
         provider = Accompanied(OpenAiRealtime(settings), stt, tts)
-        connection = await provider.connect(Setup("s1", rate=16_000))
+        connection = await asyncio.wait_for(provider.connect(Setup("s1", rate=16_000)), 2.5)
         talk = Talk(cloud, connection)
         yield talk
         await connection.close()
         await talk.task
         await provider.close()
         assert cloud.violations == []
+        assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("chain")] == []
 
 
 async def test_what_the_model_writes_is_spoken_by_the_voice():
@@ -123,6 +125,42 @@ async def test_without_its_ear_the_models_own_transcripts_are_told():
         await talk.says(1)
         await talk.until(ResponseFinished)
         await talk.until(ProviderTrouble)
+        assert talk.understood() == ["words of the model"]
+
+
+async def test_when_its_ear_is_lost_in_mid_conversation_the_models_own_transcripts_are_told():
+    ear = FakeSpeechToText()
+    async with talking(stt=(ear,)) as talk:
+        ear.go_down(CredentialsRejected("the key was taken back"))
+        talk.cloud.will_hear("words of the model")
+        talk.cloud.will_say("Yes.")
+        await talk.says(1)
+        await talk.until(UserHeard)
+        assert talk.understood() == ["words of the model"]
+
+
+class Late(FakeSpeechToText):
+    """Its dials take until they are let come to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up = asyncio.Event()
+
+    async def connect(self, hearing: Hearing) -> FakeTranscription:
+        await self.given_up.wait()
+        raise ProviderUnavailable("away")
+
+
+async def test_an_ear_whose_dial_hangs_keeps_nobody_from_the_model_and_no_transcript_is_lost():
+    ear = Late()
+    async with talking(stt=(ear,)) as talk:
+        talk.cloud.will_hear("words of the model")
+        talk.cloud.will_say("Yes.")
+        await talk.says(1)
+        await talk.until(ResponseFinished)
+        assert talk.understood() == []
+        ear.given_up.set()
+        await talk.until(UserHeard)
         assert talk.understood() == ["words of the model"]
 
 

@@ -150,3 +150,41 @@ async def test_who_begins_to_speak_while_the_first_ear_is_gone_back_to_loses_no_
         await talker.answered(2)
         assert talker.understood() == ["hello", "there"]
         assert len(first.connections[-1].turns[2].pcm) == 32_000
+
+
+class Hanging(FakeSpeechToText):
+    """Once it is told to, its dials come to nothing: packets to it are lost."""
+
+    hangs_in_dials = False
+
+    async def connect(self, hearing: Hearing) -> FakeTranscription:
+        if self.hangs_in_dials:
+            await asyncio.Event().wait()
+        return await super().connect(hearing)
+
+
+@virtual_time
+async def test_an_ear_whose_dial_hangs_does_not_keep_the_next_from_being_asked_in_time():
+    first, second = Hanging("a"), FakeSpeechToText("b")
+    first.hangs_in_dials = True
+    second.will_hear("hello")
+    began = asyncio.get_running_loop().time()
+    async with Talker(stt=(first, second)) as talker:
+        assert asyncio.get_running_loop().time() - began < 2.5
+        await talker.says(1)
+        await talker.answered()
+        assert talker.understood() == ["hello"]
+
+
+@virtual_time
+async def test_who_speaks_while_the_redial_of_an_ear_hangs_is_understood_by_the_next_soon():
+    first, second = Hanging("a"), FakeSpeechToText("b")
+    second.will_hear("hello")
+    async with Talker(stt=(first, second)) as talker:
+        first.hangs_in_dials = True
+        first.drop()
+        began = asyncio.get_running_loop().time()
+        await talker.says(1)
+        await talker.answered()
+        assert talker.understood() == ["hello"]
+        assert asyncio.get_running_loop().time() - began < 8.0
