@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.call.dialplan import is_caller
+from appliance.dialplan import is_caller
 
 BUSY_HERE: Final = 486
 FORBIDDEN: Final = 403

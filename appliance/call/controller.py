@@ -138,6 +138,7 @@ class Calls:
         self._settings = settings
         self._registrations.set_servers(_servers(settings))
         self._reception.renew(settings)
+        self.outgoing.renew(settings)
         self._telephone.renew(plain)
         self.on_condition(self.condition())
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from appliance.call.budget import Ceiling, DialBudget
 from appliance.call.call import Call
-from appliance.call.dialplan import read, refusal
 from appliance.config.schema import Limits, Sip
+from appliance.dialplan import read, refusal
 from appliance.errors import ApplianceError, RequestInvalid
 from appliance.events import EventBus, Warned
 
@@ -36,7 +36,7 @@ class Outgoing:
         bus: EventBus,
         hang_up: Callable[[str], object],
     ) -> None:
-        self._settings = settings
+        self.renew(settings)
         self._bus = bus
         self._hang_up = hang_up
         self._budget = DialBudget(
@@ -51,6 +51,11 @@ class Outgoing:
         """Names that are taken for numbers, whatever their case."""
         self._contacts = {name.casefold(): target for name, target in contacts.items()}
 
+    def renew(self, settings: Sip) -> None:
+        """Other accounts: numbers at any of their servers are ours."""
+        self._settings = settings
+        self._servers = tuple(account.server for account in settings.each().values() if account.server)
+
     def load(self, calls: Iterable[tuple[str, float]]) -> None:
         """What agents dialled today before this run: whom, and for how many seconds."""
         self._budget.load(today(), [(self._number(to), seconds) for to, seconds in calls])
@@ -64,7 +69,7 @@ class Outgoing:
         settings = self._settings
         fault = refusal(
             target,
-            server=settings.server,
+            servers=self._servers,
             by_agent=by_agent,
             contact=contact is not None,
             patterns=settings.dial,
@@ -82,7 +87,7 @@ class Outgoing:
                 hint="add it to [contacts], set sip.server, or dial sip:user@host",
             )
         if by_agent and contact is None:
-            dialled = read(target, settings.server)
+            dialled = read(target, self._servers)
             # Told as it was read: what was checked is what is dialled.
             return dialled.plain if dialled is not None else target
         return target
@@ -111,7 +116,7 @@ class Outgoing:
             self._timer = None
 
     def _number(self, target: str) -> str:
-        dialled = read(target, self._settings.server)
+        dialled = read(target, self._servers)
         return f"{dialled.number}@{dialled.host}" if dialled is not None else target
 
     def _left(self) -> float:

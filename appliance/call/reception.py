@@ -19,12 +19,12 @@ from appliance.call.admission import (
     networks,
 )
 from appliance.call.call import Call
-from appliance.call.dialplan import caller, is_caller
 from appliance.call.machine import CallState
 from appliance.call.routing import Routed, agent_for, asks_to_be_answered, identity
 from appliance.call.server import Server
 from appliance.call.table import CallTable
 from appliance.config.schema import Sip
+from appliance.dialplan import caller, is_caller
 from appliance.errors import TelephoneUnavailable, UnknownName
 from appliance.events import CallChanged, EventBus, Warned
 from appliance.interfaces import IncomingCall, Telephone

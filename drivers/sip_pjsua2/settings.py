@@ -53,6 +53,8 @@ class Settings:
     force_old_tls: bool = False
     strangers: str = "refuse"
     redirects: str = "server"
+    dial: tuple[str, ...] = ("*",)
+    emergency_numbers: tuple[str, ...] = ()
     user_agent: str = "Handset"
     keep_alive: float = 10.0
     media_silence: float = 10.0

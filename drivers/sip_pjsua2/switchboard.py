@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pjsua2 as pj
 
+from appliance.dialplan import sends_us
 from drivers.sip_pjsua2 import referral
 from drivers.sip_pjsua2.call import Leg
 from drivers.sip_pjsua2.port import Pool
@@ -164,7 +165,14 @@ class Switchboard:
 
     def _follows(self, leg: Leg, target: str) -> bool:
         servers = [account.server for account in self._settings.accounts if account.server]
-        return referral.follows(self._settings.redirects, target, str(leg.getInfo().remoteUri), servers)
+        peer = str(leg.getInfo().remoteUri)
+        return referral.follows(self._settings.redirects, target, peer, servers) and sends_us(
+            target,
+            referral.host_of(target),
+            servers=servers,
+            patterns=self._settings.dial,
+            emergency=self._settings.emergency_numbers,
+        )
 
     def _notice(self, leg: Leg, text: str) -> None:
         self._send({"type": "notice", "call": f"{leg.number:08x}", "text": text})

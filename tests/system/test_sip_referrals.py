@@ -37,6 +37,24 @@ async def test_a_far_end_may_not_send_us_anywhere(redirects, to, code, caplog):
         assert dominant_hertz(desk.heard(call, 600), RATE) == pytest.approx(440, abs=5)
 
 
+@pytest.mark.parametrize("to", ["112", "0900123"])
+async def test_a_caller_does_not_have_us_dial_what_an_agent_may_not(to, caplog):
+    caplog.set_level(logging.INFO)
+    async with (
+        Registrar() as registrar,
+        Desk(server=registrar.server, user="handset", dial=("2xx",), emergency_numbers=("112",)) as desk,
+        Phone("alice", registrar, tone=440) as alice,
+    ):
+        await alice.dial(f"sip:handset@{registrar.server}")
+        call = await desk.pick_up()
+        await settle(0.5)
+        await alice.transfer(f"sip:{to}@{registrar.server}")
+        await alice.event("TRANSFER_FAILED", 10)
+        assert [record for record in caplog.records if "refused with 403" in record.getMessage()]
+        await settle(1.0)
+        assert dominant_hertz(desk.heard(call, 600), RATE) == pytest.approx(440, abs=5)
+
+
 async def test_a_transfer_to_nowhere_leaves_the_call_with_us(caplog):
     caplog.set_level(logging.INFO)
     async with (

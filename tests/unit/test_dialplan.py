@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.call.dialplan import is_caller, is_emergency, matches, read, refusal
 from appliance.config.schema import EMERGENCY_NUMBERS
+from appliance.dialplan import is_caller, is_emergency, matches, read, refusal, sends_us
 
 SERVER = "pbx.example.org"
+OTHER = "other.example.org:5070"
 
 
 def fault(
@@ -20,7 +21,7 @@ def fault(
 ) -> str:
     found = refusal(
         to,
-        server=SERVER,
+        servers=(SERVER, OTHER),
         by_agent=by_agent,
         contact=contact,
         patterns=patterns,
@@ -91,6 +92,7 @@ def test_no_spacing_hides_an_emergency_number(gap: str, number: str) -> None:
         ("x-ray", "x-ray", True),
         ("2xx", "sip:201@pbx.example.org", True),
         ("2xx", "sip:201@pbx.example.org:5060", True),
+        ("2xx", "sip:201@other.example.org", True),
         ("2xx", "201@elsewhere.example.net", False),
         ("*", "sip:201@elsewhere.example.net", False),
         ("sip:*@elsewhere.example.net", "sip:bob@elsewhere.example.net", True),
@@ -131,7 +133,7 @@ def test_with_no_pattern_an_agent_dials_contacts_alone_and_a_person_anything() -
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_any_text_is_judged(pattern: str, to: str) -> None:
-    dialled = read(to, SERVER)
+    dialled = read(to, (SERVER,))
     assert dialled is None or matches(pattern, dialled) in (True, False)
     assert is_caller(pattern, to, SERVER) in (True, False)
 
@@ -150,3 +152,24 @@ def test_any_text_is_judged(pattern: str, to: str) -> None:
 )
 def test_a_pattern_names_a_caller_by_number_or_whole_address(pattern: str, peer: str, is_them: bool) -> None:
     assert is_caller(pattern, peer, SERVER) is is_them
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "sent"),
+    [
+        ("<sip:201@pbx.example.org>", "pbx.example.org", True),
+        ("sip:201@pbx.example.org;transport=udp?Replaces=1", "pbx.example.org", True),
+        ('"Boss" <sip:201@pbx.example.org>', "pbx.example.org", True),
+        ("sip:0900123@pbx.example.org", "pbx.example.org", False),
+        ("sip:112@pbx.example.org", "pbx.example.org", False),
+        ("<sip:112;x=y@phone.example.net>", "phone.example.net", False),
+        ("sip:%31%31%32@phone.example.net", "phone.example.net", False),
+        ("sip:bob@phone.example.net", "phone.example.net", True),
+        ("urn:service:sos", "", False),
+    ],
+)
+def test_a_caller_sends_us_at_our_server_only_where_an_agent_may_dial(
+    target: str, host: str, sent: bool
+) -> None:
+    emergency = EMERGENCY_NUMBERS
+    assert sends_us(target, host, servers=(SERVER,), patterns=("2xx",), emergency=emergency) is sent

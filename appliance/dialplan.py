@@ -35,13 +35,13 @@ class Dialled:
     plain: str
 
 
-def read(to: str, server: str) -> Dialled | None:
+def read(to: str, servers: Collection[str]) -> Dialled | None:
     """What `to` names; None where it is neither a number, a name, nor an address without parameters."""
     text = unicodedata.normalize("NFKC", to).strip()
     if re.match(r"(?i)tel:", text):
         text = text[4:].split(";", 1)[0]
     elif "@" in text or re.match(r"(?i)sips?:", text):
-        return _address(text, server)
+        return _address(text, servers)
     text = unquote(text)
     number = _SPACING.sub("", text)
     if _NUMBER.fullmatch(number):
@@ -55,7 +55,7 @@ def _user(to: str) -> str:
     return re.split(r"[@;?]", re.sub(r"(?i)^(sips?|tel):", "", text), maxsplit=1)[0]
 
 
-def _address(text: str, server: str) -> Dialled | None:
+def _address(text: str, servers: Collection[str]) -> Dialled | None:
     address = text if re.match(r"(?i)sips?:", text) else f"sip:{text}"
     match = _URI.fullmatch(address)
     if match is None:
@@ -63,9 +63,13 @@ def _address(text: str, server: str) -> Dialled | None:
     user = unicodedata.normalize("NFKC", unquote(match["user"]))
     number = _SPACING.sub("", user) if _NUMBER.fullmatch(_SPACING.sub("", user)) else user.casefold()
     place = match["host"].casefold()
-    home = server.casefold()
-    ours = bool(home) and (place + (match["port"] or "") == home or place == home.rsplit(":", 1)[0])
-    return Dialled(number, "" if ours else place, address)
+    return Dialled(number, "" if _is_ours(place, match["port"] or "", servers) else place, address)
+
+
+def _is_ours(host: str, port: str, servers: Collection[str]) -> bool:
+    """A host without its port is ours too: accounts are told apart by the telephone."""
+    homes = [server.casefold() for server in servers if server]
+    return any(host + port == home or host == home.rsplit(":", 1)[0] for home in homes)
 
 
 def is_emergency(number: str, emergency: Iterable[str]) -> bool:
@@ -83,13 +87,13 @@ def _emergency(known: str) -> re.Pattern[str]:
 
 def caller(peer: str, server: str) -> str:
     """A caller's number or name and host, by which the same caller is known again."""
-    known = read(peer.split(";", 1)[0], server)
+    known = read(peer.split(";", 1)[0], (server,))
     return f"{known.number}@{known.host}" if known is not None else peer.casefold()
 
 
 def is_caller(pattern: str, peer: str, server: str) -> bool:
     """Whether a pattern names this caller: a number or name at any host, or a whole address."""
-    known = read(peer.split(";", 1)[0], server)
+    known = read(peer.split(";", 1)[0], (server,))
     number = known.number if known is not None else _user(peer).casefold()
     host = known.host if known is not None else ""
     if re.match(r"(?i)sips?:", pattern):
@@ -134,7 +138,7 @@ def _compiled(pattern: str, digits: bool) -> re.Pattern[str]:
 def refusal(
     to: str,
     *,
-    server: str,
+    servers: Collection[str],
     by_agent: bool,
     contact: bool,
     patterns: Collection[str],
@@ -145,7 +149,7 @@ def refusal(
 
     The patterns bind agents only: whoever holds a token for `call.dial` dials what they please.
     """
-    dialled = read(to, server)
+    dialled = read(to, servers)
     number = dialled.number if dialled is not None else _user(to)
     if _SERVICE.search(to) or is_emergency(number, emergency):
         if by_agent or not people_call_emergency:
@@ -156,3 +160,20 @@ def refusal(
     if dialled is None or not any(matches(pattern, dialled) for pattern in patterns):
         return DialForbidden("This number may not be dialled.")
     return None
+
+
+def sends_us(
+    target: str, host: str, *, servers: Collection[str], patterns: Collection[str], emergency: Collection[str]
+) -> bool:
+    """Whether a far end may send us to the URI `target`, which is at `host`: by REFER, or by a 3xx answer.
+
+    Never to an emergency number, and at our servers only where an agent may dial: else who calls in, calls out.
+    """
+    address = target.rpartition("<")[2].partition(">")[0]
+    number = _SPACING.sub("", _user(address))
+    if _SERVICE.search(target) or is_emergency(number, emergency):
+        return False
+    if not _is_ours(host.casefold(), "", servers):
+        return True
+    known = number if _NUMBER.fullmatch(number) else _user(address).casefold()
+    return any(matches(pattern, Dialled(known, "", "")) for pattern in patterns)
