@@ -1,13 +1,15 @@
 """What a connection tells its one listener: events in order, and at the end why it ended."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 
 Event = TypeVar("Event")
+logger = logging.getLogger(__name__)
 
 
 class Feed(Generic[Event]):
@@ -67,6 +69,7 @@ class Feed(Generic[Event]):
         fault = None if task.cancelled() else task.exception()
         if fault is None or isinstance(fault, ApplianceError):
             return fault
+        logger.error("%s failed: %s", task.get_name(), kind_and_place(fault))
         return ProviderUnavailable(f"{self._service}: {type(fault).__name__}")
 
     async def __aiter__(self) -> AsyncIterator[Event]:

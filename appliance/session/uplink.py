@@ -162,12 +162,8 @@ class Uplink:
         """Oldest first."""
         return tuple(self._journal)
 
-    @property
-    def kept_ms(self) -> float:
-        """What the journal holds."""
-        return self._journal_ms
-
     def counters(self) -> Mapping[str, int]:
+        """Milliseconds that the journal holds, and those that were dropped or trimmed."""
         return {
             "journal_ms": round(self._journal_ms),
             "journal_dropped_ms": round(self._dropped_ms),

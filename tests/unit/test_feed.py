@@ -76,3 +76,18 @@ async def test_a_task_that_was_cancelled_is_no_fault() -> None:
     task.cancel()
     await asyncio.wait({task})
     assert Feed[int]("there").fault_of(task) is None
+
+
+async def test_a_bug_is_a_lost_connection_to_the_listener_and_has_its_place_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def read() -> None:
+        raise KeyError("what somebody said")
+
+    feed: Feed[int] = Feed("there")
+    reader = asyncio.create_task(read(), name="there reader")
+    await asyncio.wait({reader})
+    fault = feed.fault_of(reader)
+    assert isinstance(fault, ProviderUnavailable)
+    assert "there reader failed: KeyError at test_feed.py" in caplog.text
+    assert "what somebody said" not in caplog.text + fault.message

@@ -8,12 +8,13 @@ over; when there is none, `lost` says so, and the session's own ladder goes on.
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.providers.chain.stage_faults import blamed_on
 from appliance.stages import (
@@ -44,6 +45,7 @@ CLIMB_SECONDS: Final = 15.0
 FIRST_DELAY: Final = 0.25
 PERIOD_TURNS: Final = 1_000_000
 LONGEST_DELAY: Final = 10.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -386,6 +388,7 @@ class Ear:
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             # A bug of ours, or of a stage: the session dials anew.
+            logger.error("%s failed: %s", task.get_name(), kind_and_place(fault))
             self._is_lost = True
             self.lost(ProviderUnavailable(f"speech to text: {type(fault).__name__}"))
 

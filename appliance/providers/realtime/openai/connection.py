@@ -1,13 +1,14 @@
 """The socket under a conversation: what it wants to send goes out, what comes in goes to it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, Protocol
 
 from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults, openai_faults
-from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.interfaces import ProviderCommand, ProviderEvent, RenewalDue
 from appliance.providers.realtime.fill import fill
 from appliance.providers.realtime.openai.conversation import Conversation
@@ -19,6 +20,7 @@ _LONGEST: Final = 24 * 3_600.0
 EVENTS_BOUND: Final = 20_000
 CLOSE_SECONDS: Final = 1.0
 _USUAL_ENDS: Final = frozenset({1000, 1001})
+logger = logging.getLogger(__name__)
 
 
 class RealtimeSocket(Protocol):
@@ -143,6 +145,7 @@ class OpenAiConnection:
             # The reader learns it from the same socket, with the reason.
             return
         if fault is not None:
+            logger.error("%s failed: %s", job.get_name(), kind_and_place(fault))
             self._end(ProviderUnavailable(f"openai: {type(fault).__name__}"))
 
     def _tend(self) -> None:
