@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench local-model lock pjsua2 clean
+.PHONY: help setup run test check bench local-model asterisk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -40,6 +40,11 @@ local-model: ## a real language model behind the stage "openai": built once (a q
 	@provisioning/setup.sh test
 	@tests/rig/llama_server.sh .cache/llama
 	@HANDSET_LLAMA="$(CURDIR)/.cache/llama" $(BIN)/python -m pytest -m local_model tests/contract/test_llm_llama.py $(ARGS)
+
+asterisk: ## a real Asterisk (from Debian unstable, in a directory of its own), then the calls through it; as root
+	@provisioning/setup.sh test
+	@tests/rig/asterisk.sh .cache/asterisk
+	@HANDSET_ASTERISK="$(CURDIR)/.cache/asterisk" $(BIN)/python -m pytest -m asterisk tests/system/test_sip_asterisk.py $(ARGS)
 
 pjsua2: ## the SIP library compiled from source, in place of the wheel
 	@provisioning/setup.sh pjsua2

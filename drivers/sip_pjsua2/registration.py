@@ -3,7 +3,8 @@
 
 Pure: time comes in, actions come out. The library would take 38 s to notice a dead registrar. So the registrar is
 asked (OPTIONS) every `keep_alive` seconds; once it has answered one, silence means that it is gone, and an answer
-that took long means that it was away and may have forgotten us.
+that took long means that it was away and may have forgotten us. A restart between two questions shows nowhere: so it
+is told who we are every REMIND seconds, however long it grants.
 
 A registrar may be found at several targets, best first. One in trouble makes the next one asked at once; once all are,
 there is a pause, and it begins with the first. Registered at another than the first, the first is asked every
@@ -28,6 +29,7 @@ ATTEMPT_TIMEOUT: Final = 40.0
 SHORT_ATTEMPT: Final = 5.0
 """While there is another target to try."""
 LONGEST_WAIT: Final = 3600.0
+REMIND: Final = 60.0
 
 
 class State(StrEnum):
@@ -86,6 +88,7 @@ class Registration:
         self._failures = 0
         self._refusals = 0
         self._ask_at: float | None = None
+        self._remind_at: float | None = None
         self._asked: tuple[int, float] | None = None
         self._token = 0
         self._misses = 0
@@ -107,7 +110,7 @@ class Registration:
 
     def unreachable(self, reason: str) -> list[Action]:
         """There is nowhere to register at yet."""
-        self._due = self._attempt_ends = None
+        self._due = self._attempt_ends = self._remind_at = None
         return self._report(State.FAILED, 0, reason)
 
     def registered(self, now: float) -> list[Action]:
@@ -115,13 +118,15 @@ class Registration:
         self._due = self._attempt_ends = None
         self._failures = self._refusals = self._misses = self._tried = 0
         self._return_at = (self._return_at or now + self._come_back) if self.target else None
-        if self._keep_alive > 0 and self._ask_at is None and self._asked is None:
-            self._ask_at = now + self._keep_alive
+        if self._keep_alive > 0:
+            self._remind_at = now + REMIND
+            if self._ask_at is None and self._asked is None:
+                self._ask_at = now + self._keep_alive
         return self._report(State.REGISTERED, 200, "OK")
 
     def failed(self, now: float, code: int, reason: str, wait_at_least: float = 0.0) -> list[Action]:
         """A REGISTER was refused, or nobody answered; `wait_at_least` is the server's Retry-After."""
-        self._attempt_ends = self._return_at = None
+        self._attempt_ends = self._return_at = self._remind_at = None
         if code not in REFUSED and self._has_next():
             told = self._report(State.FAILED, code, reason) if self.state is State.REGISTERED else []
             return [*told, *self._next(now)]
@@ -170,6 +175,8 @@ class Registration:
             return self._attempt(now)
         if self._asked is not None and now - self._asked[1] >= ASK_TIMEOUT:
             return self._missed(now)
+        if self._remind_at is not None and now >= self._remind_at:
+            return self._attempt(now)
         if self._ask_at is not None and now >= self._ask_at:
             return self._ask(now)
         if self._return_at is not None and now >= self._return_at:
@@ -178,7 +185,7 @@ class Registration:
         return []
 
     def _attempt(self, now: float) -> list[Action]:
-        self._due = None
+        self._due = self._remind_at = None
         self._attempt_ends = now + (SHORT_ATTEMPT if self.targets > 1 else ATTEMPT_TIMEOUT)
         return [Register(self.target)]
 

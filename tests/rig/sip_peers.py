@@ -19,7 +19,7 @@ import subprocess
 import time
 import wave
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,13 @@ modparam("tls", "require_certificate", 0)
 def tls_missing() -> bool:
     """Whether the registrar cannot speak TLS here."""
     return not (_MODULES / "tls.so").is_file()
+
+
+class Exchange(Protocol):
+    """Where phones register: host and port, and `password_of(user)` for each."""
+
+    @property
+    def server(self) -> str: ...
 
 
 class Registrar(Peer):
@@ -218,7 +225,7 @@ class Phone(Peer):
     def __init__(
         self,
         user: str,
-        registrar: Registrar | None = None,
+        registrar: Exchange | None = None,
         *,
         speaks: Path | None = None,
         tone: int = 440,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.rig.peer import until
-from tests.rig.sip_peers import Phone, Registrar
+from tests.rig.sip_peers import Exchange, Phone
 from tests.rig.sounds import Samples, write_wav
 from tests.rig.spoken import silence, sounding, speech
 
@@ -22,7 +22,7 @@ _OUTLASTS_THE_CALL = 240.0
 class TalkingPhone(Phone):
     """PCMU; on entering nothing is said."""
 
-    def __init__(self, user: str, registrar: Registrar | None = None, *, answers: str = "manual") -> None:
+    def __init__(self, user: str, registrar: Exchange | None = None, *, answers: str = "manual") -> None:
         self._lines = tempfile.TemporaryDirectory(prefix="handset-lines-")
         self._count = 0
         super().__init__(user, registrar, speaks=self._file(silence(0.1, RATE)), answers=answers)

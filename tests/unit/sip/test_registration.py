@@ -110,6 +110,18 @@ def test_a_living_registrar_is_asked_every_so_often_and_nothing_is_said():
     assert machine.tick(20.2) == [AskAlive(2)]
 
 
+def test_a_registrar_that_forgot_us_between_two_questions_is_told_within_a_minute_and_nothing_is_said():
+    machine = alive()
+    later: list[Action] = []
+    for quarter in range(4 * 70):
+        for action in machine.tick(11 + quarter / 4):
+            later.append(action)
+            if isinstance(action, AskAlive):
+                machine.answered(11 + quarter / 4, action.token)
+    assert [action for action in later if not isinstance(action, AskAlive)] == [Register()]
+    assert machine.registered(82) == []
+
+
 def test_a_registrar_that_stops_answering_is_told_as_failed_within_seconds_and_tried_at_once():
     machine = alive()
     actions = run(machine, 10.25, 20)
