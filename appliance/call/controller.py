@@ -20,13 +20,14 @@ from appliance.call.routing import Routed
 from appliance.call.table import CallJournal, CallTable
 from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
 from appliance.errors import LineBusy, NotPossible, RequestInvalid, TelephoneUnavailable, UnknownName
-from appliance.events import DtmfReceived, EventBus, Failed, MailboxChanged
+from appliance.events import DtmfReceived, EventBus, Failed, MailboxChanged, Warned
 from appliance.interfaces import (
     CallReport,
     DtmfReport,
     IncomingCall,
     MailboxReport,
     MediaReport,
+    NoticeReport,
     QualityReport,
     RegistrationReport,
     SoundReport,
@@ -161,6 +162,8 @@ class Calls:
                 self._reception.listen()
             case MailboxReport(account=account, waiting=waiting, new=new, old=old):
                 self._bus.publish(MailboxChanged(account=account, waiting=waiting, new=new, old=old))
+            case NoticeReport():
+                self._warn(event)
             case StrangersReport():
                 self._reception.strangers()
             case TelephoneLost():
@@ -402,6 +405,18 @@ class Calls:
             )
         )
         self.on_digit(call.id, report.digit)
+
+    def _warn(self, notice: NoticeReport) -> None:
+        call = self._table.get(notice.call)
+        self._bus.publish(
+            Warned(
+                session=call.session if call else None,
+                line=call.line if call else None,
+                code=notice.code,
+                message=notice.message,
+                hint=notice.hint,
+            )
+        )
 
     def _ended(self, call: Call) -> None:
         self.outgoing.ended(call)

@@ -109,6 +109,16 @@ class MailboxReport(TelephoneEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeReport(TelephoneEvent):
+    """The telephone refused something by itself; `code` is stable, `hint` the remedy. `call` may be none of ours."""
+
+    call: str
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class StrangersReport(TelephoneEvent):
     """Requests of addresses that nobody listens to were ignored: so many since the SIP process started."""
 

@@ -230,7 +230,7 @@ class Pjsua2Telephone:
             return
         if body["type"] == "notice":
             logger.warning("call %s: %s", body["call"], body["text"])
-            return
+            # and told, below
         if body["type"] == "refused":
             self._refused(body)
             return

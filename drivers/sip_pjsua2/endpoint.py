@@ -36,8 +36,14 @@ class Library(pj.Endpoint):  # type: ignore[misc]  # pjsua2 has no types
     def __init__(self) -> None:
         super().__init__()
         self.choose: Callable[[int, str], int] = lambda number, _: number
+        self.rejected: Callable[[str, int], None] = lambda _, __: None
+        """Told of a call that the library refuses before anybody hears of it: who calls, and the code."""
         self._fault = ("", "")
         self._fault_at = float("-inf")
+
+    def onRejectedIncomingCall(self, prm: Any) -> None:
+        if int(prm.callId) == pj.PJSUA_INVALID_ID:
+            self.rejected(str(prm.remoteInfo), int(prm.statusCode))
 
     def onSelectAccount(self, prm: Any) -> None:
         prm.accountIndex = self.choose(int(prm.accountIndex), prm.rdata.wholeMsg)
@@ -70,6 +76,7 @@ class Endpoint:
         self._sieve = self._put_sieve() if settings.strangers == "silent" else None
         self.pool = Pool(settings.max_calls + SPARE, send_audio)
         self.board = Switchboard(settings, self.pool, send)
+        self._library.rejected = self.board.rejected
         self._name_servers = name_servers()
         self._transports = Transports(self._library, settings)
         self._library.libStart()

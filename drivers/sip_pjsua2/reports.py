@@ -10,6 +10,7 @@ from appliance.interfaces import (
     IncomingCall,
     MailboxReport,
     MediaReport,
+    NoticeReport,
     QualityReport,
     RegistrationReport,
     SoundReport,
@@ -72,6 +73,14 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             "old": int(old),
         }:
             return MailboxReport(account, waiting, new, old)
+        case {
+            "type": "notice",
+            "call": str(call),
+            "code": str(code),
+            "text": str(text),
+            "hint": str(hint),
+        }:
+            return NoticeReport(call, code, text, hint)
         case {"type": "strangers", "ignored": int(ignored)}:
             return StrangersReport(ignored)
         case {

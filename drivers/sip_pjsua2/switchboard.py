@@ -153,14 +153,18 @@ class Switchboard:
         if self._follows(leg, target):
             return 0
         code = pj.PJSIP_SC_DECLINE if self._settings.redirects == "never" else pj.PJSIP_SC_FORBIDDEN
-        self._notice(leg, f"the far end's transfer was refused with {code}: see sip.redirects")
+        text = f"the far end's transfer was refused with {code}"
+        self._notice(
+            leg.number, "transfer_refused", text, "see sip.redirects, sip.dial, sip.emergency_numbers"
+        )
         return int(code)
 
     def redirects(self, leg: Leg, target: str, count: int) -> int:
         """What to do with the answer that the one called is at `target` now."""
         if count <= referral.MOST and self._follows(leg, target):
             return int(pj.PJSIP_REDIRECT_ACCEPT_REPLACE)
-        self._notice(leg, "a redirection was not followed: see sip.redirects")
+        text = "a redirection was not followed"
+        self._notice(leg.number, "redirection_refused", text, "see sip.redirects, sip.dial")
         return int(pj.PJSIP_REDIRECT_REJECT)
 
     def _follows(self, leg: Leg, target: str) -> bool:
@@ -174,8 +178,18 @@ class Switchboard:
             emergency=self._settings.emergency_numbers,
         )
 
-    def _notice(self, leg: Leg, text: str) -> None:
-        self._send({"type": "notice", "call": f"{leg.number:08x}", "text": text})
+    def rejected(self, peer: str, code: int) -> None:
+        """The library refused a call by itself, having no place for one more: more than our own limit leaves it."""
+        text = f"a call of {_plain(peer)} was refused with {code}: the SIP library has no place for it"
+        self._notice(
+            0,
+            "no_place_for_call",
+            text,
+            "some calls are still being ended; a library built by: make pjsua2 has more",
+        )
+
+    def _notice(self, number: int, code: str, text: str, hint: str) -> None:
+        self._send({"type": "notice", "call": f"{number:08x}", "code": code, "text": text, "hint": hint})
 
     # --- reports of the legs
 
@@ -221,7 +235,8 @@ class Switchboard:
         for leg in self._legs.values():
             if leg.successor is successor:
                 leg.successor = None
-                self._notice(leg, f"the far end's transfer came to nothing: {code}")
+                text = f"the far end's transfer came to nothing: {code}"
+                self._notice(leg.number, "transfer_failed", text, "the call goes on here")
 
     # --- a call that goes on in another leg (transfer, Replaces)
 

@@ -186,7 +186,7 @@ class SoftCaller:
         )
 
     def _request(self, method: str, sequence: int, body: str = "", kind: str = "application/sdp") -> None:
-        uri, here = f"sip:handset@127.0.0.1:{self._target[1]}", self._here
+        uri, here = f"sip:handset@127.0.0.1:{self._target[1]}", self.here
         content = f"Content-Type: {kind}\r\n" if body else ""
         if method == "NOTIFY":
             content += "Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n"
@@ -204,13 +204,13 @@ class SoftCaller:
     def _reply(self, request: str, status: str, body: str = "") -> None:
         content = "Content-Type: application/sdp\r\n" if body else ""
         message = (
-            f"SIP/2.0 {status}\r\n{_kept(request)}\r\nContact: <sip:{self._user}@{self._here}>\r\n"
+            f"SIP/2.0 {status}\r\n{_kept(request)}\r\nContact: <sip:{self._user}@{self.here}>\r\n"
             f"{content}Content-Length: {len(body)}\r\n\r\n{body}"
         )
         self._sip.sendto(message.encode(), self._target)
 
     @property
-    def _here(self) -> str:
+    def here(self) -> str:
         return f"127.0.0.1:{self._sip.get_extra_info('sockname')[1]}"
 
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from appliance.interfaces import IncomingCall, NoticeReport
+from drivers.sip_pjsua2.client import library_report
 from tests.rig.appliance import Handset
 from tests.rig.cloud import cloud
 from tests.rig.peer import until
 from tests.rig.raw_caller import RawCaller
+from tests.rig.sip_desk import Desk
 from tests.rig.sip_peers import Phone, Registrar, programs_missing
+from tests.rig.soft_caller import SoftCaller
 
 pytestmark = [
     pytest.mark.system,
@@ -113,6 +117,21 @@ async def test_a_caller_who_calls_too_often_hears_480_and_a_denied_one_403():
         assert "403" in await calls("666")
         assert (await handset.client.event("warning", code="caller_too_often"))["hint"]
         assert (await handset.client.event("warning", code="caller_denied"))["hint"]
+
+
+async def test_a_call_that_the_library_has_no_place_for_is_told_too():
+    places = int(library_report()["max_calls"])
+    async with contextlib.AsyncExitStack() as stack, Desk(max_calls=places - 2) as desk:
+        for number in range(places):
+            caller = await stack.enter_async_context(SoftCaller(desk.settings["port"], user=f"u{number}"))
+            calling = asyncio.create_task(caller.call())
+            stack.callback(calling.cancel)
+            await desk.until(IncomingCall, peer=f"sip:u{number}@{caller.here}")
+        late = await stack.enter_async_context(SoftCaller(desk.settings["port"], user="late"))
+        assert await late.call() == 486
+        notice = await desk.until(NoticeReport, code="no_place_for_call")
+        assert "late@" in notice.message
+        assert notice.hint
 
 
 @pytest.mark.parametrize("to", ["112", "+49 112", "sip:911@127.0.0.1", "sip:bob@127.0.0.9:5999"])

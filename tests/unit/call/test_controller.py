@@ -21,7 +21,7 @@ from appliance.errors import (
     UnknownName,
 )
 from appliance.events import CallChanged, DtmfReceived, Event, EventBus, Failed, Warned
-from appliance.interfaces import DtmfReport, MediaReport
+from appliance.interfaces import DtmfReport, MediaReport, NoticeReport
 from appliance.store.store import CallRecord
 from tests.fakes.telephone import FakeTelephone
 
@@ -350,3 +350,10 @@ async def test_digits_sound_where_nothing_else_is_offered_and_no_more_once_the_f
     office.calls.send_dtmf(call, "2")
     assert ("send_dtmf", call, "2") in office.telephone.told
     assert sounded == [(call, "1A")]
+
+
+async def test_what_the_telephone_refuses_by_itself_is_a_warning_of_its_call(office: Office) -> None:
+    call = office.telephone.rings_in()
+    office.calls.handle(NoticeReport(call, "transfer_refused", "refused", "see sip.redirects"))
+    office.calls.handle(NoticeReport("00000000", "no_place_for_call", "refused", "wait"))
+    assert warnings(office) == ["transfer_refused", "no_place_for_call"]

@@ -4,7 +4,14 @@ import pytest
 from pydantic import SecretStr
 
 from appliance.config.schema import Sip
-from appliance.interfaces import CallReport, DtmfReport, IncomingCall, MediaReport, RegistrationReport
+from appliance.interfaces import (
+    CallReport,
+    DtmfReport,
+    IncomingCall,
+    MediaReport,
+    NoticeReport,
+    RegistrationReport,
+)
 from drivers.sip_pjsua2 import process, reports, settings
 from drivers.sip_pjsua2.client import configure_message
 from drivers.sip_pjsua2.supervisor import Timing
@@ -74,6 +81,10 @@ def test_the_process_inherits_no_secret_from_the_environment(monkeypatch):
                 "info": True,
             },
             MediaReport("1", True, "PCMU/8000", False, True),
+        ),
+        (
+            {"type": "notice", "call": "1", "code": "c", "text": "t", "hint": "h"},
+            NoticeReport("1", "c", "t", "h"),
         ),
         (
             {"type": "dtmf", "call": "1", "digit": "5", "duration_ms": 160, "method": "info"},
