@@ -169,3 +169,60 @@ async def test_phones_that_can_be_joined_talk_without_us(registrar, handset):
         assert not (await client.state())["calls"]
         assert dominant_hertz(dora.heard(hers, 1000), DESK_RATE) == pytest.approx(900, abs=5)
         assert dominant_hertz(emil.heard(his, 1000), DESK_RATE) == pytest.approx(600, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("pressed", "outcome"), [(True, "joined with"), (False, "transfer failed: voicemail")]
+)
+async def test_whoever_must_press_a_key_to_take_the_call_is_no_voicemail(registrar, pressed, outcome):
+    sip = {"server": registrar.server, "user": "frank"}
+    async with (
+        Handset(sip=sip, transfer={"accept": "key", "join": "here"}) as handset,
+        TalkingPhone("alice", registrar) as alice,
+        Phone("carol", registrar, tone=700, answers="auto") as carol,
+    ):
+        client = handset.client
+        await client.event("registration", state="registered")
+        await alice.call(f"sip:frank@{registrar.server}")
+        caller = (await client.event("call", state="connected"))["call"]
+        await client.event("session.state", to="active")
+        since, ear = client.mark, alice.ear()
+        await client.ask("call.transfer", call=caller, to="carol", mode="attended", summary="Alice.")
+        await carol.event("CALL_ESTABLISHED")
+        if pressed:
+            await breathe(1.0)
+            assert dominant_hertz(ear()[-RATE // 2 :], RATE) != pytest.approx(700, abs=5)
+            await carol.press("1")
+        back = await client.event("call", 30, since=since, call=caller, state="connected")
+        assert outcome in back["reason"]
+        if not pressed:
+            await carol.event("CALL_CLOSED")
+        await alice.hang_up()
+
+
+async def test_a_blind_transfer_of_the_agent_tells_its_steps_and_comes_back_from_nowhere(registrar):
+    sip = {"server": registrar.server, "user": "gina"}
+    async with (
+        Handset(sip=sip, transfer={"mode": "blind"}) as handset,
+        TalkingPhone("alice", registrar) as alice,
+        Phone("carol", registrar, tone=700) as carol,
+    ):
+        client = handset.client
+        await client.event("registration", state="registered")
+        await alice.call(f"sip:gina@{registrar.server}")
+        caller = (await client.event("call", state="connected"))["call"]
+        session = (await client.event("session.state", to="active"))["session"]
+        await client.ask("text", session=session, text="transfer me to extension two zero one")
+        await client.answer(session)
+        await client.ask("text", session=session, text="yes")
+        result = await client.event("tool.result", 30)
+        assert "does not exist" in result["error"]
+        assert (await client.event("call", call=caller, state="connected", code=404))["reason"]
+
+        since = client.mark
+        await client.ask("call.transfer", call=caller, to="carol")
+        await carol.event("CALL_INCOMING")
+        await client.event("call", since=since, call=caller, state="transferring")
+        await carol.answer()
+        over = await client.event("call", since=since, call=caller, state="ended")
+        assert over["reason"] == "transferred"
