@@ -15,33 +15,26 @@ from appliance.call.call import ROOM, Call
 from appliance.call.controller import Calls
 from appliance.call.keypad import Keypad, words
 from appliance.call.machine import CallState
-from appliance.call.outcome import Outcome, outcome_of, sentence
 from appliance.call.pin import PinEntry
 from appliance.config.schema import Agent, Recording
 from appliance.config.schema import Transfer as TransferSettings
-from appliance.config.secrets import reveal
-from appliance.errors import ApplianceError, NotPossible, kind_and_place
+from appliance.errors import ApplianceError, NotPossible
 from appliance.events import CallChanged, Event, EventBus, Transcript, Warned
 from appliance.frames import FRAME_MS, samples_in
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
-from appliance.pin_gate import PinGate
+from appliance.pin_gate import PinGate, entry_for
 from appliance.recordings import Recordings
 from appliance.room_calls import RoomCalls
-from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 from appliance.session.lines import Lines
 from appliance.session.phrases import Phrase, phrase
 from appliance.session.session import Session
 from appliance.session.turn import Phase
-from appliance.transfer import Transfer
+from appliance.transfer import Transfers
 
 _PREFIX: Final = "phone-"
 _NOT_RECORDED: Final = "the call is not recorded: nothing can say that it would be"
 _PROTECTED: Final = frozenset({Phase.PROTECTED, Phase.CAUTIOUS, Phase.OVERTALK})
-_REFER_SECONDS: Final = 65.0
-_TAKEN_OVER_SECONDS: Final = 3.0
-"""How long after the caller's phone took our place the other phone may take to hang up on us."""
-_FAILED: Final = "transfer failed"
 logger = logging.getLogger(__name__)
 
 
@@ -122,11 +115,10 @@ class Phones:
         bus.listen(self._heard)
         self._agents = agents
         self._agent = agent
-        self._transfer = transfer or TransferSettings()
         self._voice = voice
-        self._transfers: dict[str, asyncio.Task[None]] = {}
-        self._bridges: dict[str, tuple[Bridge, str]] = {}
-        """By call: what it is joined by, and the other call."""
+        self.transfers = Transfers(
+            transfer or TransferSettings(), bus, voice, self._controller, self.line_of, self._recorded_notice
+        )
         bus.listen(self._notice)
         self.room_dials_for = "person"
         self.rooms: RoomCalls | None = None
@@ -153,7 +145,8 @@ class Phones:
             self._telephone.attach(call.id, tap.capture, tap.playout)
             self.rooms.take(call)
             return
-        pin = self._pin_of(call)
+        section = self._agents().get(call.agent or self._agent)
+        pin = entry_for(section, self._bus) if section is not None and call.direction == "in" else None
         if pin is None:
             self._serve(call, tap)
             return
@@ -162,17 +155,6 @@ class Phones:
         task = asyncio.get_running_loop().create_task(self._unlock(call, tap, pin), name=f"pin {call.id}")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    def _pin_of(self, call: Call) -> PinEntry | None:
-        """None where the agent that answers asks for none. A PIN that cannot be read lets nobody in."""
-        section = self._agents().get(call.agent or self._agent)
-        if section is None or not section.pin.get_secret_value() or call.direction != "in":
-            return None
-        try:
-            return PinEntry(reveal(section.pin))
-        except ApplianceError as error:
-            self._bus.publish(Warned(code="pin_unreadable", message=error.message, hint=error.hint))
-            return PinEntry("")
 
     async def _unlock(self, call: Call, tap: _Tap, entry: PinEntry) -> None:
         """Ask for the PIN; then serve the call, or end it. Nothing of it is recorded, told or written down."""
@@ -243,7 +225,7 @@ class Phones:
 
     def ended(self, call: Call) -> None:
         """Close the call's line, and its recording; the call that it was joined with ends too."""
-        self._part(call)
+        self.transfers.part(call)
         tap = self._taps.pop(call.id, None)
         if tap is None:
             return
@@ -373,7 +355,7 @@ class Phones:
         """For the controller: the person in the room takes an answered call, or hands it to the agent."""
         if self.rooms is None:
             raise NotPossible("there is no room")
-        if call.id in self._transfers or call.id in self._bridges or call.locked or call.beside:
+        if self.transfers.concerns(call.id) or call.locked or call.beside:
             raise NotPossible(f"call {call.id} cannot be moved now")
         if line == ROOM:
             self.rooms.take(call)
@@ -382,114 +364,30 @@ class Phones:
 
     async def transfer(self, line: str, to: str, summary: str) -> None:
         """PhoneActions: hand the caller on that line over to somebody else."""
-        calls = self._controller()
-        call = calls.call(self._call_on(line))
-        if self._transfer.mode == "attended":
-            await asyncio.shield(self._begin(call, to, summary, by_agent=True))
-        else:
-            await self._refer(call, to)
+        await self.transfers.hand_over(self._controller().call(self._call_on(line)), to, summary)
 
     def attended(self, call: Call, to: str, summary: str) -> None:
         """For the controller: an attended transfer that the control API asked for."""
-        self._begin(call, to, summary)
+        self.transfers.begin(call, to, summary)
 
-    def _begin(self, call: Call, to: str, summary: str, *, by_agent: bool = False) -> asyncio.Task[None]:
-        tap = self._taps.get(call.id)
-        if tap is None:
-            raise NotPossible(f"call {call.id} has no audio")
-        if call.id in self._transfers or call.id in self._bridges:
-            raise NotPossible("This call is being transferred already.")
-        transfer = Transfer(
-            call,
-            tap.line,
-            to,
-            summary,
-            by_agent=by_agent,
-            notice=self._recorded_notice(tap),
-            calls=self._controller(),
-            line_of=lambda name: self._taps[name].line,
-            bus=self._bus,
-            voice=self._voice,
-            settings=self._transfer,
-        )
-        task = asyncio.get_running_loop().create_task(
-            self._hand_over(call, transfer), name=f"transfer {call.id}"
-        )
-        self._transfers[call.id] = task
-        task.add_done_callback(lambda done: self._transfer_over(call.id, done))
-        return task
-
-    def _recorded_notice(self, tap: _Tap) -> str:
+    def _recorded_notice(self, call: Call) -> str:
         """Whoever takes a recorded call is told so first. Where nothing can say it, the recording ends."""
+        tap = self._taps[call.id]
         if tap.recorder is None or not self._recording.announce:
             return ""
-        if self._voice is None and (call := self._controller().on_line(tap.line.id)) is not None:
+        if self._voice is None:
             self.record(call.id, False)
         return phrase(Phrase.RECORDED, "en")
-
-    async def _hand_over(self, call: Call, transfer: Transfer) -> None:
-        session = self._taps[call.id].line.session
-        bridge = await transfer.run()
-        asked = transfer.asked
-        if asked is None:
-            return
-        self._bridges[call.id], self._bridges[asked.id] = (bridge, asked.id), (bridge, call.id)
-        logger.info("call %s is joined with %s", call.id, asked.id)
-        if self._transfer.join == "auto":
-            try:
-                self._controller().join(call, asked)
-            except ApplianceError as error:
-                logger.info("call %s stays joined here: %s", call.id, error.code)
-        # Last: the tool that asked for this runs in that session.
-        if session is not None:
-            session.end("transferred")
-
-    def _transfer_over(self, call: str, task: asyncio.Task[None]) -> None:
-        self._transfers.pop(call, None)
-        if task.cancelled() or (fault := task.exception()) is None:
-            return
-        if isinstance(fault, ApplianceError):
-            logger.info("call %s was not handed over: %s", call, fault.code)
-        else:
-            logger.error("the transfer of call %s broke: %s", call, kind_and_place(fault))
-
-    async def _refer(self, call: Call, to: str) -> None:
-        """Blind: ask the far phone to call `to`, and wait for what becomes of it."""
-        changed = asyncio.Event()
-        leave = self._bus.listen(lambda _: changed.set())
-        try:
-            self._controller().transfer(call.id, to, by_agent=True)
-            async with asyncio.timeout(_REFER_SECONDS):
-                while call.state is not CallState.ENDED:
-                    if call.state in (CallState.CONNECTED, CallState.HELD) and call.reason.startswith(
-                        _FAILED
-                    ):
-                        raise NotPossible(sentence(outcome_of(call.code), to))
-                    changed.clear()
-                    await changed.wait()
-        except TimeoutError:
-            raise NotPossible(sentence(Outcome.NO_ANSWER, to)) from None
-        finally:
-            leave()
-
-    def _part(self, call: Call) -> None:
-        """The other end of a bridge hears nobody any more: hang up there, or wait until its phone is taken over."""
-        bridge, other = self._bridges.pop(call.id, (None, ""))
-        if bridge is None:
-            return
-        self._bridges.pop(other, None)
-        patience = _TAKEN_OVER_SECONDS if call.reason == "transferred" else 0.0
-        asyncio.get_running_loop().call_later(patience, _quietly, self._controller().hang_up, other)
 
     def session_over(self, line: str) -> None:
         """A session ended by itself: so does its call, unless somebody else has it now."""
         call = self._call_on(line)
-        if call not in self._bridges and self._controller().call(call).place != ROOM:
+        if not self.transfers.has_joined(call) and self._controller().call(call).place != ROOM:
             self._controller().hang_up(call)
 
     def _notice(self, event: Event) -> None:
         """While a call is held, or the far phone calls somebody else, its session waits and the line has music."""
-        if not isinstance(event, CallChanged) or event.call in self._transfers or event.call in self._bridges:
+        if not isinstance(event, CallChanged) or self.transfers.concerns(event.call):
             return
         tap = self._taps.get(event.call)
         if tap is None or tap.line.session is None or tap.call.place == ROOM:

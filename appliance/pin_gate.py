@@ -7,7 +7,10 @@ from typing import Final
 
 from appliance.audio import tones
 from appliance.call.pin import PinEntry, Verdict
+from appliance.config.schema import Agent
+from appliance.config.secrets import reveal
 from appliance.errors import ApplianceError
+from appliance.events import EventBus, Warned
 from appliance.interfaces import Voice
 from appliance.session.line import Line
 
@@ -27,6 +30,17 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
 }
 logger = logging.getLogger(__name__)
+
+
+def entry_for(agent: Agent, bus: EventBus) -> PinEntry | None:
+    """None where the agent asks for no PIN. One that cannot be read lets nobody in."""
+    if not agent.pin.get_secret_value():
+        return None
+    try:
+        return PinEntry(reveal(agent.pin))
+    except ApplianceError as error:
+        bus.publish(Warned(code="pin_unreadable", message=error.message, hint=error.hint))
+        return PinEntry("")
 
 
 class PinGate:

@@ -14,7 +14,7 @@ from appliance.call.controller import Calls
 from appliance.call.machine import ANSWERED, CallState
 from appliance.call.outcome import NO_ANSWER_CODE, Outcome, outcome_of, sentence
 from appliance.config.schema import Transfer as Settings
-from appliance.errors import ApplianceError, NotPossible
+from appliance.errors import ApplianceError, NotPossible, kind_and_place
 from appliance.events import CallChanged, DtmfReceived, Event, EventBus
 from appliance.interfaces import Voice
 from appliance.session.bridge import Bridge
@@ -25,6 +25,11 @@ ACCEPT_SECONDS: Final = 12.0
 SUMMARY_SECONDS: Final = 60.0
 VOICE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.05
+_REFER_SECONDS: Final = 65.0
+_TAKEN_OVER_SECONDS: Final = 3.0
+"""How long after the caller's phone took our place the other phone may take to hang up on us."""
+_FAILED: Final = "transfer failed"
+_STAYED: Final = frozenset({CallState.CONNECTED, CallState.HELD})
 _ACCEPT_LINE: Final = "Press 1 to take the call."
 logger = logging.getLogger(__name__)
 
@@ -167,7 +172,7 @@ class Transfer:
     def _come_back(self, code: int, reason: str) -> None:
         self._drop_asked()
         self._line.reclaim()
-        self._calls.mark(self._caller, CallState.CONNECTED, code, f"transfer failed: {reason}")
+        self._calls.mark(self._caller, CallState.CONNECTED, code, f"{_FAILED}: {reason}")
 
     def _drop_asked(self) -> None:
         asked = self._asked
@@ -188,3 +193,124 @@ class Transfer:
             case _:
                 return
         self._changed.set()
+
+
+class Transfers:
+    """Those under way, and the calls that they have joined. Belongs to the loop's thread.
+
+    `notice` is what whoever takes a call must hear first: that it is recorded.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus: EventBus,
+        voice: Voice | None,
+        calls: Callable[[], Calls],
+        line_of: Callable[[str], Line],
+        notice: Callable[[Call], str],
+    ) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._voice = voice
+        self._calls = calls
+        self._line_of = line_of
+        self._notice = notice
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._bridges: dict[str, tuple[Bridge, str]] = {}
+        """By call: what it is joined by, and the other call."""
+
+    def concerns(self, call: str) -> bool:
+        """Whether its line is used for a transfer, or joined with another."""
+        return call in self._running or call in self._bridges
+
+    def has_joined(self, call: str) -> bool:
+        return call in self._bridges
+
+    async def hand_over(self, call: Call, to: str, summary: str) -> None:
+        """For an agent, as the settings say; raise NotPossible with the reason when the caller stays."""
+        if self._settings.mode == "attended":
+            # The session that waits here may end; the transfer goes on.
+            await asyncio.shield(self.begin(call, to, summary, by_agent=True))
+        else:
+            await self._refer(call, to)
+
+    def begin(self, call: Call, to: str, summary: str, *, by_agent: bool = False) -> asyncio.Task[None]:
+        """An attended one. Raise NotPossible where one is under way."""
+        if self.concerns(call.id):
+            raise NotPossible("This call is being transferred already.")
+        transfer = Transfer(
+            call,
+            self._line_of(call.id),
+            to,
+            summary,
+            by_agent=by_agent,
+            notice=self._notice(call),
+            calls=self._calls(),
+            line_of=self._line_of,
+            bus=self._bus,
+            voice=self._voice,
+            settings=self._settings,
+        )
+        task = asyncio.get_running_loop().create_task(self._run(call, transfer), name=f"transfer {call.id}")
+        self._running[call.id] = task
+        task.add_done_callback(lambda done: self._over(call.id, done))
+        return task
+
+    def part(self, call: Call) -> None:
+        """A call has ended: hang up the one that it was joined with, unless a phone takes our place there."""
+        bridge, other = self._bridges.pop(call.id, (None, ""))
+        if bridge is None:
+            return
+        self._bridges.pop(other, None)
+        patience = _TAKEN_OVER_SECONDS if call.reason == "transferred" else 0.0
+        asyncio.get_running_loop().call_later(patience, self._hang_up, other)
+
+    async def _run(self, call: Call, transfer: Transfer) -> None:
+        session = self._line_of(call.id).session
+        bridge = await transfer.run()
+        asked = transfer.asked
+        if asked is None:
+            return
+        self._bridges[call.id], self._bridges[asked.id] = (bridge, asked.id), (bridge, call.id)
+        logger.info("call %s is joined with %s", call.id, asked.id)
+        if self._settings.join == "auto":
+            try:
+                self._calls().join(call, asked)
+            except ApplianceError as error:
+                logger.info("call %s stays joined here: %s", call.id, error.code)
+        # Last: the tool that asked for this runs in that session.
+        if session is not None:
+            session.end("transferred")
+
+    def _over(self, call: str, task: asyncio.Task[None]) -> None:
+        self._running.pop(call, None)
+        if task.cancelled() or (fault := task.exception()) is None:
+            return
+        if isinstance(fault, ApplianceError):
+            logger.info("call %s was not handed over: %s", call, fault.code)
+        else:
+            logger.error("the transfer of call %s broke: %s", call, kind_and_place(fault))
+
+    async def _refer(self, call: Call, to: str) -> None:
+        """Blind: ask the far phone to call `to`, and wait for what becomes of it."""
+        changed = asyncio.Event()
+        leave = self._bus.listen(lambda _: changed.set())
+        try:
+            self._calls().transfer(call.id, to, by_agent=True)
+            async with asyncio.timeout(_REFER_SECONDS):
+                while call.state is not CallState.ENDED:
+                    if call.state in _STAYED and call.reason.startswith(_FAILED):
+                        raise NotPossible(sentence(outcome_of(call.code), to))
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            raise NotPossible(sentence(Outcome.NO_ANSWER, to)) from None
+        finally:
+            leave()
+
+    def _hang_up(self, call: str) -> None:
+        try:
+            self._calls().hang_up(call)
+        except ApplianceError as error:
+            logger.info("call %s had gone: %s", call, error.code)

@@ -122,3 +122,53 @@ _REFUSER = """<?xml version="1.0" encoding="ISO-8859-1" ?>
 def answers_with(code: int, words: str, header: str = "") -> str:
     """Ring, and refuse one call with `code` and perhaps one more header."""
     return _REFUSER.format(code=code, words=words, header=f"{header}\n      " if header else "")
+
+
+_EARLY = """<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="early media">
+  <recv request="INVITE" rrs="true"/>
+  <send><![CDATA[
+      SIP/2.0 183 Session Progress
+      {head}
+      {sdp}
+  ]]></send>
+  <pause milliseconds="{early_ms}"/>
+  <send retrans="500"><![CDATA[
+      SIP/2.0 200 OK
+      {head}
+      {sdp}
+  ]]></send>
+  <recv request="ACK"/>
+  <recv request="BYE" timeout="60000"/>
+  <send><![CDATA[
+      SIP/2.0 200 OK
+      [last_Via:]
+      [last_From:]
+      [last_To:]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Content-Length: 0
+  ]]></send>
+</scenario>
+"""
+_HEAD = """[last_Via:]
+      [last_From:]
+      [last_To:];tag=[call_number]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Contact: <sip:[local_ip]:[local_port]>
+      Content-Type: application/sdp
+      Content-Length: [len]
+"""
+_SDP = """v=0
+      o=- 1 1 IN IP4 [local_ip]
+      s=-
+      c=IN IP4 [media_ip]
+      t=0 0
+      m=audio [media_port] RTP/AVP 8
+      a=rtpmap:8 PCMA/8000"""
+
+
+def answers_after_early_media(early_ms: int) -> str:
+    """183 with a description of its sound, and after a while 200; then wait for BYE."""
+    return _EARLY.format(early_ms=early_ms, head=_HEAD, sdp=_SDP)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import time
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from tests.rig.appliance import Handset
 from tests.rig.raw_caller import RawCaller
+from tests.rig.sip_peers import Phone, Scenario
+from tests.rig.sip_scenarios import answers_after_early_media
 from tests.rig.talking_phone import breathe
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -188,3 +191,27 @@ async def test_waiting_messages_are_told():
             assert answer.startswith("SIP/2.0 200")
         told = await handset.client.event("mailbox")
         assert (told["waiting"], told["new"], told["old"]) == (True, 2, 8)
+
+
+@pytest.mark.skipif(shutil.which("sipp") is None, reason="not installed: sipp")
+async def test_nobody_talks_into_early_media():
+    sections: dict[str, Any] = {"agents.assistant": {"greeting": "Hello."}}
+    async with Handset(sip={}, **sections) as handset, Scenario(answers_after_early_media(2000), "") as phone:
+        client = handset.client
+        await client.ask("call.dial", to=f"sip:carol@127.0.0.1:{phone.port}")
+        await client.event("call", state="early", code=183)
+        await breathe(1.2)
+        assert not client.of("call", state="connected")
+        assert not client.of("session.state")
+        call = (await client.event("call", state="connected"))["call"]
+        session = (await client.event("session.state", to="active"))["session"]
+        assert (await client.answer(session))["heard"] == "Hello."
+        await client.ask("call.hangup", call=call)
+        assert await phone.finished() == 0, phone.log()
+
+
+async def test_what_rings_for_too_long_is_no_answer():
+    async with Handset(sip={"dial_time": 5}) as handset, Phone("carol") as carol:
+        await handset.client.ask("call.dial", to=carol.uri)
+        ended = await handset.client.event("call", state="ended")
+        assert (ended["code"], ended["outcome"]) == (408, "no_answer")
