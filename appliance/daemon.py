@@ -1,4 +1,5 @@
 """The appliance: builds every part, wires them, starts and stops them. The only place that knows them all."""
+# Longer than other files: one short method for each part that is built here.
 
 import asyncio
 import functools
@@ -72,6 +73,7 @@ class Appliance:
         self._alone = alone
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._reloading = asyncio.Lock()
         self.bus = EventBus()
         self.health = Health()
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
@@ -133,6 +135,11 @@ class Appliance:
 
     async def reload(self) -> Mapping[str, Any]:
         """Read the configuration again, put in force what can be, and say what waits. Raise ConfigurationInvalid."""
+        # One after the other: what was read last is what holds.
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> Mapping[str, Any]:
         fresh = (await asyncio.to_thread(usable, self._config)).require()
         changed = [
             name

@@ -76,7 +76,7 @@ class Replies:
             case ResponseFinished():
                 self._finished(event)
             case UserHeard():
-                self._s.record.user(event.turn, event.text, final=event.final)
+                self._s.record.user(event.turn, _whole(event.text), final=event.final)
             case ToolCall():
                 self._calls.take(event)
             case ToolCallWithdrawn():
@@ -131,7 +131,7 @@ class Replies:
         self._s.answers.gave(key)
         self._calls.heeded()
         self._s.stopwatch.pass_(turn, "first_text", self._owner.now())
-        self._s.downlink.text(key, event.text, event.audio_from_ms)
+        self._s.downlink.text(key, _whole(event.text), event.audio_from_ms)
         utterance = self._s.downlink.get(key)
         if utterance is not None:
             self._s.record.saying(utterance)
@@ -206,3 +206,8 @@ class Replies:
                 unit=event.unit,
             )
         )
+
+
+def _whole(text: str) -> str:
+    """Half characters (lone surrogates), which neither a terminal nor a database takes, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

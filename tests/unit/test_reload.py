@@ -11,6 +11,7 @@ from appliance.daemon import Appliance
 from appliance.errors import CredentialsRejected
 from appliance.interfaces import LineKind
 from tests.fakes.openai_realtime import FakeOpenAi
+from tests.fakes.provider import FakeProvider
 
 pytestmark = pytest.mark.slow
 
@@ -75,4 +76,40 @@ async def test_a_provider_that_goes_with_the_next_restart_keeps_its_key_until_th
     config.write_text(common + '[conversation]\nproviders = ["offline"]\n')
     assert "conversation" in (await appliance.reload())["restart"]
     assert tuple(appliance.rungs.providers) == before
+    await appliance.stop()
+
+
+class LongClosing(FakeProvider):
+    """Its end takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__("openai")
+        self.closes, self.may_close = asyncio.Event(), asyncio.Event()
+
+    async def close(self) -> None:
+        self.closes.set()
+        await self.may_close.wait()
+
+
+async def test_of_two_reloads_the_one_that_was_asked_for_last_holds(tmp_path: Path):
+    def write(contact: str) -> None:
+        config.write_text(
+            f'[room]\nenabled = false\n[storage]\ndirectory = "{tmp_path}"\n[contacts]\nkitchen = "{contact}"\n'
+            '[conversation]\nproviders = ["openai"]\n'
+            '[providers.openai]\napi_key = "sk-test-and-twenty-characters"\n'
+        )
+
+    config = tmp_path / "handset.toml"
+    write("sip:1@127.0.0.1")
+    appliance = Appliance(read(str(config)).require(), str(config), alone=True)
+    slow = appliance.rungs.providers[0] = LongClosing()
+    write("sip:2@127.0.0.1")
+    first = asyncio.create_task(appliance.reload())
+    await _until(slow.closes.is_set)
+    write("sip:3@127.0.0.1")
+    second = asyncio.create_task(appliance.reload())
+    await asyncio.sleep(0.5)
+    slow.may_close.set()
+    await asyncio.gather(first, second)
+    assert appliance.configuration.contacts == {"kitchen": "sip:3@127.0.0.1"}
     await appliance.stop()

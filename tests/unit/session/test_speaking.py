@@ -5,7 +5,7 @@ import pytest
 from appliance.config.schema import Room
 from appliance.errors import NotPossible, RequestInvalid
 from appliance.events import Interrupted, Notified, SessionStateChanged, Transcript, Warned
-from appliance.interfaces import DiscardTurn, LineKind, SendText, UserHeard
+from appliance.interfaces import DiscardTurn, HistoryItem, LineKind, SendText, UserHeard
 from appliance.session.turn import Phase
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
@@ -279,3 +279,15 @@ async def test_typed_text_that_the_provider_echoes_is_told_once():
         await booth.idle()
         [typed] = [event for event in booth.of(Transcript) if event.role == "user"]
         assert (typed.turn, typed.text, typed.final) == (turn, "What time is it?", True)
+
+
+@virtual_time
+async def test_half_a_character_of_a_provider_reaches_neither_programs_nor_the_history():
+    async with Booth() as booth:
+        booth.provider.will_say("Here is \ud83c your cake.", 1.0)
+        await booth.speak(0.5)
+        await booth.state("speaking")
+        await booth.idle()
+        said = [event.text for event in booth.of(Transcript) if event.role == "assistant" and event.final]
+        assert said == ["Here is ? your cake."]
+        assert all(item.text.encode() for item in booth.session.history if isinstance(item, HistoryItem))
