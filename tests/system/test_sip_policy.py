@@ -12,11 +12,12 @@ from appliance.interfaces import IncomingCall, NoticeReport
 from drivers.sip_pjsua2.client import library_report
 from tests.rig.appliance import Handset
 from tests.rig.cloud import cloud
+from tests.rig.control_client import Event
 from tests.rig.peer import until
 from tests.rig.raw_caller import RawCaller
 from tests.rig.sip_desk import Desk
 from tests.rig.sip_peers import Phone, Registrar, programs_missing
-from tests.rig.soft_caller import SoftCaller
+from tests.rig.soft_caller import Nobody, SoftCaller
 
 pytestmark = [
     pytest.mark.system,
@@ -117,6 +118,30 @@ async def test_a_caller_who_calls_too_often_hears_480_and_a_denied_one_403():
         assert "403" in await calls("666")
         assert (await handset.client.event("warning", code="caller_too_often"))["hint"]
         assert (await handset.client.event("warning", code="caller_denied"))["hint"]
+
+
+async def test_what_agents_may_dial_in_a_day_outlasts_a_restart():
+    agent: dict[str, Any] = {"agents.assistant": {"tools": ["call"]}, "limits": {"dials_per_day": 1}}
+    async with (
+        cloud("openai", sip={"dial": ["sip:*@127.0.0.1"]}, **agent) as (service, handset),
+        Nobody() as nobody,
+    ):
+
+        async def ask_for_a_call(says: str) -> Event:
+            client = handset.client
+            await client.ask("session.open", line="client", sample_rate=16_000)
+            session = (await client.event("session.state", to="active"))["session"]
+            service.will_call("call", {"to": nobody.uri}, says)
+            await client.ask("text", session=session, text="call somebody")
+            return await client.event("tool.result", 20, tool="call")
+
+        assert "error" not in await ask_for_a_call("I am calling.")
+        await handset.client.event("call", direction="out", state="ended")
+        await handset.end()
+        await handset.start()
+        assert "error" in await ask_for_a_call("I may not do that any more today.")
+        await handset.client.event("warning", code="dial_budget_used")
+        assert not handset.client.of("call")
 
 
 async def test_a_call_that_the_library_has_no_place_for_is_told_too():

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from appliance.interfaces import NoticeReport
 from tests.rig.sip_desk import RATE, Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, Scenario, programs_missing
 from tests.rig.sip_scenarios import answers_with
@@ -31,6 +32,7 @@ async def test_a_far_end_may_not_send_us_anywhere(redirects, to, code, caplog):
         await settle(0.5)
         await alice.transfer(to.format(server=registrar.server))
         await alice.event("TRANSFER_FAILED", 10)
+        await desk.until(NoticeReport, call=call, code="transfer_refused")
         refused = [record for record in caplog.records if f"refused with {code}" in record.getMessage()]
         assert len(refused) == 1
         await settle(1.0)
@@ -50,6 +52,7 @@ async def test_a_caller_does_not_have_us_dial_what_an_agent_may_not(to, caplog):
         await settle(0.5)
         await alice.transfer(f"sip:{to}@{registrar.server}")
         await alice.event("TRANSFER_FAILED", 10)
+        await desk.until(NoticeReport, call=call, code="transfer_refused")
         assert [record for record in caplog.records if "refused with 403" in record.getMessage()]
         await settle(1.0)
         assert dominant_hertz(desk.heard(call, 600), RATE) == pytest.approx(440, abs=5)

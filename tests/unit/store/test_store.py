@@ -58,6 +58,18 @@ def test_sessions_are_listed_newest_first_and_paged(store: Store) -> None:
 def test_calls_are_kept(store: Store) -> None:
     store.add_call(CallRecord("c1", "in", "sip:100@pbx", 10.0, None, 12.0, 486, "busy"))
     assert store.list_calls()[0]["code"] == 486
+    assert store.list_calls()[0]["quality"] is None
+
+
+def test_what_agents_dialled_and_how_calls_were_to_hear_is_kept(store: Store) -> None:
+    store.add_call(CallRecord("c1", "out", "201", 10.0, 12.0, 42.0, by_agent=True, quality='{"mos": 4.2}'))
+    store.add_call(CallRecord("c2", "out", "202", 50.0, None, 60.0, 486, by_agent=True))
+    store.add_call(CallRecord("c3", "out", "203", 70.0, 71.0, 99.0))
+    assert sorted(store.dialled_by_agents(0)) == [("201", 30.0), ("202", 0)]
+    assert store.dialled_by_agents(20) == [("202", 0)]
+    kept = {call["call"]: call for call in store.list_calls()}
+    assert (kept["c1"]["by_agent"], kept["c1"]["quality"]) == (True, {"mos": 4.2})
+    assert kept["c3"]["by_agent"] is False
 
 
 def test_an_unknown_session_is_a_clear_error(store: Store) -> None:
