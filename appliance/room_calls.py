@@ -135,11 +135,11 @@ class RoomCalls:
             logger.info("the room was not told of call %s: %s", call.id, error.code)
 
     def _release(self) -> None:
-        """The room is its own again. What its agent said meanwhile was for nobody."""
+        """The room is its own again. What its agent said while the person talked was for nobody."""
         bridge, self._bridge, self._call, self._tune = self._bridge, None, None, None
-        if self._room.session is not None:
-            self._room.session.interrupt("call")
         if bridge is not None:
+            if self._room.session is not None:
+                self._room.session.interrupt("call")
             bridge.end()
         self._room.reclaim()
         self._apply()

@@ -142,3 +142,41 @@ async def test_a_call_parks_what_the_room_hears_and_it_goes_on_after(server, per
         await client.event("call", call=call, state="ended")
         said = await client.event("transcript", line="room", role="assistant", final=True)
         assert said["heard"] == said["text"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_whom_the_agent_in_the_room_is_asked_to_call_the_person_talks_to(server, person, answers):
+    async with Phone("carol", tone=700) as carol:
+        contacts = {"kitchen": carol.uri}
+        async with Handset(
+            sound=server, sip={}, contacts=contacts, conversation={"max_sessions": 6}
+        ) as handset:
+            client = handset.client
+            await client.ask("say", line="room", text="hello")
+            session = (await client.event("session.state", line="room", to="active"))["session"]
+            await client.ask("text", session=session, text="call the kitchen")
+            await client.answer(session)
+            since = client.mark
+            await client.ask("text", session=session, text="yes")
+            await carol.event("CALL_INCOMING")
+            if not answers:
+                await carol.hang_up()
+                result = await client.event("tool.result", since=since)
+                assert "busy" in result["error"]
+                await client.event(
+                    "transcript", since=since, session=session, text=result["error"], final=True
+                )
+                return
+            with person.listening() as room:
+                await carol.answer()
+                call = (await client.event("call", state="connected"))["call"]
+                await breathe(2.0)
+                assert dominant_hertz(room()[-ROOM_RATE:], ROOM_RATE) == pytest.approx(700, abs=10)
+            (shown,) = (await client.state())["calls"]
+            assert shown["session"] is None
+            await carol.hang_up()
+            await client.event("call", call=call, state="ended")
+            await breathe(0.5)
+            since = client.mark
+            await client.ask("text", session=session, text="what time is it")
+            assert "It's" in (await client.answer(session, since=since))["text"]

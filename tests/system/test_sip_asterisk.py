@@ -196,3 +196,50 @@ async def test_media_comes_from_the_office_and_not_from_the_extension(office: As
         call = await desk.pick_up()
         assert desk.of(MediaReport, call=call, active=True)
         assert desk.of(IncomingCall)[0].source == office.server
+
+
+async def test_a_caller_handed_over_with_a_summary_talks_to_the_extension_and_we_are_free(
+    office: Asterisk,
+) -> None:
+    sip = {"server": office.server, "user": "handset"}
+    async with (
+        Handset(sip=sip) as handset,
+        TalkingPhone("alice", office) as alice,
+        Phone("carol", office, tone=700, answers="auto") as carol,
+    ):
+        client = handset.client
+        await client.event("registration", state="registered")
+        await alice.call(f"sip:handset@{office.server}")
+        caller = (await client.event("call", state="connected"))["call"]
+        await client.event("session.state", to="active")
+        since = client.mark
+        await client.ask("call.transfer", call=caller, to="carol", mode="attended", summary="Alice calls.")
+        await carol.event("CALL_ESTABLISHED")
+        over = await client.event("call", 30, since=since, call=caller, state="ended")
+        assert over["reason"] == "transferred"
+        await breathe(4.0)
+        assert not (await client.state())["calls"]
+        await until(lambda: hears(alice, 700), 10.0, "the caller hears the extension")
+        await alice.hang_up()
+
+
+async def test_a_caller_handed_over_to_nobody_comes_back(office: Asterisk) -> None:
+    sip = {"server": office.server, "user": "handset"}
+    async with Handset(sip=sip) as handset, TalkingPhone("alice", office) as alice:
+        client = handset.client
+        await client.event("registration", state="registered")
+        await alice.call(f"sip:handset@{office.server}")
+        caller = (await client.event("call", state="connected"))["call"]
+        await client.event("session.state", to="active")
+        for to, reason in ((BUSY, "busy"), (UNKNOWN, "unknown_number")):
+            since = client.mark
+            await client.ask("call.transfer", call=caller, to=to, mode="attended")
+            back = await client.event("call", since=since, call=caller, state="connected")
+            assert back["reason"] == f"transfer failed: {reason}"
+        await alice.hang_up()
+
+
+async def test_the_office_tells_of_the_mailbox(office: Asterisk) -> None:
+    async with Handset(sip={"server": office.server, "user": "handset"}) as handset:
+        told = await handset.client.event("mailbox")
+        assert (told["account"], told["waiting"], told["new"]) == ("default", False, 0)
