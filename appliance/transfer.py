@@ -99,8 +99,9 @@ class Transfer:
         except CallerGone as fault:
             self._drop_asked()
             raise NotPossible("The caller has hung up.") from fault
-        except asyncio.CancelledError:
-            self._come_back(0, "cancelled")
+        except BaseException as fault:
+            # Also for a bug: nobody else would take the caller from the music.
+            self._come_back(0, "cancelled" if isinstance(fault, asyncio.CancelledError) else "internal")
             raise
         finally:
             leave()
