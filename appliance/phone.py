@@ -18,7 +18,7 @@ from appliance.call.machine import CallState
 from appliance.call.pin import PinEntry
 from appliance.config.schema import Agent, Recording
 from appliance.config.schema import Transfer as TransferSettings
-from appliance.errors import ApplianceError, NotPossible
+from appliance.errors import ApplianceError, NotPossible, kind_and_place
 from appliance.events import CallChanged, Event, EventBus, Transcript, Warned
 from appliance.frames import FRAME_MS, samples_in
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
@@ -164,6 +164,9 @@ class Phones:
         self.divert_digits(call.id, gate.press)
         try:
             admitted = await gate.run(lambda: call.state is not CallState.ENDED)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the caller must not be left in silence
+            logger.error("the PIN of call %s was not asked for: %s", call.id, kind_and_place(fault))
+            admitted = False
         finally:
             self.divert_digits(call.id, None)
             call.locked = False

@@ -1,4 +1,4 @@
-"""An attended transfer in which something breaks that nobody foresaw: the caller is not left with the music."""
+"""A voice that breaks in a way that nobody foresaw leaves no caller behind: not with the music, nor in silence."""
 
 import asyncio
 import logging
@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from appliance.call.controller import Calls
-from appliance.config.schema import Recording, Sip
+from appliance.config.schema import Agent, Recording, Sip
 from appliance.interfaces import Spoken
 from appliance.phone import Phones
 from appliance.store.store import CallRecord
@@ -52,5 +53,30 @@ async def test_where_the_voice_breaks_that_tells_the_summary_the_caller_comes_ba
         assert ("hang_up", asked) in telephone.told
         assert booth.lines.line(f"phone-{caller}").loan is None
         assert "about the garden" not in caplog.text
+        await calls.stop()
+        await phones.stop()
+
+
+@virtual_time
+async def test_where_the_voice_breaks_that_asks_for_the_pin_the_caller_is_not_let_in_and_hung_up_on(
+    tmp_path: Path,
+):
+    async with Booth(open_session=False) as booth:
+        telephone = FakeTelephone()
+        agents = {"assistant": Agent(pin=SecretStr("4711"))}
+        phones = Phones(
+            *(telephone, booth.lines, booth.bus, Recording(), tmp_path),
+            agents=lambda: agents,
+            agent="assistant",
+            voice=BrokenVoice(),
+        )
+        settings = Sip(enabled=True)
+        calls = Calls(telephone, settings, booth.bus, NoCalls(), phones.connected, phones.ended)
+        phones.calls = calls
+        await calls.start()
+        caller = telephone.rings_in()
+        await asyncio.sleep(1.0)
+        assert ("hang_up", caller) in telephone.told
+        assert booth.lines.sessions() == ()
         await calls.stop()
         await phones.stop()
