@@ -4,12 +4,16 @@ Audio never travels here. `topic` is the event's `type` on the wire; the other f
 Fields that are None are left out on the wire.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from appliance.errors import kind_and_place
+
 Listener = Callable[["Event"], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,14 +289,28 @@ class Failed(Event):
 
 
 class EventBus:
-    """Carries events to listeners, at once, in order, on the loop's thread. A listener must not block or raise."""
+    """Carries events to listeners, at once, in order, on the loop's thread. A listener must not block or raise.
+
+    One that raises costs neither the others the event nor whoever tells it what they are about; the log has each
+    place of that once.
+    """
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._faults: set[str] = set()
 
     def publish(self, event: Event) -> None:
         for listener in tuple(self._listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception as fault:  # noqa: BLE001 - as said above
+                self._failed(fault)
+
+    def _failed(self, fault: Exception) -> None:
+        place = kind_and_place(fault)
+        if place not in self._faults:
+            self._faults.add(place)
+            logger.error("a listener failed: %s", place)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Add a listener; the returned function removes it."""

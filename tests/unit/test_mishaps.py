@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from appliance.errors import kind_and_place
+from appliance.events import Event, EventBus, VolumeChanged
 from appliance.process import log_mishaps
 
 SAID = "the dentist is called quackenbush"
@@ -57,4 +58,19 @@ async def test_a_task_that_nobody_awaited_is_told_by_its_name(caplog: pytest.Log
     finally:
         loop.set_exception_handler(None)
     assert "close s-1 broke: ValueError" in caplog.text
+    assert SAID not in caplog.text
+
+
+def test_a_listener_that_breaks_costs_neither_the_others_nor_who_tells_and_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    bus, heard = EventBus(), list[Event]()
+    bus.listen(lambda _: decode(SAID))
+    bus.listen(heard.append)
+    for level in (10, 20):
+        bus.publish(VolumeChanged(level=level))
+    assert len(heard) == 2
+    assert [record.message.partition(" at ")[0] for record in caplog.records] == [
+        "a listener failed: ValueError"
+    ]
     assert SAID not in caplog.text
