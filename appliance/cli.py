@@ -280,11 +280,17 @@ def _call_verbs(verbs: Any) -> None:
     )
     call.add_argument("--agent", metavar="NAME", default="", help="who speaks")
     call.add_argument("--account", metavar="NAME", default="", help="the SIP account to call through")
+    call.add_argument("--room", action="store_true", help="the person in the room speaks")
     call.add_argument("--wait", action="store_true", help="print each state until the call has ended")
     _remote(call)
     answer = _verb(
         verbs, "answer", "appliance.commands.calls:answer", "answer the ringing call", "handset answer"
     )
+    who = answer.add_mutually_exclusive_group()
+    who.add_argument(
+        "--room", action="store_true", help="the person in the room talks on it; also once it is answered"
+    )
+    who.add_argument("--agent", action="store_true", help="the agent does")
     hang_up = _verb(verbs, "hangup", "appliance.commands.calls:hang_up", "end the call", "handset hangup")
     for parser in (answer, hang_up):
         parser.add_argument("call", metavar="CALL", nargs="?", help="its id, where there are several")

@@ -390,7 +390,10 @@ class Phones:
 
     def _notice(self, event: Event) -> None:
         """While a call is held, or the far phone calls somebody else, its session waits and the line has music."""
-        if not isinstance(event, CallChanged) or self.transfers.concerns(event.call):
+        if not isinstance(event, CallChanged):
+            return
+        if self.transfers.concerns(event.call):
+            self.transfers.notice(event)
             return
         tap = self._taps.get(event.call)
         if tap is None or tap.line.session is None or tap.call.place == ROOM:

@@ -117,6 +117,8 @@ class RoomCalls:
                 self._over(call)
             elif self._tune is not None and event.state in _RINGS:
                 self._tune.repeat(tones.ringing(self._room.playout.rate))
+            elif self._bridge is not None and event.state in (CallState.HELD, CallState.CONNECTED):
+                self._bridge.hold(self._line_of(call.id), event.state == CallState.HELD)
         elif event.direction == "in":
             self._heed(event)
 

@@ -172,6 +172,10 @@ class Transfer:
 
     def _come_back(self, code: int, reason: str) -> None:
         self._drop_asked()
+        if self._caller.state is CallState.HELD:
+            # The far side has put us on hold meanwhile: the session goes on when it comes back.
+            self._line.lend().repeat(tones.music(self._line.playout.rate))
+            return
         self._line.reclaim()
         self._calls.mark(self._caller, CallState.CONNECTED, code, f"{_FAILED}: {reason}")
 
@@ -240,6 +244,8 @@ class Transfers:
         """An attended one. Raise NotPossible where one is under way."""
         if self.concerns(call.id):
             raise NotPossible("This call is being transferred already.")
+        if call.locked or call.place or call.beside:
+            raise NotPossible("This call cannot be transferred now.")
         transfer = Transfer(
             call,
             self._line_of(call.id),
@@ -257,6 +263,12 @@ class Transfers:
         self._running[call.id] = task
         task.add_done_callback(lambda done: self._over(call.id, done))
         return task
+
+    def notice(self, event: CallChanged) -> None:
+        """One of two that are joined is on hold, or goes on."""
+        bridge, other = self._bridges.get(event.call, (None, ""))
+        if bridge is not None and other in self._bridges and event.state in _STAYED:
+            bridge.hold(self._line_of(event.call), event.state == CallState.HELD)
 
     def part(self, call: Call) -> None:
         """A call has ended: hang up the one that it was joined with, unless a phone takes our place there."""

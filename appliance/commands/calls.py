@@ -10,7 +10,7 @@ from appliance.commands.remote import Message, Remote, call_daemon
 def call(args: argparse.Namespace) -> int:
     """Dial; with --wait print each state, and end with 0 if the call was answered."""
     with call_daemon(args) as remote:
-        chosen = {"agent": args.agent, "account": args.account}
+        chosen = {"agent": args.agent, "account": args.account, "line": "room" if args.room else ""}
         fields = {name: value for name, value in chosen.items() if value}
         name = remote.ask("call.dial", to=args.to, **fields)["call"]
         if not args.wait:
@@ -24,7 +24,8 @@ def call(args: argparse.Namespace) -> int:
 
 
 def answer(args: argparse.Namespace) -> int:
-    return _on_call(args, "call.answer", "answered")
+    place = "room" if args.room else "agent" if args.agent else ""
+    return _on_call(args, "call.answer", "answered", **({"line": place} if place else {}))
 
 
 def hang_up(args: argparse.Namespace) -> int:
@@ -49,8 +50,8 @@ def _sentence(event: Message) -> str:
     return f"{event['state']}{code}{reason}"
 
 
-def _on_call(args: argparse.Namespace, command: str, told: str) -> int:
-    fields: dict[str, Any] = {"call": args.call} if args.call else {}
+def _on_call(args: argparse.Namespace, command: str, told: str, **more: str) -> int:
+    fields: dict[str, Any] = {**({"call": args.call} if args.call else {}), **more}
     with call_daemon(args) as remote:
         data = remote.ask(command, **fields)
     print(json.dumps(data) if args.json else f"call {data['call']} {told}")

@@ -1,5 +1,6 @@
 """Two lines joined: what is heard on one sounds on the other. Belongs to the loop's thread."""
 
+from appliance.audio import tones
 from appliance.session.line import Line
 
 
@@ -10,6 +11,14 @@ class Bridge:
         self.lines = (one, other)
         self._to_other = other.lend(lambda heard: self._to_one.play(heard.frame.pcm, heard.frame.rate))
         self._to_one = one.lend(lambda heard: self._to_other.play(heard.frame.pcm, heard.frame.rate))
+
+    def hold(self, line: Line, on: bool) -> None:
+        """The far end of `line` is on hold: who is joined with it hears music meanwhile."""
+        loan = self._to_other if line is self.lines[0] else self._to_one
+        if on:
+            loan.repeat(tones.music(loan.playout.rate))
+        else:
+            loan.silence()
 
     def end(self) -> None:
         """Give both back; a line that was lent anew meanwhile is let be."""

@@ -35,7 +35,9 @@ class Loan:
         self._top_up()
 
     def play(self, pcm: bytes, rate: int = WORKING_RATE) -> None:
-        """The next piece of another line's sound; what comes too fast is left out, and counted."""
+        """The next piece of another line's sound, unless something is repeated; what comes too fast is left out."""
+        if self._tune:
+            return
         if self.playout.queued_ms() > LATE_MS:
             self.dropped += 1
             return

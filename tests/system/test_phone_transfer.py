@@ -197,6 +197,18 @@ async def test_whoever_must_press_a_key_to_take_the_call_is_no_voicemail(registr
         assert outcome in back["reason"]
         if not pressed:
             await carol.event("CALL_CLOSED")
+        else:
+            since = client.mark
+            await alice.hold()
+            await client.event("call", since=since, call=caller, state="held")
+            await breathe(2.0)
+            told, rate = carol.heard()
+            assert sounding(told[-rate:], rate), "who is joined with somebody on hold hears music"
+            await alice.resume()
+            await client.event("call", since=since, call=caller, state="connected")
+            await breathe(2.0)
+            told, rate = carol.heard()
+            assert not sounding(told[-rate:], rate)
         await alice.hang_up()
 
 

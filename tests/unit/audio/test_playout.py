@@ -427,6 +427,17 @@ def test_volume_is_in_force_from_the_next_pull_and_hundred_is_unity():
     assert playout.heard_ms("a") == 60
 
 
+def test_what_is_ducked_is_quieter_whatever_the_volume():
+    playout = Playout(RATE)
+    said(playout, "a", tone(3_200))
+    playout.ducked = 0.5
+    assert pull(playout)[-1] == 4_000
+    playout.volume = 50
+    assert pull(playout)[-1] == 1_000
+    playout.ducked = 1.0
+    assert pull(playout)[-1] == 2_000
+
+
 def test_the_echo_reference_gets_what_was_really_played():
     playout = Playout(RATE)
     playout.reference = Ring(64_000)
