@@ -291,6 +291,7 @@ class Appliance:
         self.phones.calls = self.calls
         self.calls.on_digit = self.phones.digit
         self.calls.on_tones = self.phones.sound_tones
+        self.calls.on_pause = self.phones.pause_recording
         self.calls.on_attended = self.phones.attended
         if self.room is not None:
             self._join_room(self.phones, self.calls)

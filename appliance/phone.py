@@ -257,12 +257,12 @@ class Phones:
             self._stop_recording(call, tap)
         self._forget(call)
 
-    def pause_recording(self, call: str) -> None:
-        """Until `resume_recording`, nothing that is said or keyed in on this call is kept: silence stands for it."""
-        self._recordings.pause(call)
-
-    def resume_recording(self, call: str) -> None:
-        self._recordings.resume(call)
+    def pause_recording(self, call: str, paused: bool) -> None:
+        """While it is, nothing that is said or keyed in on this call is kept: silence stands for it."""
+        if paused:
+            self._recordings.pause(call)
+        else:
+            self._recordings.resume(call)
 
     def record_for_agent(self, line: str, on: bool) -> None:
         """PhoneActions: a tool asked for it. It begins once the person has heard so, where that is announced."""

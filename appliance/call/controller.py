@@ -94,6 +94,8 @@ class Calls:
         """Told, after each change, why calls cannot be taken or made; empty when they can."""
         self.on_digit: Callable[[str, str], None] = lambda _, __: None
         """Told of each digit that the far end of a call keyed in."""
+        self.on_pause: Callable[[str, bool], None] = lambda _, __: None
+        """Told that what is said on a call is to be recorded as silence, or no longer."""
         self.on_tones: Callable[[str, str], None] = lambda _, __: None
         """Told of digits that are to sound on a call, where the far end takes them in no other way."""
         self.on_attended: Callable[[Call, str, str], None] | None = None
@@ -359,10 +361,13 @@ class Calls:
             self._telephone.send_dtmf(found.id, digits.upper())
         return found.id
 
-    def record(self, call: str, on: bool) -> str:
+    def record(self, call: str, on: bool, paused: bool | None = None) -> str:
+        """Begin or end to record; `paused` keeps silence in the place of both sides, or no longer."""
         found = self._table.in_state(call, CallState.CONNECTED, CallState.HELD)
         if self._on_record is None:
             raise NotPossible("recording is not there")
+        if paused is not None:
+            self.on_pause(found.id, paused)
         self._on_record(found.id, on)
         return found.id
 

@@ -186,7 +186,8 @@ class Commands:
         return {"on": request["on"]}
 
     def record(self, caller: Caller, request: Request) -> Data:
-        return {"call": self._phone().record(request["call"], request["on"]), "on": request["on"]}
+        call = self._phone().record(request["call"], request["on"], request["paused"])
+        return {"call": call, "on": request["on"]}
 
     async def list_history(self, caller: Caller, request: Request) -> Data:
         store = self._history()

@@ -178,7 +178,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "call.dtmf": Command(Scope.CONTROL, {"call": _NEEDED, "digits": Field(fields.digits, required=True)}),
     "call.dnd": Command(Scope.CONTROL, {"on": Field(fields.switch, required=True)}),
-    "call.record": Command(Scope.CONTROL, {"call": _NEEDED, "on": Field(fields.switch, required=True)}),
+    "call.record": Command(
+        Scope.CONTROL,
+        {"call": _NEEDED, "on": Field(fields.switch, required=True), "paused": Field(fields.switch)},
+    ),
     "history.list": _PAGE,
     "history.get": Command(Scope.OBSERVE, {"session": _NEEDED}),
     "history.calls": _PAGE,

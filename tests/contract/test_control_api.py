@@ -252,6 +252,7 @@ async def test_two_clients_talk_side_by_side_and_share_nothing(here):
         ("call.transfer", {"call": "c1", "to": "200"}, ("transfer", "c1", "200", "blind")),
         ("call.dtmf", {"call": "c1", "digits": "12#a"}, ("dtmf", "c1", "12#A")),
         ("call.record", {"call": "c1", "on": True}, ("record", "c1", True)),
+        ("call.record", {"call": "c1", "on": True, "paused": True}, ("record", "c1", True, True)),
         ("call.answer", {}, ("answer", "c1")),
         ("call.hangup", {}, ("hang_up", "c1")),
     ],

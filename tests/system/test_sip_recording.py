@@ -31,6 +31,12 @@ def read(path: str | Path) -> tuple[Any, Any, int]:
         return stereo[:, 0], stereo[:, 1], file.getframerate()
 
 
+def seconds_of(path: str) -> float:
+    """What the header tells of by now: all but the last second."""
+    with wave.open(path) as file:
+        return file.getnframes() / file.getframerate()
+
+
 def tear(path: Path, samples: bytes) -> None:
     """As though the cut had come between the samples and the header, a minute ago."""
     with path.open("ab") as file:
@@ -51,14 +57,22 @@ async def test_by_api_a_call_is_recorded_from_on_to_off_the_caller_left_and_hand
         await client.ask("say", session=session, text="This is what the appliance says.")
         await talker.sounds(for_seconds=0.5)
         await asyncio.sleep(2.5)
+        before_pause = await asyncio.to_thread(seconds_of, path)
+        await client.ask("call.record", call=call, on=True, paused=True)
+        talker.say(tone(HERTZ, 1.5, RATE))
+        await asyncio.sleep(2.0)
         await client.ask("call.record", call=call, on=False)
         await client.event("recording", call=call, state="stopped")
         talker.say(tone(HERTZ, 1.0, RATE))
         await asyncio.sleep(1.2)
         left, right, rate = await asyncio.to_thread(read, path)
-        assert 4.0 < len(left) / rate < 9.0
+        assert 6.0 < len(left) / rate < 11.0
         assert share_of(HERTZ, left[: 2 * rate], rate) > 0.8
-        assert np.abs(left[-rate:].astype(int)).max() < 500, "what came after the end is not in it"
+        pause = left[round((before_pause + 1.5) * rate) :]
+        assert len(pause) > 0
+        assert not pause.any(), "what was said in the pause, and after the end, is not in it"
+        states = [event["state"] for event in client.of("recording", call=call)]
+        assert states == ["started", "paused", "stopped"]
         assert np.abs(right.astype(int)).max() > 2_000
         assert share_of(HERTZ, right, rate) < 0.1, "one side is not in the other"
 

@@ -93,13 +93,13 @@ async def test_nothing_is_kept_while_it_is_paused_also_where_it_begins_so(tmp_pa
     async with Booth(open_session=False) as booth:
         office = Office(booth, tmp_path, announce=False)
         await office.answer()
-        office.phones.pause_recording(office.call)
+        office.phones.pause_recording(office.call, True)
         office.phones.record_for_agent(office.line, True)
         await office.wait(1.0)
-        office.phones.resume_recording(office.call)
-        office.phones.resume_recording(office.call)
+        office.phones.pause_recording(office.call, False)
+        office.phones.pause_recording(office.call, False)
         await office.wait(1.0)
-        office.phones.pause_recording(office.call)
+        office.phones.pause_recording(office.call, True)
         await office.wait(1.0)
         await office.hang_up()
         assert office.course == ["started", "resumed", "paused", "stopped", "kept"]

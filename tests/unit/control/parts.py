@@ -257,8 +257,8 @@ class MemoryCalls:
     def send_dtmf(self, call: str, digits: str) -> str:
         return self._note("dtmf", call, digits)
 
-    def record(self, call: str, on: bool) -> str:
-        return self._note("record", call, on)
+    def record(self, call: str, on: bool, paused: bool | None = None) -> str:
+        return self._note("record", call, on, *(() if paused is None else (paused,)))
 
     def status(self) -> list[dict[str, Any]]:
         return [{"call": call, "state": state, "peer": "sip:1@pbx"} for call, state in self.live.items()]
