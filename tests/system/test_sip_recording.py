@@ -34,7 +34,7 @@ def read(path: str | Path) -> tuple[Any, Any, int]:
 def seconds_of(path: str) -> float:
     """What the header tells of by now: all but the last second."""
     with wave.open(path) as file:
-        return file.getnframes() / file.getframerate()
+        return float(file.getnframes() / file.getframerate())
 
 
 def tear(path: Path, samples: bytes) -> None:
