@@ -101,10 +101,6 @@ class WavCard:
         """Whether the microphone's file is over; silence goes on."""
         return self._finished.is_set()
 
-    def wait_finished(self, seconds: float) -> bool:
-        """Wait for that, not longer than `seconds`."""
-        return self._finished.wait(seconds)
-
     @property
     def output_delay_ms(self) -> float:
         return 0.0

@@ -52,11 +52,5 @@ class Announcements:
             self._waiting.remove(chosen)
         return chosen
 
-    def rest(self) -> tuple[Announcement, ...]:
-        """All that waits, in order; the queue is empty afterwards."""
-        rest = tuple(self._waiting)
-        self._waiting.clear()
-        return rest
-
     def counters(self) -> Mapping[str, int]:
         return {"announcements_waiting": len(self._waiting), "announcements_dropped": self._dropped}

@@ -54,11 +54,6 @@ class UnspokenFilter:
         self._last = ""
 
     @property
-    def inside(self) -> bool:
-        """Something is being hidden."""
-        return bool(self._until)
-
-    @property
     def calling(self) -> bool:
         """A call is being written."""
         return self._hidden is not None

@@ -109,7 +109,7 @@ def test_the_file_is_heard_whole_at_its_own_rate_and_then_silence(tmp_path, rate
     with CardUser(card) as user:
         assert card.capture_rate == rate
         began = time.monotonic()
-        assert card.wait_finished(2)
+        wait_for(lambda: card.finished, 2)
         assert time.monotonic() - began == pytest.approx(0.5, abs=0.1)
         blocks = len(user.blocks)
         wait_for(lambda: len(user.blocks) > blocks + 5, 1)
@@ -206,7 +206,7 @@ def test_a_pause_of_the_machine_stretches_time_and_loses_nothing(tmp_path):
             time.sleep(0.5)
 
     card.start(hear_slowly, lambda samples: bytes(2 * samples), lambda report: None)
-    assert card.wait_finished(3)
+    wait_for(lambda: card.finished, 3)
     card.stop()
     assert slow.heard()[: len(said)].tolist() == said.tolist()
     assert card.counters()["late_ms"] >= 400

@@ -454,7 +454,7 @@ class TestPatience:
 
 class TestAnnouncements:
     def ids(self, queue):
-        return [announcement.id for announcement in queue.rest()]
+        return [taken.id for taken in iter(lambda: queue.take(free=True), None)]
 
     def test_urgent_ones_go_before_the_others_each_in_their_order(self):
         queue = Announcements()
