@@ -82,6 +82,27 @@ async def _grown(handset: Handset) -> bool:
     return "handset_sip_strangers_ignored 16.0" in (await handset.page("/metrics"))[1]
 
 
+async def test_a_scanner_hears_nothing_over_tcp_either():
+    async with (
+        Registrar() as registrar,
+        Handset(sip={"server": registrar.server, "user": "handset", "transport": "tcp"}) as handset,
+    ):
+        await handset.client.event("registration", state="registered")
+        assert (await asyncio.to_thread(stream, "127.0.0.1", handset.sip_port)).startswith("SIP/2.0 200")
+        assert await asyncio.to_thread(stream, STRANGER, handset.sip_port) == ""
+
+
+def stream(source: str, port: int) -> str:
+    """What an OPTIONS over TCP is answered within a second."""
+    with socket.create_connection(("127.0.0.1", port), 5, (source, 0)) as link:
+        here = link.getsockname()[1]
+        link.sendall(request("OPTIONS", source, here).replace(b"SIP/2.0/UDP", b"SIP/2.0/TCP"))
+        link.settimeout(1.0)
+        with contextlib.suppress(TimeoutError):
+            return link.recv(4096).decode()
+        return ""
+
+
 async def test_with_refuse_a_stranger_is_told_so():
     async with Handset(sip={"allow": ["127.0.0.9"], "strangers": "refuse", "server": ""}) as handset:
         assert await asyncio.to_thread(answers, STRANGER, handset.sip_port, ("OPTIONS",))
