@@ -87,9 +87,9 @@ install_packages() {
   apt install --yes --no-remove --no-install-recommends "${names[@]}" ||
     { apt update && apt install --yes --no-remove --no-install-recommends "${names[@]}"; } ||
     fail "the packages could not be installed. To see why: $command"
-  case " ${names[*]} " in # it would take port 5060 at the next start of the machine
-    *' kamailio '*) as_root update-rc.d kamailio disable ;;
-  esac
+  for name in kamailio coturn; do # they would take ports 5060 and 3478 at the next start of the machine
+    case " ${names[*]} " in *" $name "*) as_root update-rc.d "$name" disable ;; esac
+  done
 }
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input -qq "$@"; }

@@ -319,7 +319,7 @@ def _servers(configure: Mapping[str, Any]) -> dict[str, str]:
 
 
 def library_report() -> dict[str, Any]:
-    """What the installed SIP library can do: version, max_calls, openssl, old_openssl, opus, codecs.
+    """What the installed SIP library can do: version, max_calls, openssl, old_openssl, ipv6, opus, codecs.
 
     Blocks for under a second. Raise DriverMissing when there is none, or it does not run.
     """

@@ -76,7 +76,6 @@ def _set_media(config: pj.AccountConfig, settings: AccountSettings, common: Sett
     config.mediaConfig.srtpUse = _SRTP[settings.srtp]
     config.mediaConfig.srtpSecureSignaling = 0
     if ":" in address:
-        config.sipConfig.ipv6Use = pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY
         config.mediaConfig.ipv6Use = pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY
     transport = config.mediaConfig.transportConfig
     transport.port = common.rtp_first

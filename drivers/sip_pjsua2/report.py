@@ -95,6 +95,7 @@ def library_report() -> dict[str, Any]:
         "max_calls": 0,
         "openssl": openssl_version(),
         "old_openssl": old_openssl(),
+        "ipv6": pj.AccountConfig().sipConfig.ipv6Use != pj.PJSUA_IPV6_DISABLED,
         "opus": any(codec.lower().startswith("opus/") for codec in codecs),
         "codecs": codecs,
     }

@@ -44,6 +44,9 @@ class Transports:
 
     def _create(self, key: _Key, address: str) -> int:
         kind, v6, authority = key
+        if v6 and pj.AccountConfig().sipConfig.ipv6Use == pj.PJSUA_IPV6_DISABLED:
+            hint = "run: make pjsua2, or use IPv4"
+            raise Unusable("no_ipv6", "this SIP library has no IPv6", hint, retryable=False)
         settings = self._settings
         config = pj.TransportConfig()
         config.port = self._port(kind)

@@ -47,9 +47,10 @@ def _ip(*arguments: str) -> None:
 class Namespace:
     """Its networks are taken from 10.64.0.0/10 by process and number: several may be side by side."""
 
-    def __init__(self, *, nat: bool = False) -> None:
+    def __init__(self, *, nat: bool = False, same_ports: bool = False) -> None:
         number = next(_numbers)
         self._nat = nat
+        self._same_ports = same_ports
         self._name = f"handset-{os.getpid()}-{number}"
         self._outer = f"10.{64 + os.getpid() % 64}.{(os.getpid() // 64 * 4 + number) % 256}"
         self._inner = "192.168.77"
@@ -132,8 +133,11 @@ class Namespace:
         self._plug(self._name, "in", self.address, self._gateway)
         within = ["ip", "netns", "exec", edge]
         subprocess.run([*within, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, capture_output=True)
-        masquerade = ["iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "out", "-j", "MASQUERADE"]
-        # Other ports outside than inside, as behind most routers.
-        ports = ["-p", "udp", "--to-ports", "20000-29999", "--random"]
-        subprocess.run([*within, *masquerade[:-2], *ports[:2], *masquerade[-2:], *ports[2:]], check=True)
-        subprocess.run([*within, *masquerade], check=True)
+        masquerade = [*within, "iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "out"]
+        if not self._same_ports:
+            ports = ["-j", "MASQUERADE", "--to-ports", "20000-29999", "--random"]
+            subprocess.run([*masquerade, "-p", "udp", *ports], check=True, capture_output=True)
+        subprocess.run([*masquerade, "-j", "MASQUERADE"], check=True, capture_output=True)
+        # What nobody asked for is dropped, and leaves no trace by which another port would be made up.
+        unasked = [*within, "iptables", "-A", "INPUT", "-i", "out", "-p", "udp", "-j", "DROP"]
+        subprocess.run(unasked, check=True, capture_output=True)

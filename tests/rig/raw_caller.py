@@ -119,6 +119,21 @@ class RawCaller:
         assert answer.startswith("SIP/2.0 200"), answer
         return _direction(answer)
 
+    def storm(self, bursts: int, size: int = 5) -> list[int]:
+        """Re-INVITEs in bursts, none waiting for the one before; the codes that came back."""
+        codes = []
+        for _ in range(bursts):
+            for _ in range(size):
+                self._sequence += 1
+                self._send("INVITE", self._sequence, self._offer())
+            for _ in range(size):
+                with contextlib.suppress(TimeoutError):
+                    answer = self._final_answer()
+                    number = re.search(r"(?mi)^CSeq:\s*(\d+)", answer)
+                    self._send("ACK", int(number[1]) if number else 1)
+                    codes.append(int(answer[8:11]))
+        return codes
+
     def be_offered(self) -> str:
         """Wait for a re-INVITE, agree to it, and return its direction."""
         while True:

@@ -68,3 +68,21 @@ def _damaged(chance: random.Random, message: bytes) -> bytes:
         at = chance.randrange(len(message))
         message = message[:at] + chance.choice(_INSERTS) + message[at + chance.randrange(0, 12) :]
     return message[:60_000]
+
+
+def mutated(chance: random.Random, message: bytes) -> bytes:
+    """`message` with lines lost, doubled, swapped and damaged."""
+    lines = message.split(b"\r\n")
+    for _ in range(chance.randrange(0, 4)):
+        at = chance.randrange(len(lines))
+        match chance.randrange(4):
+            case 0:
+                del lines[at]
+            case 1:
+                lines.insert(at, lines[chance.randrange(len(lines))])
+            case 2:
+                lines[at] = lines[at][: chance.randrange(len(lines[at]) + 1)]
+            case _:
+                lines[at] = lines[at] + chance.choice(_INSERTS)
+        lines = lines or [b""]
+    return _damaged(chance, b"\r\n".join(lines) or b"\r\n")

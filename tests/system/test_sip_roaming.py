@@ -15,6 +15,7 @@ from tests.rig.namespace import Namespace, namespaces_missing, nat_missing
 from tests.rig.sip_desk import RATE, Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, programs_missing
 from tests.rig.tones import dominant_hertz
+from tests.rig.turn import TurnServer, turn_missing
 
 pytestmark = [
     pytest.mark.system,
@@ -125,6 +126,33 @@ async def test_a_network_that_is_away_for_a_while_costs_no_restart_and_no_call(t
 
 @pytest.mark.skipif(bool(nat_missing()), reason=nat_missing())
 class TestBehindARouter:
+    @pytest.mark.skipif(turn_missing(), reason="not installed: coturn")
+    @pytest.mark.parametrize("way", ["stun", "turn"])
+    async def test_both_hear_each_other_by_what_stun_tells_and_by_what_turn_relays(self, way):
+        """The far phone sends only where the session description says, as phones of other networks do."""
+        with Namespace(nat=True, same_ports=way == "stun") as there:
+            async with TurnServer(there.host) as turn:
+                settings: dict[str, Any] = {"stun": (turn.server,)}
+                if way == "turn":
+                    login = {"turn_user": turn.user, "turn_password": turn.password}
+                    settings = {"ice": True, "turn": turn.server, **login}
+                async with (
+                    Registrar(host=there.host) as registrar,
+                    Phone("bob", registrar, tone=600, host=there.host, answers="auto") as bob,
+                    desk_in(there, registrar, codecs=("PCMU",), **settings) as desk,
+                ):
+                    call = await desk.dial("bob")
+                    await desk.state(call, "connected")
+                    await settle(2.0)
+                    assert both_hear(desk, call, bob, 600)
+                    desk.telephone.hang_up(call)
+                    await desk.state(call, "ended")
+                    since = len(desk.events)
+                    await bob.dial(f"sip:handset@{registrar.server}")
+                    call = await desk.pick_up(since=since)
+                    await settle(2.0)
+                    assert both_hear(desk, call, bob, 600)
+
     async def test_calls_go_both_ways_and_the_registrar_is_told_the_outer_address(self):
         with Namespace(nat=True) as there:
             async with (

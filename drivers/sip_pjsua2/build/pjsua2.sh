@@ -25,6 +25,7 @@ readonly here
 readonly PACKAGES=(g++ make swig xz-utils libssl-dev libopus-dev libsrtp2-dev libsamplerate0-dev uuid-dev)
 readonly CONFIG_SITE='
 #define PJMEDIA_HAS_VIDEO 0
+#define PJ_HAS_IPV6 1
 #define PJSUA_MAX_CALLS 32
 #define PJ_IOQUEUE_MAX_HANDLES 256
 '
