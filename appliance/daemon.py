@@ -18,6 +18,7 @@ from appliance.call.call import ROOM
 from appliance.call.controller import Calls
 from appliance.config import accounts
 from appliance.config.check import usable
+from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Configuration
 from appliance.control.auth import Tokens
 from appliance.control.ports import Actions
@@ -82,7 +83,7 @@ class Appliance:
         self.checkpoints = Checkpoints(None if alone else self.store)
         kept = None if alone else TimerFile(configuration.storage.directory / "timers.json")
         self.timers = Timers(kept, self._ring)
-        self.tools = self._tools(configuration)
+        self.tools = self._tools(configuration.agents, configuration.contacts)
         self.standings = Standings()
         self.lines = self._build_lines()
         self.room = self._build_room(card)
@@ -153,8 +154,10 @@ class Appliance:
         # Without the agent that is in force, sessions would find nobody to talk to.
         served = self.configuration.conversation.agent in fresh.agents
         reloadable = _RELOADABLE if served else _RELOADABLE - {"agents"}
-        if "agents" in changed and served:
-            self.lines.set_agents(agents_from(fresh.agents, self._tools(fresh)))
+        if {"agents", "contacts"} & {*changed}:
+            # Tools know whom there is to call.
+            agents = fresh.agents if served else self.configuration.agents
+            self.lines.set_agents(agents_from(agents, self._tools(agents, fresh.contacts)))
         if "contacts" in changed and self.calls is not None:
             self.calls.set_contacts(fresh.contacts)
         if "sip" in changed and accounts.reloadable(self.configuration.sip, fresh.sip):
@@ -358,9 +361,9 @@ class Appliance:
         elif line.kind is LineKind.CLIENT:
             self._spawn(self.lines.close_line(line.id, reason))
 
-    def _tools(self, configuration: Configuration) -> dict[str, Tool]:
-        services = Services(self.timers, configuration.contacts)
-        wanted = {name for agent in configuration.agents.values() for name in agent.tools}
+    def _tools(self, agents: Mapping[str, AgentSection], contacts: Mapping[str, str]) -> dict[str, Tool]:
+        services = Services(self.timers, contacts)
+        wanted = {name for agent in agents.values() for name in agent.tools}
         installed = plugins.names("appliance.tools")
         return {
             name: plugins.load("appliance.tools", name)(services)

@@ -15,7 +15,8 @@
     ├── DriverMissing            the library behind a driver is not installed
     ├── TelephoneUnavailable     the SIP process does not run or does not answer
     ├── ProviderUnavailable      a provider cannot be reached or broke off
-    │   └── RateLimited          ... it asks to come again later
+    │   ├── RateLimited          ... it asks to come again later
+    │   └── GivenUp              ... it has tried all that it has
     ├── CredentialsRejected      a provider or registrar refused the credentials
     │   └── CredentialsMissing   ... there are none
     ├── QuotaExhausted           a provider's account has nothing left
@@ -162,6 +163,10 @@ class RateLimited(ProviderUnavailable):
     def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+
+
+class GivenUp(ProviderUnavailable):
+    """A provider made of others has tried all of them: dialled again at once, it could only do so again."""
 
 
 class CredentialsRejected(ApplianceError):

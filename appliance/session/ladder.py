@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, GivenUp
 from appliance.session.standing import Standing, Standings
 
 STEP_SECONDS: Final = 0.25
@@ -95,7 +95,9 @@ class Ladder:
         self._standings.failed(self._name, fault, now)
         if not self._free(self.rung, now):
             return self._leave(now)
-        overdue = now - self._down_since >= self._fallback_after - _SLACK_SECONDS
+        overdue = now - self._down_since >= self._fallback_after - _SLACK_SECONDS or isinstance(
+            fault, GivenUp
+        )
         if waited_for and overdue and (rung := self._next(now)) is not None:
             return self._abandon(rung, now)
         return max(self._backoff.next(now), self._flap_delay())
@@ -107,7 +109,7 @@ class Ladder:
         if not self._free(self.rung, now):
             return self._leave(now)
         unsteady = waited_for and self._flaps >= FLAPS
-        if (useless or unsteady) and (rung := self._next(now)) is not None:
+        if (useless or unsteady or isinstance(fault, GivenUp)) and (rung := self._next(now)) is not None:
             return self._abandon(rung, now)
         return self._flap_delay()
 

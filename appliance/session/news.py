@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from appliance.errors import ApplianceError, ProviderUnavailable, RateLimited
+from appliance.errors import ApplianceError, ProviderUnavailable, RateLimited, SetupRejected
 from appliance.events import EventBus, Failed, ProviderChanged
 from appliance.session.phrases import Phrase, phrase_for
 
@@ -53,7 +53,7 @@ class ConnectionNews:
         """The connection broke."""
         self._down_since = now
         self._outage = fault
-        self._tell(provider, "down", fault.message, fault.code)
+        self._tell(provider, "down", fault.message, fault)
         if _refuses(fault):
             self._faults[provider] = fault.code
             self._fail(fault)
@@ -65,7 +65,7 @@ class ConnectionNews:
         if self._faults.get(provider) == fault.code:
             return
         self._faults[provider] = fault.code
-        self._tell(provider, "down", fault.message, fault.code)
+        self._tell(provider, "down", fault.message, fault)
         if _refuses(fault):
             self._fail(fault)
             if aloud:
@@ -111,9 +111,8 @@ class ConnectionNews:
             )
         )
 
-    def _tell(self, provider: str, state: str, reason: str = "", code: str = "") -> None:
-        # The code alone: a reason may quote what the service said.
-        level, why = (logging.WARNING, f" ({code})") if code else (logging.INFO, "")
+    def _tell(self, provider: str, state: str, reason: str = "", fault: ApplianceError | None = None) -> None:
+        level, why = (logging.INFO, "") if fault is None else (logging.WARNING, f" ({_logged(fault)})")
         logger.log(level, "session %s: provider %s is %s%s", self._session, provider, state, why)
         self._bus.publish(
             ProviderChanged(
@@ -122,9 +121,14 @@ class ConnectionNews:
                 provider=provider,
                 state=state,
                 reason=reason,
-                code=code,
+                code=fault.code if fault is not None else "",
             )
         )
+
+
+def _logged(fault: ApplianceError) -> str:
+    """The reason that is told, but for a refusal's: it may quote what the service said."""
+    return fault.code if isinstance(fault, SetupRejected) else f"{fault.code}: {fault.message}"
 
 
 def _refuses(fault: ApplianceError) -> bool:

@@ -1,5 +1,6 @@
 """What the provider says, put where it belongs: answers to the downlink, calls to the runner, words to the record."""
 
+import logging
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -29,6 +30,8 @@ LIVE_BOUND: Final = 16
 TROUBLES_BOUND: Final = 32
 WARNED_EVERY_SECONDS: Final = 5.0
 _REMEMBERED: Final = 256
+_OF_STAGES: Final = frozenset({"stage_skipped", "stt_lost", "llm_failed", "tts_failed"})
+logger = logging.getLogger(__name__)
 
 
 class RepliesOwner(FloorOwner, Protocol):
@@ -184,6 +187,9 @@ class Replies:
         if now - self._warned_at.get(code, -WARNED_EVERY_SECONDS) < WARNED_EVERY_SECONDS:
             return
         self._warned_at[code] = now
+        # What a realtime service told may quote what was said; a chain's words of its stages are ours.
+        told = f": {event.message}" if event.code in _OF_STAGES else ""
+        logger.warning("session %s: %s: %s%s", self._s.session, self._owner.provider, event.code, told)
         self._owner.publish(
             Warned(
                 session=self._s.session,

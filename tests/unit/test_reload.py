@@ -113,3 +113,27 @@ async def test_of_two_reloads_the_one_that_was_asked_for_last_holds(tmp_path: Pa
     await asyncio.gather(first, second)
     assert appliance.configuration.contacts == {"kitchen": "sip:3@127.0.0.1"}
     await appliance.stop()
+
+
+async def test_a_contact_that_was_added_is_offered_to_the_agents_and_one_that_went_no_more(tmp_path: Path):
+    def write(contact: str) -> None:
+        config.write_text(
+            f'[room]\nenabled = false\n[storage]\ndirectory = "{tmp_path}"\n'
+            '[agents.assistant]\ninstructions = "Be kind."\ntools = ["call"]\n'
+            f'[contacts]\n{contact} = "sip:201@127.0.0.1"\n'
+        )
+
+    def offered() -> str:
+        line = appliance.lines.open_line(LineKind.CLIENT, capture_rate=16_000, playout_rate=16_000)
+        tools = appliance.lines.open_session(line).setup(bare=False).tools
+        return str(next(tool for tool in tools if tool.name == "call").parameters)
+
+    config = tmp_path / "handset.toml"
+    write("office")
+    appliance = Appliance(read(str(config)).require(), str(config), alone=True)
+    assert "office" in offered()
+    write("workshop")
+    assert (await appliance.reload())["applied"] == ["contacts"]
+    assert "workshop" in offered()
+    assert "office" not in offered()
+    await appliance.stop()

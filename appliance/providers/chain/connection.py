@@ -300,12 +300,11 @@ class ChainConnection:
 
     def _failed(self, answer: Answer, fault: ApplianceError) -> None:
         self._failures += 1
-        again = self._failures > 1 or self._mind.doubtful
-        if not fault.retryable or (again and not self._setup.alone):
-            # What no apology mends: the session's ladder has another rung. Dialled at once, this one would only hear
-            # the turn again, and apologise.
-            self._mind.give_up(fault)
-            self._end(fault)
+        # Where something was said already, the turn is not told again for what is missing of one answer.
+        helpless = answer.silent or self._failures > 1
+        if not fault.retryable or (helpless and not self._setup.alone):
+            # What no apology mends: the session's ladder has another rung, which answers this same turn.
+            self._end(self._mind.give_up(fault))
             return
         answer.utterance.end("failed")
 

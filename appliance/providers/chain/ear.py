@@ -16,7 +16,7 @@ from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
 from appliance.providers.chain.rungs import Rungs, verdict
-from appliance.providers.chain.stage_faults import blamed_on
+from appliance.providers.chain.stage_faults import blamed_on, told_of
 from appliance.stages import (
     EagerEnd,
     Ended,
@@ -211,7 +211,7 @@ class Ear:
                 continue
             fault = outcome
             self._counts["stt_drops"] += 1
-            self.trouble("stt_lost", f"{self._stages[rung].name}: {fault.message}")
+            self.trouble("stt_lost", told_of(self._stages[rung].name, fault))
             if not fault.retryable:
                 self._rungs.failed(rung, fault, self._now())
             for entry in tuple(self._turns):

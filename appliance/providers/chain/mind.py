@@ -7,11 +7,13 @@ from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.chain.rungs import Rungs, verdict
-from appliance.providers.chain.stage_faults import blamed_on
+from appliance.providers.chain.stage_faults import blamed_on, told_of
 from appliance.stages import AnswerOdd, AnswerPart, AnswerText, AnswerUsage, LanguageModel, Prompt, Said
 
 TRIES: Final = 2
 """Of one model for one answer, where a retry can mend it."""
+SLOW_SECONDS: Final = 5.0
+"""A model that failed after so long is asked again only where there is nobody else: the person has waited enough."""
 PART_SECONDS: Final = 45.0
 """No model may say nothing for so long; its own deadlines are shorter."""
 
@@ -20,20 +22,22 @@ class Mind:
     """Of one connection; `rungs` is shared by all."""
 
     def __init__(
-        self, models: Sequence[LanguageModel], rungs: Rungs, trouble: Callable[[str, str], None]
+        self,
+        models: Sequence[LanguageModel],
+        rungs: Rungs,
+        trouble: Callable[[str, str], None],
+        *,
+        alone: bool = False,
     ) -> None:
+        """`alone`: no other provider is there to go on with."""
         self._models = models
         self._rungs = rungs
         self._trouble = trouble
+        self._alone = alone
 
-    @property
-    def doubtful(self) -> bool:
-        """It was given up, by this conversation or another, and has not answered since."""
-        return self._rungs.given_up is not None
-
-    def give_up(self, fault: ApplianceError) -> None:
-        """No connection is to be made with these models for a while: the next provider is better."""
-        self._rungs.give_up(fault, asyncio.get_running_loop().time())
+    def give_up(self, fault: ApplianceError) -> ApplianceError:
+        """No connection is to be made with these models for a while: the next provider is better. Return why."""
+        return self._rungs.give_up(fault, asyncio.get_running_loop().time())
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[AnswerPart, None]:
         """As LanguageModel.answer; what it raises is the fault that speaks for all models.
@@ -47,7 +51,7 @@ class Mind:
         for rung in self._rungs.order(clock()):
             name = self._models[rung].name
             for attempt in range(TRIES):
-                given = False
+                given, began = False, clock()
                 try:
                     with blamed_on(name):
                         async with aclosing(self._models[rung].answer(prompt)) as parts:
@@ -63,8 +67,9 @@ class Mind:
                     if given:
                         raise
                     faults.append(fault)
-                    self._trouble("llm_failed", f"{name}: {fault.message}")
-                    if not fault.retryable or attempt == TRIES - 1:
+                    self._trouble("llm_failed", told_of(name, fault))
+                    slow = clock() - began >= SLOW_SECONDS and not self._alone
+                    if not fault.retryable or slow or attempt == TRIES - 1:
                         break
         if faults or not self._models:
             raise verdict(faults or [ProviderUnavailable("the chain has no language model")])

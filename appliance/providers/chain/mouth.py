@@ -22,7 +22,7 @@ from appliance.interfaces import ResponseAudio, ResponseFinished, ResponseStarte
 from appliance.providers.chain.outbox import Outbox
 from appliance.providers.chain.remainder import remainder
 from appliance.providers.chain.rungs import Rungs
-from appliance.providers.chain.stage_faults import blamed_on
+from appliance.providers.chain.stage_faults import blamed_on, told_of
 from appliance.stages import Piece, Sound, TextToSpeech, Word
 
 SOUND_SECONDS: Final = 12.0
@@ -163,7 +163,7 @@ class Mouth:
                     self._rungs.worked(rung)
                     return
                 except ApplianceError as fault:
-                    self._trouble("tts_failed", f"{self._stages[rung].name}: {fault.message}")
+                    self._trouble("tts_failed", told_of(self._stages[rung].name, fault))
                     piece = replace(slot.piece, text=remainder(slot.piece.text, got.ms, got.words))
                     if not piece.text:
                         return

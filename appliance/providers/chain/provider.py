@@ -92,7 +92,7 @@ class Chain:
         connection = ChainConnection(
             setup,
             ear,
-            lambda trouble: Mind(self._llm, self._rungs["llm"], trouble),
+            lambda trouble: Mind(self._llm, self._rungs["llm"], trouble, alone=setup.alone),
             lambda outbox, trouble: Mouth(
                 self._tts,
                 self._rungs["tts"],

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.errors import ApplianceError, RateLimited
+from appliance.errors import ApplianceError, GivenUp, ProviderUnavailable, RateLimited
 
 COOL_SECONDS: Final = 30.0
 """A stage that failed is left alone for so long, while there is another."""
 REFUSED_SECONDS: Final = 600.0
 """The same for a key that was refused, or an account with nothing left."""
-GIVEN_UP_SECONDS: Final = 10.0
-"""After a whole ladder was of no use again and again: time for the session's own ladder."""
+GIVEN_UP_SECONDS: Final = (10.0, 20.0, 40.0, 60.0)
+"""After a whole ladder was of no use, the first time in a row, the second...: time for the session's own ladder."""
 
 
 def verdict(faults: Sequence[ApplianceError]) -> ApplianceError:
@@ -34,6 +34,7 @@ class Rungs:
     def __init__(self, count: int) -> None:
         self._rungs = [_Rung() for _ in range(count)]
         self._given_up_until = 0.0
+        self._times = 0
         self.given_up: ApplianceError | None = None
         """Why all of them together were given up; None once one has worked again."""
 
@@ -57,11 +58,17 @@ class Rungs:
 
     def worked(self, rung: int) -> None:
         self._rungs[rung] = _Rung()
-        self.given_up = None
+        self.given_up, self._times = None, 0
 
-    def give_up(self, fault: ApplianceError, now: float) -> None:
-        """Each was asked more than once, and `fault` is what came of it."""
-        self.given_up, self._given_up_until = fault, now + GIVEN_UP_SECONDS
+    def give_up(self, fault: ApplianceError, now: float) -> ApplianceError:
+        """Each was asked, and `fault` is what came of it. Return what to end the connection with."""
+        seconds = GIVEN_UP_SECONDS[min(self._times, len(GIVEN_UP_SECONDS) - 1)]
+        if self.given_up is None or now >= self._given_up_until:
+            self._times += 1
+        if type(fault) is ProviderUnavailable:
+            fault = GivenUp(fault.message, hint=fault.hint)
+        self.given_up, self._given_up_until = fault, now + seconds
+        return fault
 
     def hopeless(self, now: float) -> ApplianceError | None:
         """Why none need be asked: all were given up just now, or are cooling for a fault that no retry mends."""

@@ -22,6 +22,11 @@ def blamed_on(stage: str) -> Iterator[None]:
         raise ProviderUnavailable(f"{stage} failed: {type(error).__name__}") from error
 
 
+def told_of(stage: str, fault: ApplianceError) -> str:
+    """The fault's message with the stage's name before it, once: most begin with it."""
+    return fault.message if fault.message.startswith(stage) else f"{stage}: {fault.message}"
+
+
 def stages_skipped(skipped: Mapping[str, ApplianceError]) -> ProviderTrouble:
     """That these stages are left out, in one event, each with why."""
     told = "; ".join(f"{stage} is left out: {fault.message}" for stage, fault in skipped.items())

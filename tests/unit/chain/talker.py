@@ -60,7 +60,7 @@ class Talker:
         self.connection = ChainConnection(
             self.setup,
             self.ear,
-            lambda trouble: Mind(self.llm, Rungs(len(self.llm)), trouble),
+            lambda trouble: Mind(self.llm, Rungs(len(self.llm)), trouble, alone=self.setup.alone),
             lambda outbox, trouble: Mouth(
                 self.tts, Rungs(len(self.tts)), outbox, voice="", language="en", rate=16_000, trouble=trouble
             ),

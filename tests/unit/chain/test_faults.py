@@ -2,11 +2,12 @@
 
 import asyncio
 
-from appliance.errors import CredentialsRejected, ProviderUnavailable, QuotaExhausted
+from appliance.errors import CredentialsRejected, GivenUp, ProviderUnavailable, QuotaExhausted, RateLimited
 from appliance.frames import milliseconds_of
 from appliance.interfaces import (
     ProviderTrouble,
     ResponseAudio,
+    ResponseFinished,
 )
 from appliance.stages import AnswerText, Said
 from tests.fakes.stages import FakeLanguageModel, FakeTextToSpeech, level_of
@@ -40,8 +41,8 @@ async def test_the_next_model_answers_when_the_first_cannot():
 
 
 @virtual_time
-async def test_a_model_that_cannot_answer_is_a_failed_answer_and_the_turn_is_kept():
-    async with Talker() as talker:
+async def test_a_model_that_cannot_answer_is_a_failed_answer_where_nobody_else_is_there_and_the_turn_is_kept():
+    async with Talker(alone=True) as talker:
         talker.llm[0].fail(ProviderUnavailable("busy"), times=2)
         await talker.types(1, "hello")
         assert (await talker.answered()).status == "failed"
@@ -52,14 +53,49 @@ async def test_a_model_that_cannot_answer_is_a_failed_answer_and_the_turn_is_kep
 
 
 @virtual_time
-async def test_a_model_that_fails_turn_after_turn_ends_the_connection():
+async def test_a_model_that_fails_for_one_turn_ends_the_connection_without_an_apology():
     async with Talker() as talker:
-        talker.llm[0].fail(ProviderUnavailable("busy"), times=4)
+        talker.llm[0].fail(ProviderUnavailable("busy"), times=2)
+        await talker.types(1, "hello")
+        await talker.ended()
+        assert isinstance(talker.fault, GivenUp)
+        assert talker.fault.message == "busy"
+        assert talker.all(ResponseFinished) == []
+
+
+@virtual_time
+async def test_a_rate_limit_stays_one_when_the_chain_gives_up():
+    async with Talker() as talker:
+        talker.llm[0].fail(RateLimited("later", retry_after=30.0), times=2)
+        await talker.types(1, "hello")
+        await talker.ended()
+        assert isinstance(talker.fault, RateLimited)
+        assert talker.fault.retry_after == 30.0
+
+
+@virtual_time
+async def test_a_model_that_hung_is_not_asked_again_where_somebody_else_can_answer():
+    async with Talker() as talker:
+        talker.llm[0].will_give(ProviderUnavailable("did not answer in time"), think=20.0)
+        await talker.types(1, "hello")
+        await talker.ended()
+        assert len(talker.llm[0].prompts) == 1
+    async with Talker(alone=True) as talker:
+        talker.llm[0].will_give(ProviderUnavailable("did not answer in time"), think=20.0)
+        talker.llm[0].will_say("At last.")
+        await talker.types(1, "hello")
+        assert (await talker.answered()).status == "completed"
+
+
+@virtual_time
+async def test_a_fault_is_told_with_its_stage_s_name_once():
+    async with Talker(llm=(FakeLanguageModel("openai"),), alone=True) as talker:
+        talker.llm[0].fail(ProviderUnavailable("openai: nothing listens at box"), times=1)
+        talker.llm[0].fail(ProviderUnavailable("it went away"), times=1)
         await talker.types(1, "hello")
         await talker.answered()
-        await talker.types(2, "hello")
-        await talker.ended()
-        assert isinstance(talker.fault, ProviderUnavailable)
+        told = [trouble.message for trouble in talker.all(ProviderTrouble)]
+        assert told == ["openai: nothing listens at box", "openai: it went away (2 times)"]
 
 
 @virtual_time

@@ -128,7 +128,7 @@ async def test_an_ear_with_a_bug_gives_way_to_the_next():
 
 @virtual_time
 async def test_an_answer_prepared_by_a_model_with_a_bug_ends():
-    async with Talker(llm=(BuggyModel(),)) as talker:
+    async with Talker(llm=(BuggyModel(),), alone=True) as talker:
         talker.stt[0].will_hear("what time is it")
         await talker.says(1, commit=False)
         talker.stt[0].eager(1, "what time is it")

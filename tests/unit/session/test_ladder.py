@@ -9,6 +9,7 @@ from appliance.errors import (
     ApplianceError,
     CredentialsRejected,
     DriverMissing,
+    GivenUp,
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
@@ -242,6 +243,17 @@ class TestFalling:
         made.rose(0.0)
         assert made.fell(QuotaExhausted("empty"), 100.0, waited_for=False) == 0
         assert made.rung == 1
+
+    def test_one_that_has_tried_all_that_it_has_gives_way_at_once(self):
+        tried = ladder("a", "b")
+        tried.start(100.0)
+        tried.rose(100.0)
+        assert tried.fell(GivenUp("no model answers"), 103.0, waited_for=True) == 0.0
+        assert tried.rung == 1
+        fresh = ladder("a", "b")
+        fresh.start(100.0)
+        assert fresh.failed(GivenUp("no model answers"), 100.1, waited_for=True) == 0.0
+        assert fresh.rung == 1
 
 
 class TestTogether:

@@ -7,6 +7,7 @@ response is made here, a Segment: sound after a pause begins one, and a pause en
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +44,8 @@ SILENT_ANSWER_SECONDS: Final = 6.0
 """The model may have nothing to say: so long after a turn, that is taken for its answer."""
 LONGEST_SECONDS: Final = 1e6
 """Of a session's usage: what is more is none."""
+_WORD: Final = re.compile(r"[a-z_]{1,64}")
+"""A reason that is a name, and no text that may hold what was said."""
 _AUDIBLE: Final = 64
 """Peak below which samples count as silence."""
 _BYTES_PER_MS: Final = RATE * 2 / 1000
@@ -184,7 +187,9 @@ class LiveProtocol:
             case "session.delegation.created":
                 return [], self._delegated(event)
             case "session.closed":
-                raise ProviderUnavailable(f"the service ended the session: {event.get('reason')}")
+                told = event.get("reason")
+                named = isinstance(told, str) and _WORD.fullmatch(told)
+                raise ProviderUnavailable(f"the service ended the session{f': {told}' if named else ''}")
             case "error":
                 return [self._fault(event)], []
             case str() as kind if kind.startswith(("session.", "info", "response.", "transport.")):
