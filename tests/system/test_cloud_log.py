@@ -47,7 +47,7 @@ async def a_talkative_log(name: str) -> None:
             "quackenbush",
             str(service.section["api_key"]),
         }
-        for told in (f"provider {name} is up", f"provider {name} is down", "(credentials_rejected)"):
+        for told in (f"provider {name} is up", f"provider {name} is down", "(credentials_rejected: "):
             assert told in handset.text()
 
 
