@@ -5,7 +5,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -277,6 +277,7 @@ class Appliance:
             transfer=self.configuration.transfer,
             agents=lambda: self.configuration.agents,
             agent=self.configuration.conversation.agent,
+            ears=_digits_said,
             voice=plugins.load("appliance.voices", "espeak")(),
         )
         self.calls = Calls(
@@ -399,6 +400,19 @@ class Appliance:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
             logger.error("a background task broke: %s", kind_and_place(fault))
+
+
+@functools.cache
+def _digit_ears() -> Callable[[bytes], str]:
+    # Imported with the first PIN that is asked for: most appliances never ask for one.
+    from appliance.providers.offline.digits import SpokenDigits
+
+    return SpokenDigits().hear
+
+
+def _digits_said(pcm: bytes) -> str:
+    """Blocks: the first time, recognition is loaded."""
+    return _digit_ears()(pcm)
 
 
 def _canceller() -> EchoCanceller:

@@ -100,6 +100,7 @@ class Phones:
         agents: Callable[[], Mapping[str, Agent]] = dict,
         agent: str = "",
         voice: Voice | None = None,
+        ears: Callable[[bytes], str] | None = None,
     ) -> None:
         self._telephone = telephone
         self._lines = lines
@@ -116,6 +117,7 @@ class Phones:
         self._agents = agents
         self._agent = agent
         self._voice = voice
+        self._ears = ears
         self.transfers = Transfers(
             transfer or TransferSettings(), bus, voice, self._controller, self.line_of, self._recorded_notice
         )
@@ -160,7 +162,7 @@ class Phones:
         """Ask for the PIN; then serve the call, or end it. Nothing of it is recorded, told or written down."""
         section = self._agents().get(call.agent or self._agent)
         language = section.language if section is not None else "en"
-        gate = PinGate(tap.line, entry, self._voice, language)
+        gate = PinGate(tap.line, entry, self._voice, language, self._ears)
         self.divert_digits(call.id, gate.press)
         try:
             admitted = await gate.run(lambda: call.state is not CallState.ENDED)

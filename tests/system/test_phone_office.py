@@ -13,7 +13,7 @@ from tests.rig.appliance import Handset
 from tests.rig.raw_caller import RawCaller
 from tests.rig.sip_peers import Phone, Scenario
 from tests.rig.sip_scenarios import answers_after_early_media
-from tests.rig.talking_phone import breathe
+from tests.rig.talking_phone import TalkingPhone, breathe, heard_to_the_end
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -215,3 +215,22 @@ async def test_what_rings_for_too_long_is_no_answer():
         await handset.client.ask("call.dial", to=carol.uri)
         ended = await handset.client.event("call", state="ended")
         assert (ended["code"], ended["outcome"]) == (408, "no_answer")
+
+
+async def test_the_pin_may_be_said():
+    sections: dict[str, Any] = {"agents.assistant": {"pin": "4711", "greeting": "Welcome in."}}
+    async with Handset(sip={}, **sections) as handset, TalkingPhone("alice") as alice:
+        client = handset.client
+        await alice.call(handset.uri)
+        await client.event("call", state="connected")
+        await heard_to_the_end(alice.ear(), quiet=0.6)
+        for _ in range(3):
+            await alice.say("four seven one one")
+            await breathe(6.0)
+            if client.of("session.state", to="active"):
+                break
+        session = client.of("session.state", to="active")[0]["session"]
+        assert (await client.answer(session))["text"] == "Welcome in."
+        assert not client.of("transcript", role="user")
+        await alice.hang_up()
+        handset.secrets |= {"four seven one"}
