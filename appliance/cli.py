@@ -292,7 +292,15 @@ def _call_verbs(verbs: Any) -> None:
     )
     who.add_argument("--agent", action="store_true", help="the agent does")
     hang_up = _verb(verbs, "hangup", "appliance.commands.calls:hang_up", "end the call", "handset hangup")
-    for parser in (answer, hang_up):
+    record = _verb(
+        verbs,
+        "record",
+        "appliance.commands.calls:record",
+        "record the call, or no longer",
+        "handset record on",
+    )
+    record.add_argument("state", choices=("on", "off"))
+    for parser in (answer, hang_up, record):
         parser.add_argument("call", metavar="CALL", nargs="?", help="its id, where there are several")
         _remote(parser)
 

@@ -288,7 +288,7 @@ class Appliance:
             self.phones.connected,
             self.phones.ended,
             self.configuration.contacts,
-            self.phones.record,
+            self.phones.record_on_request,
             self.configuration.limits,
             lambda: self.configuration.agents,
         )

@@ -33,6 +33,7 @@ from appliance.session.turn import Phase
 from appliance.transfer import Transfers
 
 _PREFIX: Final = "phone-"
+_ANNOUNCE_HINT: Final = "hand it to the agent first; recording.announce = false records without a word"
 _NOT_RECORDED: Final = "the call is not recorded: nothing can say that it would be"
 _PROTECTED: Final = frozenset({Phase.PROTECTED, Phase.CAUTIOUS, Phase.OVERTALK})
 logger = logging.getLogger(__name__)
@@ -267,15 +268,20 @@ class Phones:
             self._recordings.resume(call)
 
     def record_for_agent(self, line: str, on: bool) -> None:
-        """PhoneActions: a tool asked for it. It begins once the person has heard so, where that is announced."""
-        call = self._call_on(line)
+        """PhoneActions: a tool asked for it."""
+        self.record_on_request(self._call_on(line), on)
+
+    def record_on_request(self, call: str, on: bool) -> None:
+        """Somebody asked for it. It begins once the person has heard so, where that is announced."""
         tap = self._taps.get(call)
-        if tap is None or tap.line.session is None:
-            raise NotPossible("This call cannot be recorded now.")
-        if not on:
-            self.record(call, False)
-        elif tap.recorder is None and tap.line.session.id not in self._unannounced:
-            self._record_from_now_on(call, tap.line.session)
+        if not on or tap is None or tap.call.locked or not self._recording.announce:
+            self.record(call, on)
+            return
+        session = tap.line.session
+        if session is None or tap.call.place == ROOM:
+            raise NotPossible("nothing can say now that the call is recorded", hint=_ANNOUNCE_HINT)
+        if tap.recorder is None and session.id not in self._unannounced:
+            self._record_from_now_on(call, session)
 
     def _forget(self, call: str) -> None:
         """It need not be announced any more."""

@@ -361,9 +361,12 @@ class Calls:
             self._telephone.send_dtmf(found.id, digits.upper())
         return found.id
 
-    def record(self, call: str, on: bool, paused: bool | None = None) -> str:
-        """Begin or end to record; `paused` keeps silence in the place of both sides, or no longer."""
-        found = self._table.in_state(call, CallState.CONNECTED, CallState.HELD)
+    def record(self, call: str | None, on: bool, paused: bool | None = None) -> str:
+        """Begin or end to record that call, or without a name the only one that is answered; `paused` keeps silence in
+        the place of both sides, or no longer."""
+        answered = (CallState.CONNECTED, CallState.HELD)
+        only = self._table.find(call, lambda one: one.state in answered, "no call is answered")
+        found = self._table.in_state(only.id, *answered)
         if self._on_record is None:
             raise NotPossible("recording is not there")
         if paused is not None:
@@ -388,7 +391,7 @@ class Calls:
             **self._counters,
             **self.outgoing.counters(),
             **self._line_quality.counters(self._table),
-            "up": len(self._table),
+            "up": not self.fault,
         }
         return {**own, **self._telephone.counters()}
 

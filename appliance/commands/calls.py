@@ -28,6 +28,11 @@ def answer(args: argparse.Namespace) -> int:
     return _on_call(args, "call.answer", "answered", **({"line": place} if place else {}))
 
 
+def record(args: argparse.Namespace) -> int:
+    told = "is recorded" if args.state == "on" else "is not recorded"
+    return _on_call(args, "call.record", told, on=args.state == "on")
+
+
 def hang_up(args: argparse.Namespace) -> int:
     return _on_call(args, "call.hangup", "hung up")
 
@@ -50,7 +55,7 @@ def _sentence(event: Message) -> str:
     return f"{event['state']}{code}{reason}"
 
 
-def _on_call(args: argparse.Namespace, command: str, told: str, **more: str) -> int:
+def _on_call(args: argparse.Namespace, command: str, told: str, **more: str | bool) -> int:
     fields: dict[str, Any] = {**({"call": args.call} if args.call else {}), **more}
     with call_daemon(args) as remote:
         data = remote.ask(command, **fields)

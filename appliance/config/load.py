@@ -113,6 +113,7 @@ def _lay_file(layers: _Layers, path: Path) -> None:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
         _place_directories(tree, path.absolute().parent)
+        _place_models(tree, path.absolute().parent)
         _place_secrets(tree, path.absolute().parent)
         layers.lay(tree, str(path))
     except FileNotFoundError:
@@ -143,6 +144,15 @@ def _place_directories(tree: _Tree, beside: Path) -> None:
         table = tree.get(section)
         if isinstance(table, dict) and isinstance(table.get("directory"), str) and table["directory"]:
             table["directory"] = str(beside / table["directory"])
+
+
+def _place_models(tree: _Tree, beside: Path) -> None:
+    """So does a directory of models; what begins with ~ is somebody's home."""
+    providers = tree.get("providers")
+    for table in providers.values() if isinstance(providers, dict) else ():
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if key.endswith("model_directory") and isinstance(value, str) and value and value[0] != "~":
+                table[key] = str(beside / value)
 
 
 def _place_secrets(tree: _Tree, beside: Path) -> None:

@@ -28,6 +28,8 @@ _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 MAX_ACCOUNTS: Final = 6
 """The SIP library holds 8: two are left for those that a reload took out while their calls go on."""
 _Finding = tuple[str, str, str]
+_NEEDED_BY: Final = {"user": "server", "password": "server", "server": "user", "turn_password": "turn"}
+"""Of an account's key that is missing, the one that asks for it: that one's file is to be mended."""
 
 
 def check_rules(loaded: Loaded) -> Loaded:
@@ -46,6 +48,9 @@ def check_rules(loaded: Loaded) -> Loaded:
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
     parts = key.split(".")
+    needed_by = _NEEDED_BY.get(parts[-1], "") if parts[0] == "sip" and key not in origins else ""
+    if needed_by and (asks := ".".join([*parts[:-1], needed_by])) in origins:
+        return origins[asks]
     return next(
         (
             origins[".".join(parts[:end])]
@@ -262,7 +267,7 @@ def _account(prefix: str, sip: Sip) -> Iterator[_Finding]:
             "a server is set but no user",
             "the extension's name or number",
         )
-    if sip.user and not sip.server:
+    if sip.user and not sip.server and prefix == "sip":
         yield f"{prefix}.server", "a user is set but no server", "the host name of the PBX"
     for key, secret, needed in (
         ("password", sip.password, sip.server),

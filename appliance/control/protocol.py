@@ -180,7 +180,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "call.dnd": Command(Scope.CONTROL, {"on": Field(fields.switch, required=True)}),
     "call.record": Command(
         Scope.CONTROL,
-        {"call": _NEEDED, "on": Field(fields.switch, required=True), "paused": Field(fields.switch)},
+        {"call": _NAME, "on": Field(fields.switch, required=True), "paused": Field(fields.switch)},
     ),
     "history.list": _PAGE,
     "history.get": Command(Scope.OBSERVE, {"session": _NEEDED}),

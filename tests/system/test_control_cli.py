@@ -105,6 +105,13 @@ async def test_call_answer_and_hangup_reach_the_telephone(here):
     assert here.calls.done == [("dial", "sip:ann@pbx", ""), ("answer", "c1"), ("hang_up", "c2")]
 
 
+async def test_record_begins_and_ends_the_recording_of_a_call(here):
+    code, out, _ = await handset("record", "on", here=here)
+    assert (code, out) == (0, "call c1 is recorded\n")
+    assert (await handset("record", "off", "c1", here=here))[1] == "call c1 is not recorded\n"
+    assert here.calls.done == [("record", "c1", True), ("record", "c1", False)]
+
+
 async def test_call_with_wait_prints_the_states_and_fails_when_nobody_answers(here):
     async def busy():
         await here.until(lambda: "c2" in here.calls.live)

@@ -73,6 +73,21 @@ def caller_side(directory: Path) -> Any:
 
 
 @virtual_time
+async def test_a_recording_that_the_control_api_begins_is_announced_first(tmp_path: Path) -> None:
+    async with Booth(open_session=False) as booth:
+        office = Office(booth, tmp_path)
+        await office.answer()
+        await office.wait(0.5)
+        office.phones.record_on_request(office.call, True)
+        assert office.course == []
+        await office.wait(4.0)
+        assert office.course == [TOLD, "started"]
+        office.phones.record_on_request(office.call, False)
+        assert office.course == [TOLD, "started", "stopped"]
+        await office.hang_up()
+
+
+@virtual_time
 async def test_a_recording_that_an_agent_begins_is_announced_first(tmp_path: Path) -> None:
     async with Booth(open_session=False) as booth:
         office = Office(booth, tmp_path)

@@ -357,3 +357,11 @@ async def test_what_the_telephone_refuses_by_itself_is_a_warning_of_its_call(off
     office.calls.handle(NoticeReport(call, "transfer_refused", "refused", "see sip.redirects"))
     office.calls.handle(NoticeReport("00000000", "no_place_for_call", "refused", "wait"))
     assert warnings(office) == ["transfer_refused", "no_place_for_call"]
+
+
+async def test_whether_the_telephone_works_is_counted_with_and_without_calls(office: Office) -> None:
+    assert office.calls.counters()["up"]
+    office.telephone.rings_in()
+    assert office.calls.counters()["up"]
+    office.telephone.crashes()
+    assert not office.calls.counters()["up"]

@@ -32,9 +32,7 @@ LEAVES = dict(leaves(cli.build()))
 
 
 def test_the_verbs_are_those_of_the_contract():
-    contract = (
-        """run check config talk doctor status say ask call answer hangup mute volume tail pair version"""
-    )
+    contract = """run check config talk doctor status say ask call answer hangup record mute volume tail pair version"""
     audio = {("audio", "list"), ("audio", "test"), ("audio", "level")}
     assert set(LEAVES) == {(verb,) for verb in contract.split()} | audio
 

@@ -297,3 +297,42 @@ def test_a_secrets_file_counts_from_the_file_that_names_it(tmp_path: Path) -> No
     assert reveal(section.api_key) == "s3cret"
     assert section.model_dump()["llm_api_key"] == "file:/etc/x"
     assert section.voice == "file:v"
+
+
+def test_a_directory_of_models_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+[providers.whisper]
+model_directory = "models/whisper"
+[providers.chain]
+stt_model_directory = "~/whisper"
+""",
+    )
+    providers = load(path, environ={}).require().providers
+    assert providers["whisper"].model_dump()["model_directory"] == str(tmp_path / "models/whisper")
+    assert providers["chain"].model_dump()["stt_model_directory"] == "~/whisper"
+
+
+ONE_FAULT_EACH = [
+    ('[sip]\nserver = "pbx.example.org"\n', "sip.user"),
+    ('[sip]\nserver = "pbx.example.org"\nuser = "100"\n', "sip.password"),
+]
+
+
+@pytest.mark.parametrize(("text", "key"), ONE_FAULT_EACH)
+def test_a_key_that_is_missing_is_a_fault_of_the_file_that_makes_it_needed(
+    tmp_path: Path, text: str, key: str
+) -> None:
+    (tmp_path / "etc/handset/conf.d").mkdir(parents=True)
+    write(tmp_path / "etc/handset", "[sip]\nenabled = true\n")
+    own = write(tmp_path / "etc/handset/conf.d", text)
+    faults = check_rules(load(environ={}, root=tmp_path)).faults
+    assert (str(own), key) in {(fault.origin, fault.key) for fault in faults}
+    assert {fault.origin for fault in faults} == {str(own)}
+
+
+def test_a_server_that_is_none_is_one_fault(tmp_path: Path) -> None:
+    text = '[sip]\nenabled = true\n[sip.accounts.sales]\nuser = "1"\npassword = "x"\n'
+    faults = check_rules(load(write(tmp_path, text), environ={})).faults
+    assert [fault.key for fault in faults] == ["sip.accounts.sales.server"]

@@ -257,7 +257,7 @@ class MemoryCalls:
     def send_dtmf(self, call: str, digits: str) -> str:
         return self._note("dtmf", call, digits)
 
-    def record(self, call: str, on: bool, paused: bool | None = None) -> str:
+    def record(self, call: str | None, on: bool, paused: bool | None = None) -> str:
         return self._note("record", call, on, *(() if paused is None else (paused,)))
 
     def status(self) -> list[dict[str, Any]]:
