@@ -7,6 +7,8 @@ import pytest
 
 from appliance.errors import UnknownName
 from appliance.interfaces import CallReport, IncomingCall, RegistrationReport
+from tests.rig.appliance import Handset, toml
+from tests.rig.control_client import Refused
 from tests.rig.sip_desk import RATE, Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, password_of, programs_missing
 from tests.rig.tones import dominant_hertz
@@ -160,3 +162,46 @@ async def test_a_changed_first_account_keeps_its_call_and_takes_the_next_one(hea
         async with Phone("carol", head_office) as carol:
             await carol.dial(f"sip:handset@{head_office.server}")
             await desk.pick_up(since=since)
+
+
+async def test_a_reload_puts_other_accounts_in_force_and_the_call_goes_on(head_office, branch):
+    """The whole daemon: its file, its control API, its status."""
+    agents: dict[str, Any] = {
+        "agents.assistant": {"greeting": "Good day."},
+        "agents.clerk": {"greeting": "Branch office."},
+    }
+    table = {"server": branch.server, "user": "clerk", "password": password_of("clerk"), "agent": "clerk"}
+    async with (
+        Handset(sip={"server": head_office.server, "user": "handset", "max_calls": 3}, **agents) as handset,
+        Phone("bob", head_office) as bob,
+        Phone("alice", branch) as alice,
+    ):
+        client = handset.client
+        await client.event("registration", account="default", state="registered")
+        await bob.dial(f"sip:handset@{head_office.server}")
+        first = await client.event("call", state="connected")
+
+        handset.config.write_text(toml({**handset.sections, "sip.accounts.branch": table}))
+        assert (await client.ask("config.reload"))["applied"] == ["sip"]
+        await client.event("registration", account="branch", state="registered")
+        mark = client.mark
+        await alice.dial(f"sip:clerk@{branch.server}")
+        second = await client.event("call", state="connected", since=mark)
+        state = await client.state()
+        assert [entry["account"] for entry in state["registrations"]] == ["default", "branch"]
+        assert {call["call"]: call["account"] for call in state["calls"]} == {
+            first["call"]: "default",
+            second["call"]: "branch",
+        }
+        await client.event(
+            "transcript", since=mark, session=second["session"], text="Branch office.", final=True
+        )
+
+        handset.config.write_text(toml(handset.sections))
+        await client.ask("config.reload")
+        assert len((await client.state())["calls"]) == 2
+        with pytest.raises(Refused, match="branch"):
+            await client.ask("call.dial", to="alice", account="branch")
+        moved = {**handset.sections, "sip": {**handset.sections["sip"], "port": handset.sip_port + 2}}
+        handset.config.write_text(toml(moved))
+        assert (await client.ask("config.reload"))["restart"] == ["sip"]

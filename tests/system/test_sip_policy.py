@@ -166,7 +166,8 @@ async def test_what_agents_may_dial_in_a_day_outlasts_a_restart():
 
 
 async def test_a_call_that_the_library_has_no_place_for_is_told_too():
-    places = int(library_report()["max_calls"])
+    # As many as are configured, and two; the compiled limit of the wheel is this.
+    places = min(4, int(library_report()["max_calls"]))
     async with contextlib.AsyncExitStack() as stack, Desk(max_calls=places - 2) as desk:
         for number in range(places):
             caller = await stack.enter_async_context(SoftCaller(desk.settings["port"], user=f"u{number}"))

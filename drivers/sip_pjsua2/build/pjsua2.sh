@@ -40,8 +40,10 @@ readonly CONFIGURE=(
 readonly FLAGS='-O2 -g0 -fPIC -DNDEBUG -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2'
 readonly SWIG=(-c++ -python -threads -w312)
 readonly WRAPPER_FLAGS=(-O1 -fno-strict-aliasing)
-readonly LINK_FLAGS=(-shared -s '-Wl,-O1,--as-needed,--gc-sections,--exclude-libs,ALL,-z,relro,-z,now')
-recipe=$(printf '%s\n' "$CONFIG_SITE" "${CONFIGURE[@]}" "$FLAGS" "${SWIG[@]}" "${WRAPPER_FLAGS[@]}" "${LINK_FLAGS[@]}" | sha256sum | cut -c1-16)
+readonly LINK_FLAGS=(-shared -s '-Wl,-O1,--as-needed,--gc-sections,-z,relro,-z,now')
+# All that is seen from outside: what Python loads, and what sieve.py and report.py call.
+readonly EXPORTS='{ global: PyInit__pjsua2; pjsua_get_pjsip_endpt; pjsip_endpt_register_module; pjsua_call_get_max_count; local: *; };'
+recipe=$(printf '%s\n' "$CONFIG_SITE" "${CONFIGURE[@]}" "$FLAGS" "${SWIG[@]}" "${WRAPPER_FLAGS[@]}" "${LINK_FLAGS[@]}" "$EXPORTS" | sha256sum | cut -c1-16)
 readonly recipe
 
 # ---- Talking to the person
@@ -331,7 +333,8 @@ link() {
   local libraries=() folders=()
   mapfile -t libraries < <(make -s -C "$src/pjsip-apps/src/swig/python" --no-print-directory -f helper.mak libs)
   mapfile -t folders < <(make -s -C "$src/pjsip-apps/src/swig/python" --no-print-directory -f helper.mak ldflags)
-  logged g++ "${LINK_FLAGS[@]}" "$work/wrapper.o" "${folders[@]}" "${libraries[@]/#/-l}" -o "$work/stage/_pjsua2$suffix" ||
+  printf '%s\n' "$EXPORTS" >"$work/exports"
+  logged g++ "${LINK_FLAGS[@]}" "-Wl,--version-script=$work/exports" "$work/wrapper.o" "${folders[@]}" "${libraries[@]/#/-l}" -o "$work/stage/_pjsua2$suffix" ||
     fail "linking failed" "report it with $log"
   mkdir "$work/out"
   logged "$python" "$here/wheel.py" try "$work/stage" || fail "the module was built but does not work" "report it with $log"
