@@ -24,7 +24,8 @@ from appliance import plugins
 from appliance.call.admission import host_of
 from appliance.config.check import read
 from appliance.config.ladders import CHAIN, accompanied, wanted_stages
-from appliance.config.providers import build, key_place, provider_faults
+from appliance.config.load import Fault
+from appliance.config.providers import build, check_providers, key_place, provider_faults
 from appliance.config.schema import Configuration, ProviderSection
 from appliance.errors import ApplianceError, CredentialsRejected
 from appliance.interfaces import DeviceInfo, Setup
@@ -72,8 +73,9 @@ def doctor(args: argparse.Namespace) -> int:
     """Run all checks and print them; 2 for a faulty configuration, 1 if a check failed, else 0."""
     loaded = read(args.config)
     if loaded.configuration is None:
+        loaded = check_providers(loaded)
         findings = [
-            Finding("configuration", FAILED, str(replace(fault, hint="")), fault.hint)
+            Finding("configuration", WARNING if fault.warning else FAILED, _placed(fault), fault.hint)
             for fault in loaded.faults
         ]
     else:
@@ -90,6 +92,10 @@ def doctor(args: argparse.Namespace) -> int:
     if loaded.configuration is None:
         return 2
     return 1 if _failed(findings) else 0
+
+
+def _placed(fault: Fault) -> str:
+    return str(replace(fault, hint="", warning=False))
 
 
 def _plain(finding: Finding) -> dict[str, str]:
@@ -228,8 +234,9 @@ def _names(configuration: Configuration) -> Iterator[Finding]:
 def _provider(configuration: Configuration) -> Iterator[Finding]:
     faults = tuple(dict.fromkeys(provider_faults(configuration)))
     for fault in faults:
+        state = WARNING if fault.warning else FAILED
         yield Finding(
-            f"provider {fault.key.split('.')[1]}", FAILED, f"{fault.key}: {fault.message}", fault.hint
+            f"provider {fault.key.split('.')[1]}", state, f"{fault.key}: {fault.message}", fault.hint
         )
     # What is known to be wrong needs no dial, and a dial needs some key.
     wrong = {fault.key.split(".")[1] for fault in faults}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from appliance import plugins
 from appliance.config.ladders import (
@@ -24,6 +24,7 @@ from appliance.config.ladders import (
 from appliance.config.load import DEFAULT, Fault, is_secret
 from appliance.config.schema import Configuration, ProviderSection
 from appliance.config.stages import KINDS, LAST_VOICE, stage_settings
+from appliance.config.words import wrong
 from appliance.errors import ConfigurationInvalid
 from appliance.stages import Installed
 
@@ -47,25 +48,33 @@ def chain_faults(configuration: Configuration) -> Iterator[Fault]:
     chain: Any = plugins.load(_PROVIDERS, CHAIN)
     own: set[str] = set(chain.settings_model.model_fields)
     known = set(own)
-    untold: set[str] = set()
+    first: dict[str, str] = {}
     for kind in KINDS:
         names = ladder(CHAIN, kind, configuration)
         yield from _unknown_stages(CHAIN, kind, names)
         stage = stage_class(kind, names[0]) if names else None
         if stage is None:
-            untold.add(kind)  # its name is the fault; nobody knows which keys it would have
+            # Its name is the fault; what no stage of the kind has, it has not either.
+            known |= {f"{kind}_{field}" for field in _fields_of_all(kind)}
             continue
+        first[kind] = stage.name
         known |= {f"{kind}_{field}" for field in stage.settings_model.model_fields}
         section = given(configuration.providers.get(table_of(stage), ProviderSection()))
         for field, message in _refused(kind, stage, section, keys):
             if field and f"{kind}_{field}" in keys:
                 yield Fault(DEFAULT, f"providers.{CHAIN}.{kind}_{field}", message)
     for key in keys:
-        if key not in known and key.partition("_")[0] not in untold:
-            what, like, listed = "unknown key", known, own
+        if key not in known:
+            what, like, listed = "unknown key", known, own | {f"{kind}_..." for kind in KINDS}
             if is_stage_key(key):
-                what = "the chain's first stage of this kind has no such key"
-                like = listed = {one for one in known if one.startswith(f"{key.partition('_')[0]}_")}
+                kind = key.partition("_")[0]
+                name = first.get(kind)
+                what = (
+                    f"{name}, the chain's first {kind}, has no such key"
+                    if name
+                    else f"no {kind} has such a key"
+                )
+                like = listed = {one for one in known if one.startswith(f"{kind}_")}
             yield Fault(DEFAULT, f"providers.{CHAIN}.{key}", what, _nearest(key, like, listed))
 
 
@@ -111,19 +120,34 @@ def lacking(provider: str, configuration: Configuration) -> Iterator[Fault]:
         if not wanted.named or not wanted.stage.local:
             continue
         try:
-            stage = wanted.stage(wanted.settings)
+            stage = wanted.stage(_accepted(wanted.stage.settings_model, wanted.settings))
         except ConfigurationInvalid:
             continue  # told as what its keys are refused for
         for fault in stage.lacking() if isinstance(stage, Installed) else ():
             yield Fault(DEFAULT, f"providers.{wanted.table}", fault.message, fault.hint)
 
 
+def _accepted(model: type[BaseModel], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the keys that are refused, each of which is told."""
+    try:
+        model.model_validate(settings)
+    except ValidationError as error:
+        refused = {one["loc"][0] for one in error.errors(include_input=False) if one["loc"]}
+        return {key: value for key, value in settings.items() if key not in refused}
+    return dict(settings)
+
+
+def _fields_of_all(kind: str) -> set[str]:
+    """Keys that any stage of that kind has."""
+    stages = [stage for one, stage in installed_stages() if one == kind]
+    return {field for stage in stages for field in stage.settings_model.model_fields}
+
+
 def refusal(one: Mapping[str, Any], keys: Mapping[str, Any], key: str) -> str:
     """What pydantic says of a value, in our words, with the value where it may be shown."""
-    message = str(one["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     value = keys.get(key)
     told = isinstance(value, str | int | float) and not is_secret(key)
-    return message + (f", not {value!r}" if told else "")
+    return wrong(one) + (f", not {value!r}" if told else "")
 
 
 def _unknown_stages(provider: str, kind: str, names: Collection[str]) -> Iterator[Fault]:

@@ -30,26 +30,27 @@ def usable(config: str | None) -> Loaded:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Print every fault at once; 2 if there is any, else 0."""
+    """Print every fault and warning at once; 2 if there is any fault, else 0."""
     loaded = check_providers(read(args.config))
     if args.json:
         faults = [
-            {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint} for f in loaded.faults
+            {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint, "warning": f.warning}
+            for f in loaded.faults
         ]
-        print(json.dumps({"ok": not faults, "files": loaded.files, "faults": faults}))
+        print(json.dumps({"ok": loaded.configuration is not None, "files": loaded.files, "faults": faults}))
     else:
         report(loaded)
-        if not loaded.faults:
+        if loaded.configuration is not None:
             print(f"ok: {', '.join(loaded.files) or 'no file, all defaults'}")
-    return 2 if loaded.faults else 0
+    return 2 if loaded.configuration is None else 0
 
 
 def report(loaded: Loaded) -> None:
     """Print the faults, one a line, to stderr."""
     for fault in loaded.faults:
         print(fault, file=sys.stderr)
-    if loaded.faults:
-        print(f"{len(loaded.faults)} fault(s)", file=sys.stderr)
+    if faults := sum(not fault.warning for fault in loaded.faults):
+        print(f"{faults} fault(s)", file=sys.stderr)
 
 
 def show(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from appliance.config.files import standard_files
 from appliance.config.schema import Configuration
+from appliance.config.words import wrong
 from appliance.errors import ConfigurationInvalid
 
 DEFAULT: Final = "default"
@@ -30,21 +31,27 @@ _Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong: `origin` is the file or variable, `key` the dotted key."""
+    """One thing wrong: `origin` is the file or variable, `key` the dotted key.
+
+    A `warning` keeps nothing from being used: another provider or stage serves meanwhile.
+    """
 
     origin: str
     key: str
     message: str
     hint: str = ""
+    warning: bool = False
 
     def __str__(self) -> str:
         where = f"{self.origin}: {self.key}" if self.key else self.origin
-        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        told = f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        return f"warning: {told}" if self.warning else told
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`configuration` is None exactly when there are faults; `origins` maps dotted keys to where they were set.
+    """`configuration` is None exactly when there are faults other than warnings; `origins` maps dotted keys to where
+    they were set.
 
     `sound` is what is left without the faulty keys, so that the rules can be asked about the rest.
     """
@@ -228,7 +235,7 @@ def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
     shown = (
         f", not {given!r}" if isinstance(given, str | int | float | bool) and not is_secret(path[-1]) else ""
     )
-    message = details["msg"].removeprefix("Input ")
+    message = wrong(details)
     choices = details.get("ctx", {}).get("expected", "")
     hint = (
         _did_you_mean(

@@ -94,19 +94,48 @@ def _with(loaded: Loaded, found: Iterator[Fault]) -> Loaded:
     placed = (replace(fault, origin=_origin(fault, loaded.origins)) for fault in found)
     fresh = dict.fromkeys(fault for fault in placed if (fault.key, fault.message) not in known)
     faults = (*loaded.faults, *fresh)
-    return replace(loaded, configuration=None if faults else loaded.configuration, faults=faults)
+    fatal = any(not fault.warning for fault in faults)
+    return replace(loaded, configuration=None if fatal else loaded.configuration, faults=faults)
 
 
 def provider_faults(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> Iterator[Fault]:
     """All of them; `origin` is the environment variable that is meant, or the default."""
     yield from _table_faults(configuration)
-    for name in configuration.conversation.providers:
-        section = configuration.providers.get(name, ProviderSection())
-        if name in KEYS and name in plugins.names(GROUP):
-            yield from _key_faults(name, section, KEYS[name], environ)
-        if name == CHAIN or accompanied(section):
-            yield from _stage_key_faults(name, configuration, environ)
-            yield from lacking(name, configuration)
+    unready = {
+        name: tuple(_unready(name, configuration, environ)) for name in configuration.conversation.providers
+    }
+    installed = plugins.names(GROUP)
+    # One that serves is enough: the others join in when they can.
+    served = any(
+        name in installed
+        and _is_served(name, configuration, faults)
+        and not any(True for _ in build_faults(name, configuration))
+        for name, faults in unready.items()
+    )
+    for faults in unready.values():
+        yield from (replace(fault, warning=served) for fault in faults)
+
+
+def _is_served(name: str, configuration: Configuration, faults: tuple[Fault, ...]) -> bool:
+    """With these `faults` it answers all the same: of each kind of stage, one that was named is ready."""
+    faulty = {fault.key.split(".")[1] for fault in faults}
+    if name in faulty:
+        return False
+    ready: dict[str, bool] = {}
+    for wanted in wanted_stages(name, configuration) if faults else ():
+        if wanted.named:
+            ready[wanted.kind] = ready.get(wanted.kind, False) or wanted.table not in faulty
+    return all(ready.values())
+
+
+def _unready(name: str, configuration: Configuration, environ: Mapping[str, str]) -> Iterator[Fault]:
+    """What keeps the provider `name` from serving at once, though it can be built: keys, programs, models."""
+    section = configuration.providers.get(name, ProviderSection())
+    if name in KEYS and name in plugins.names(GROUP):
+        yield from _key_faults(name, section, KEYS[name], environ)
+    if name == CHAIN or accompanied(section):
+        yield from _stage_key_faults(name, configuration, environ)
+        yield from lacking(name, configuration)
 
 
 def _table_faults(configuration: Configuration) -> Iterator[Fault]:
@@ -224,7 +253,10 @@ def _address_fault(base_url: str) -> tuple[str, str] | None:
         usable = False
     if usable and not re.search(r"\s", base_url):
         return None
-    return "it is no usable address", "write http(s)://host[:port], as the service's page says"
+    return (
+        "it is no usable address",
+        "write http:// or https://, the host, and the port and path that its page names",
+    )
 
 
 def _key_faults(

@@ -15,7 +15,7 @@ from appliance.errors import ConfigurationInvalid, CredentialsMissing, Credentia
 def _http(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        raise ValueError("it must be http(s)://host[:port], as the service's page says")
+        raise ValueError("it should begin with http:// or https://, and name a host")
     return value.rstrip("/")
 
 

@@ -32,6 +32,11 @@ OPENAI = "sk-proj-0123456789abcdefghijABCDEFGHIJ"
 GOOGLE = "AIza0123456789abcdefghijABCDEFGHIJ01234"
 LAN = "http://127.0.0.1:9999/v1"
 LADDER = "[conversation]\nproviders = {}\n"
+CHAIN_OF = (
+    LADDER.format('["chain"]')
+    + '[providers.chain]\nstt = {}\nllm = "openai"\ntts = "espeak"\n'
+    + f'llm_base_url = "{LAN}"\nllm_model = "tiny"\n'
+)
 
 
 def faults(directory: Path, text: str, **environ: str) -> dict[str, Fault]:
@@ -380,7 +385,7 @@ async def test_doctor_asks_each_stage_of_a_chain_and_names_all_that_do_not_answe
         fine = await chain_findings(cloud, llm_api_key=cloud.key)
         assert fine["provider chain: llm openai"].state == "ok"
         assert fine["provider chain: stt pocketsphinx"].state == "ok"
-        assert fine["provider piper"].state == "failed"
+        assert fine["provider piper"].state == "warning", "espeak speaks"
         refused = (await chain_findings(cloud, llm_api_key="another-key"))["provider chain: llm openai"]
         assert refused.state == "failed"
         assert refused.message.startswith("credentials: ")
@@ -393,3 +398,62 @@ async def test_doctor_asks_each_stage_of_a_chain_and_names_all_that_do_not_answe
     assert gone.state == "failed"
     assert gone.message.startswith("network: ")
     assert gone.remedy
+
+
+def checked(directory: Path, text: str) -> tuple[bool, dict[str, Fault]]:
+    """Whether it can be used, and what is told, without a key in the environment."""
+    path = directory / "handset.toml"
+    path.write_text(text)
+    loaded = check_providers(check_rules(load(path, environ={})), {})
+    return loaded.configuration is not None, {fault.key: fault for fault in loaded.faults}
+
+
+@pytest.mark.parametrize(
+    ("text", "usable_as_it_is"),
+    [
+        (LADDER.format('["openai", "offline"]'), True),
+        (LADDER.format('["openai", "gemini"]'), False),
+        (LADDER.format('["openai", "offlin"]'), False),
+        (CHAIN_OF.format('["deepgram", "pocketsphinx"]'), True),
+        (CHAIN_OF.format('"deepgram"'), False),
+    ],
+)
+def test_a_key_that_is_missing_is_a_warning_where_somebody_else_serves(
+    tmp_path: Path, text: str, usable_as_it_is: bool
+) -> None:
+    usable_now, told = checked(tmp_path, text)
+    missing = [fault for fault in told.values() if fault.key.endswith("api_key")]
+    assert missing
+    assert (usable_now, {fault.warning for fault in missing}) == (usable_as_it_is, {usable_as_it_is})
+
+
+def test_all_faults_of_a_chain_are_told_at_once(tmp_path: Path) -> None:
+    _, told = checked(
+        tmp_path,
+        """
+[conversation]
+providers = ["chain"]
+[providers.chain]
+stt = "depgram"
+llm = "openai"
+tts = ["piper", "espeak"]
+stt_langauge = "en"
+tts_speed = 9
+tts_spede = 1
+context_characters = "3s"
+llm_base_url = "192.168.1.5:11434/v1"
+""",
+    )
+    assert set(told) == {
+        "providers.chain.stt",
+        "providers.chain.stt_langauge",
+        "providers.chain.tts_speed",
+        "providers.chain.tts_spede",
+        "providers.chain.context_characters",
+        "providers.chain.llm_base_url",
+        "providers.piper",
+    }
+    assert told["providers.chain.stt_langauge"].hint == "did you mean 'stt_language'?"
+    assert told["providers.chain.tts_spede"].message == "piper, the chain's first tts, has no such key"
+    assert told["providers.chain.context_characters"].message == "should be a whole number, not '3s'"
+    assert "http://" in told["providers.chain.llm_base_url"].message
