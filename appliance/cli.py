@@ -28,6 +28,7 @@ WRONG_USE: Final = 2
 NOT_RUNNING: Final = 3
 REFUSED: Final = 4
 
+_CODES: Final = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 no daemon answers, 4 refused."
 _WRONG: Final = frozenset({"request_invalid", "unknown_command"})
 _REFUSED: Final = frozenset({"forbidden", "line_busy"})
 
@@ -149,6 +150,7 @@ def _remote(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     _with_config(parser, json=True)
     parser.add_argument("--address", metavar="HOST:PORT", help="the control API (or HANDSET_ADDRESS)")
     parser.add_argument("--token", metavar="T", help="the control token (better: HANDSET_TOKEN)")
+    parser.description = f"{parser.description} {_CODES}"
     return parser
 
 

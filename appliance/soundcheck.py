@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -199,9 +199,12 @@ class _Listener:
                     {"input": "microphone", "output": "speaker"}[kind]
                     for kind in sorted(kinds - names.keys())
                 )
+                card: Any = self._card
+                there = {device.kind for device in card.devices()}
+                held = "see: handset audio list; a running daemon may hold the device"
                 raise DeviceUnavailable(
                     f"no {missing} could be opened",
-                    hint="see: handset audio list; a running daemon may hold the device",
+                    hint=held if kinds - names.keys() <= there else "there is none: plug one in",
                 ) from None
             names[report.kind] = report.name
         return names

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from appliance.config.load import DEFAULT, Loaded, is_secret, load
-from appliance.config.providers import check_providers, check_usable, is_realtime
+from appliance.config.providers import check_providers, check_usable, in_force
 from appliance.config.rules import check_rules
 from appliance.config.schema import ProviderSection
 from appliance.config.secrets import is_reference
@@ -78,9 +78,8 @@ def _leaves(
     node: BaseModel | Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     items = dict(node) if isinstance(node, BaseModel) else node
-    if isinstance(node, ProviderSection) and not is_realtime(path[-1]):
-        # It may have none of the keys that all realtime providers have.
-        items = {key: value for key, value in items.items() if key in node.model_fields_set}
+    if isinstance(node, ProviderSection):
+        items = in_force(path[-1], node)
     for key, value in items.items():
         if value is None:
             continue  # as in the table above it

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -160,9 +160,15 @@ def _own_faults(name: str, configuration: Configuration) -> Iterator[Fault]:
     yield from chain_faults(configuration) if name == CHAIN else accompaniment_faults(name, configuration)
 
 
-def is_realtime(name: str) -> bool:
-    """It is a provider with a model and a voice of its own, and no chain or part of one."""
-    return name in plugins.names(GROUP) and name != CHAIN
+def in_force(name: str, section: ProviderSection) -> dict[str, Any]:
+    """What was set in the table `name`, and what the provider of that name takes where nothing was."""
+    written = {key: value for key, value in dict(section).items() if key in section.model_fields_set}
+    if name not in plugins.names(GROUP):
+        return written
+    model = getattr(plugins.load(GROUP, name), "settings_model", None)
+    fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+    defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items()}
+    return {**defaults, **written}
 
 
 def build_faults(name: str, configuration: Configuration) -> Iterator[Fault]:

@@ -24,6 +24,16 @@ _CALLABLE: Final = re.compile(
 """A SIP address, a number as people write it, or an extension."""
 _KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
 LAST_PIN: Final = 27
+_LANGUAGE: Final = re.compile(r"(multi|[A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
+_TWO_LETTERS: Final = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv "
+    "dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie "
+    "ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv "
+    "mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm "
+    "rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr "
+    "ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu "
+)
+"""ISO 639-1; those of three letters are too many to be listed."""
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 MAX_ACCOUNTS: Final = 6
 """The SIP library holds 8: two are left for those that a reload took out while their calls go on."""
@@ -91,12 +101,23 @@ def _names(configuration: Configuration) -> Iterator[_Finding]:
     tools = _installed("appliance.tools")
     for name, agent in configuration.agents.items():
         yield from _unknown(f"agents.{name}.tools", agent.tools, tools)
+        if agent.language and not _is_language(agent.language):
+            yield (
+                f"agents.{name}.language",
+                f"{agent.language!r} is no language",
+                'for example "en" or "de-AT"',
+            )
     if configuration.room.mode == "wake-word":
         yield (
             "room.mode",
             "no wake word detector is installed",
             "use open or push-to-talk",
         )
+
+
+def _is_language(tag: str) -> bool:
+    first = tag.partition("-")[0].lower()
+    return bool(_LANGUAGE.fullmatch(tag)) and (len(first) != 2 or first in _TWO_LETTERS.split())
 
 
 def _providers(names: Iterable[str]) -> Iterator[_Finding]:

@@ -90,7 +90,10 @@ class OpenAiLanguageModel:
             return self._settings.model_name
         model = openai_models.chosen(names, self.host)
         logger.info(
-            "openai: %s has %d models, %s is asked (llm_model names another)", self.host, len(names), model
+            "openai: %s is asked for %s, one of its models: %d (llm_model names another)",
+            self.host,
+            model,
+            len(names),
         )
         return model
 

@@ -5,14 +5,14 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.providers.offline.connection import OfflineConnection
 from appliance.providers.offline.listening import Brain
-from appliance.providers.offline.voice import RATE, EspeakVoice
+from appliance.providers.offline.voice import PITCH, RATE, WORDS_A_MINUTE, EspeakVoice, espeak_voice
 
 CONNECTIONS_KEPT: Final = 4
 """Sets of tools and contacts whose grammars are kept: in practice there is one an agent."""
@@ -23,9 +23,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    voice: str = ""
-    speed: int | None = None
-    pitch: int | None = None
+    voice: Annotated[str, AfterValidator(espeak_voice)] = "en-us"
+    speed: int = Field(default=WORDS_A_MINUTE, ge=80, le=400)
+    pitch: int = Field(default=PITCH, ge=0, le=99)
     language: str = ""
     model: Any = None
     api_key: Any = None
@@ -47,7 +47,7 @@ class OfflineProvider:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         chosen = Settings.model_validate(dict(settings)).model_dump()
-        self._voice = EspeakVoice({key: chosen[key] for key in ("voice", "speed", "pitch") if chosen[key]})
+        self._voice = EspeakVoice({key: chosen[key] for key in ("voice", "speed", "pitch")})
         # One thread: calls take turns at a decoder, a tenth of a second each, so that a second call costs
         # no second model.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline")

@@ -14,6 +14,8 @@ from appliance.interfaces import Spoken
 from appliance.sentences import sentences
 
 RATE: Final = 22_050
+WORDS_A_MINUTE: Final = 160
+PITCH: Final = 45
 READ_SECONDS: Final = 5.0
 """espeak-ng needs some hundredths of a second a sentence; one that is silent for so long hangs."""
 _HEADER_BYTES: Final = 44
@@ -22,14 +24,21 @@ _PIECE_BYTES: Final = 4_410
 _VOICE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9-]{1,16})?(\+[A-Za-z0-9_]{1,16})?")
 
 
+def espeak_voice(name: str) -> str:
+    """`name`, which is a voice of espeak-ng by its form; empty: the default. Else raise ValueError."""
+    if name and not _VOICE.fullmatch(name):
+        raise ValueError("it is no voice of espeak-ng; see: espeak-ng --voices")
+    return name
+
+
 class VoiceSettings(BaseModel):
     """How the device speaks: an espeak-ng voice, words a minute, pitch 0-99."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     voice: str = "en-us"
-    speed: int = Field(default=160, ge=80, le=400)
-    pitch: int = Field(default=45, ge=0, le=99)
+    speed: int = Field(default=WORDS_A_MINUTE, ge=80, le=400)
+    pitch: int = Field(default=PITCH, ge=0, le=99)
 
 
 class EspeakVoice:

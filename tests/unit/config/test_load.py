@@ -279,13 +279,38 @@ def test_two_switches_without_a_pin_do_not_share_one(tmp_path: Path) -> None:
     assert check_rules(load(write(tmp_path, text), environ={})).faults == ()
 
 
-def test_of_a_chain_only_what_was_set_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, '[providers.chain]\nllm_model = "qwen3"\n[providers.openai]\nvoice = "marin"\n')
+def test_of_a_provider_what_is_in_force_is_shown_and_no_key_that_it_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '[providers.chain]\nllm_model = "qwen3"\n[providers.offline]\npitch = 60\n'
+    text += '[providers.deepgram]\nstt_model = "x"\n'
+    path = write(tmp_path, text)
     show(argparse.Namespace(config=str(path)))
     _, _, shown = capsys.readouterr().out.partition("[providers.chain]")
-    chain, _, openai = shown.partition("[providers.openai]")
-    assert [line.partition(" =")[0] for line in chain.split("\n") if line.strip()] == ["llm_model"]
-    assert 'model = ""  # default' in openai
+    chain, _, rest = shown.partition("[providers.offline]")
+    offline, _, deepgram = rest.partition("[providers.deepgram]")
+    assert _keys(chain) == ["stt", "llm", "tts", "turns", "keywords", "context_characters", "llm_model"]
+    assert _keys(offline) == ["voice", "speed", "pitch", "language"]
+    assert "speed = 160  # default" in offline
+    assert f"pitch = 60  # {path}" in offline
+    assert _keys(deepgram.partition("\n[")[0]) == ["stt_model"]
+
+
+def _keys(shown: str) -> list[str]:
+    return [line.partition(" =")[0] for line in shown.split("\n") if line.strip()]
+
+
+@pytest.mark.parametrize("language", ["xx", "english!", "deutsch-sprache"])
+def test_a_language_that_is_none_is_a_fault(tmp_path: Path, language: str) -> None:
+    path = write(tmp_path, f'[agents.assistant]\nlanguage = "{language}"\n')
+    [fault] = check_rules(load(path, environ={})).faults
+    assert (fault.key, fault.hint) == ("agents.assistant.language", 'for example "en" or "de-AT"')
+
+
+@pytest.mark.parametrize("language", ["", "en", "de-AT", "zh-Hans-CN", "yue", "multi", "PT-br"])
+def test_a_language_is_taken_as_services_write_it(tmp_path: Path, language: str) -> None:
+    path = write(tmp_path, f'[agents.assistant]\nlanguage = "{language}"\n')
+    assert check_rules(load(path, environ={})).faults == ()
 
 
 def test_a_secrets_file_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
