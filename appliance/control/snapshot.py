@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from appliance.control.ports import CallsPort, LinesPort
-from appliance.events import Event, ProviderChanged, Warned
+from appliance.events import Event, LatencyMeasured, ProviderChanged, Warned
 from appliance.health import Health
 
 STAGE_SKIPPED: Final = "stage_skipped"
 """A provider is up and goes without a part of it: what is told of that stays in its state until it connects anew."""
+LLM_FAILED: Final = "llm_failed"
+"""So does that its models failed, where no other provider is there to go on with, until one answers that session."""
 
 
 class Snapshot:
@@ -21,6 +23,8 @@ class Snapshot:
         self._lines = lines
         self._calls = calls
         self._health = health
+        self._unanswered: dict[str, str | None] = {}
+        """Of each provider whose models failed, the session that was told so last."""
         self._providers: dict[str, dict[str, Any]] = {
             name: {"rung": rung, "state": "unused", "healthy": None, "code": "", "reason": "", "since": None}
             for rung, name in enumerate(ladder)
@@ -36,8 +40,21 @@ class Snapshot:
             )
             if event.state == "up":
                 entry["warning"] = ""
-        elif isinstance(event, Warned) and event.provider is not None and event.code == STAGE_SKIPPED:
-            self._providers.setdefault(event.provider, {"rung": None})["warning"] = event.message
+                self._unanswered.pop(event.provider, None)
+        elif isinstance(event, Warned) and event.provider is not None:
+            entry = self._providers.setdefault(event.provider, {"rung": None})
+            if event.code == STAGE_SKIPPED:
+                entry["warning"] = event.message
+            elif event.code == LLM_FAILED:
+                entry["warning"] = event.message
+                self._unanswered[event.provider] = event.session
+        elif isinstance(event, LatencyMeasured) and event.first_text is not None:
+            self._answered(event.session)
+
+    def _answered(self, session: str | None) -> None:
+        for provider in [name for name, asked in self._unanswered.items() if asked == session]:
+            del self._unanswered[provider]
+            self._providers[provider]["warning"] = ""
 
     def _telephone(self) -> dict[str, str]:
         """Whether calls can come in at all, with an account at a server or without."""

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance.control.commands import HANDLERS
 from appliance.control.limits import Limits
 from appliance.control.protocol import COMMANDS, MESSAGE_BYTES, Scope
-from appliance.events import AudioLevel, CallChanged, ProviderChanged, TurnChanged, Warned
+from appliance.events import AudioLevel, CallChanged, LatencyMeasured, ProviderChanged, TurnChanged, Warned
 from tests.unit.control.parts import ask, close_code, desk, receive
 
 
@@ -513,6 +513,18 @@ async def test_status_tells_the_rooms_mute_and_volume_and_which_provider_is_well
     cloud = state["providers"]["cloud"]
     assert (cloud["rung"], cloud["state"], cloud["reason"]) == (0, "down", "no route")
     assert (cloud["code"], cloud["sessions"]) == ("provider_unavailable", [])
+
+
+async def test_status_says_that_the_models_of_a_provider_fail_until_one_answers(here, client):
+    here.bus.publish(ProviderChanged(provider="cloud", state="up"))
+    here.bus.publish(Warned(provider="cloud", session="s1", code="llm_failed", message="nothing listens"))
+    here.bus.publish(LatencyMeasured(session="s2", turn=1, first_text=300))
+    here.bus.publish(LatencyMeasured(session="s1", turn=1))
+    state = (await ask(client, "status"))["data"]
+    assert state["providers"]["cloud"]["warning"] == "nothing listens"
+    here.bus.publish(LatencyMeasured(session="s1", turn=2, first_text=300))
+    state = (await ask(client, "status"))["data"]
+    assert not state["providers"]["cloud"]["warning"]
 
 
 async def test_status_says_what_a_provider_goes_without_until_it_connects_with_all(here, client):
