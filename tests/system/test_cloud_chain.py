@@ -179,30 +179,21 @@ async def cartesia_is_away(service: ChainService, client: ControlClient, session
 
 
 async def the_model_fails_once(service: ChainService, client: ControlClient, session: str) -> None:
-    """An apology is spoken; what was asked is before the model when it is asked again."""
+    """It is asked again, and nobody notices."""
     since = client.mark
-    for _ in range(2):
-        service.mind.fail(500)
-    await client.ask("text", session=session, text="how far is it to the harbour")
-    await is_said(client, session, "no_answer", since)
-    since = client.mark
+    service.mind.fail(500)
     service.mind.will_say("Two miles.")
-    await client.ask("text", session=session, text="please try again")
+    await client.ask("text", session=session, text="how far is it to the harbour")
     assert (await client.answer(session, since=since))["heard"] == "Two miles."
-    users = [text for role, text in asked(service) if role == "user"]
-    assert "how far is it to the harbour" in "\n".join(users)
-    assert "please try again" in "\n".join(users)
+    assert not client.of("warning", since, code="no_answer")
 
 
 async def the_model_goes_away(
     service: ChainService, handset: Handset, client: ControlClient, session: str
 ) -> None:
-    """An apology, and not one for each turn: then the device answers."""
+    """No apology: the device answers the same question."""
     since = client.mark
     service.wires.all[1].cut(AWAY)
-    await client.ask("text", session=session, text="what is two plus three")
-    await is_said(client, session, "no_answer", since)
-    since = client.mark
     await client.ask("text", session=session, text="what is twelve times seven")
     await client.event("session.state", 30, since=since, session=session, to="active", provider="offline")
     await until(lambda: any("84" in one["heard"] for one in answers(client, since)), 30, "the device answers")
