@@ -77,6 +77,10 @@ def _set_media(config: pj.AccountConfig, settings: AccountSettings, common: Sett
     config.mediaConfig.srtpSecureSignaling = 0
     if ":" in address:
         config.mediaConfig.ipv6Use = pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY
+    else:
+        # Otherwise the library looks for addresses of both families, and stands still where names cannot be asked for.
+        config.sipConfig.ipv6Use = pj.PJSUA_IPV6_DISABLED
+        config.mediaConfig.ipv6Use = pj.PJSUA_IPV6_DISABLED
     transport = config.mediaConfig.transportConfig
     transport.port = common.rtp_first
     transport.portRange = common.rtp_count
