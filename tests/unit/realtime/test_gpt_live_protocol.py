@@ -185,6 +185,16 @@ def test_a_turn_that_the_model_does_not_answer_is_settled():
     assert protocol.tick(60.0) == []
 
 
+def test_a_turn_that_was_answered_before_we_found_its_end_is_not_waited_for():
+    protocol = LiveProtocol()
+    protocol.begin_turn(1)
+    assert kinds(events(protocol, sound(), 0.0)) == ["TurnEnded", "ResponseStarted", "ResponseAudio"]
+    events(protocol, sound(value=0, milliseconds=700), 0.7)
+    assert protocol.end_turn(1, 0.8) == []
+    protocol.begin_turn(2)
+    assert protocol.tick(60.0) == []
+
+
 def test_an_answer_is_waited_for_while_a_tool_runs():
     protocol = LiveProtocol()
     protocol.end_turn(1, 0.0)

@@ -120,8 +120,10 @@ class LiveProtocol:
         """The person has finished `turn`."""
         if turn != self.turn:
             return self._silent(turn)
-        self._ended = turn
-        self._awaited = (turn, now)
+        if turn != self._ended:
+            # Else the model has begun its answer already: it found the end before we did.
+            self._ended = turn
+            self._awaited = (turn, now)
         return []
 
     def typed(self, turn: int, text: str, now: float) -> list[ProviderEvent]:
