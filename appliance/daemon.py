@@ -288,14 +288,14 @@ class Appliance:
             self.phones.connected,
             self.phones.ended,
             self.configuration.contacts,
-            self.phones.record_on_request,
+            self.phones.recorded.record_on_request,
             self.configuration.limits,
             lambda: self.configuration.agents,
         )
         self.phones.calls = self.calls
-        self.calls.on_digit = self.phones.digit
-        self.calls.on_tones = self.phones.sound_tones
-        self.calls.on_pause = self.phones.pause_recording
+        self.calls.on_digit = self.phones.digits.digit
+        self.calls.on_tones = self.phones.digits.sound
+        self.calls.on_pause = self.phones.recorded.pause
         self.calls.on_attended = self.phones.attended
         if self.room is not None:
             self._join_room(self.phones, self.calls)
@@ -328,7 +328,7 @@ class Appliance:
             self.bus.publish(Warned(code=error.code, message=error.message, hint=error.hint))
             logger.error("no phone line: %s (%s)", error.message, error.hint)
         if self.phones is not None:
-            self._spawn(self.phones.sweep())
+            self._spawn(self.phones.recorded.sweep())
 
     async def _start_control(self) -> None:
         settings = self.configuration

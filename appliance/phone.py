@@ -2,87 +2,32 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from appliance.audio import dtmf, tones
-from appliance.audio.dtmf import Digit, DtmfDetector
-from appliance.audio.recording import Recorder
+from appliance.audio import tones
+from appliance.audio.dtmf import Digit
 from appliance.call.call import ROOM, Call
 from appliance.call.controller import Calls
-from appliance.call.keypad import Keypad, words
 from appliance.call.machine import CallState
 from appliance.call.pin import PinEntry
 from appliance.config.schema import Agent, Recording
 from appliance.config.schema import Transfer as TransferSettings
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
-from appliance.events import CallChanged, Event, EventBus, Transcript, Warned
-from appliance.frames import FRAME_MS, samples_in
+from appliance.events import CallChanged, Event, EventBus, Warned
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
+from appliance.keyed_digits import KeyedDigits
 from appliance.pin_gate import PinGate, entry_for
-from appliance.recordings import Recordings
+from appliance.recorded_calls import RecordedCalls
 from appliance.room_calls import RoomCalls
 from appliance.session.line import Line
 from appliance.session.lines import Lines
-from appliance.session.phrases import Phrase, phrase
-from appliance.session.session import Session
-from appliance.session.turn import Phase
+from appliance.tap import Tap
 from appliance.transfer import Transfers
 
 _PREFIX: Final = "phone-"
-_ANNOUNCE_HINT: Final = "hand it to the agent first; recording.announce = false records without a word"
-_NOT_RECORDED: Final = "the call is not recorded: nothing can say that it would be"
-_PROTECTED: Final = frozenset({Phase.PROTECTED, Phase.CAUTIOUS, Phase.OVERTALK})
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Tap:
-    """What a call's audio passes on its way. The SIP client's thread reads `recorder` once each 20 ms."""
-
-    line: Line
-    rate: int
-    call: Call
-    pressed: Callable[[Digit], None]
-    """Called on the SIP client's thread."""
-    recorder: Recorder | None = None
-    tones: deque[bytes] = field(default_factory=deque)
-    """Digits that are sounding, 20 ms each."""
-    detector: DtmfDetector | None = None
-
-    def capture(self, pcm: bytes, at: float) -> None:
-        if (recorder := self.recorder) is not None:
-            recorder.hear(pcm, self.rate)
-        if self.call.digits_by == "inband":
-            pcm = self._listen(pcm)
-        self.line.capture.feed(pcm, at)
-
-    def playout(self, samples: int) -> bytes:
-        pcm = self.line.pull(samples)
-        if self.tones:
-            pcm = self.tones.popleft()
-        if (recorder := self.recorder) is not None:
-            recorder.say(pcm, self.rate)
-        return pcm
-
-    def _listen(self, pcm: bytes) -> bytes:
-        """What the line hears of these 20 ms: of a key's sound nothing, it is no speech."""
-        if self.detector is None:
-            self.detector = DtmfDetector(self.rate)
-        for digit in self.detector.hear(pcm):
-            self.pressed(digit)
-        return bytes(len(pcm)) if self.detector.sounding else pcm
-
-
-@dataclass(frozen=True, slots=True)
-class _Unannounced:
-    """`words` are being said, or wait to be."""
-
-    call: str
-    words: str
 
 
 class Phones:
@@ -106,21 +51,16 @@ class Phones:
         self._telephone = telephone
         self._lines = lines
         self._bus = bus
-        self._recording = recording
-        self._recordings = Recordings(recording, directory, bus)
-        self._taps: dict[str, _Tap] = {}
-        self._unannounced: dict[str, _Unannounced] = {}
-        """By session: calls that are recorded once it was said that they are."""
-        self._keypad = Keypad(keypad_pause, self._keyed_in) if keypad_pause else None
-        self._takers: dict[str, Callable[[str], None]] = {}
+        self._taps: dict[str, Tap] = {}
+        self.recorded = RecordedCalls(recording, directory, bus, self._taps, can_speak=voice is not None)
+        self.digits = KeyedDigits(self._taps, keypad_pause)
         self._closing: set[asyncio.Task[None]] = set()
-        bus.listen(self._heard)
         self._agents = agents
         self._agent = agent
         self._voice = voice
         self._ears = ears
         self.transfers = Transfers(
-            transfer or TransferSettings(), bus, voice, self._controller, self.line_of, self._recorded_notice
+            transfer or TransferSettings(), bus, voice, self._controller, self.line_of, self.recorded.notice
         )
         bus.listen(self._notice)
         self.room_dials_for = "person"
@@ -137,7 +77,7 @@ class Phones:
             playout_rate=self._telephone.rate,
             line_id=f"{_PREFIX}{call.id}",
         )
-        tap = self._taps[call.id] = _Tap(line, self._telephone.rate, call, self._heard_on(call.id))
+        tap = self._taps[call.id] = Tap(line, self._telephone.rate, call, self._heard_on(call.id))
         call.line = line.id
         line.playout.lag = lambda: self._telephone.heard_lag_ms(call.id)
         if call.beside:
@@ -159,19 +99,19 @@ class Phones:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _unlock(self, call: Call, tap: _Tap, entry: PinEntry) -> None:
+    async def _unlock(self, call: Call, tap: Tap, entry: PinEntry) -> None:
         """Ask for the PIN; then serve the call, or end it. Nothing of it is recorded, told or written down."""
         section = self._agents().get(call.agent or self._agent)
         language = section.language if section is not None else "en"
         gate = PinGate(tap.line, entry, self._voice, language, self._ears)
-        self.divert_digits(call.id, gate.press)
+        self.digits.divert(call.id, gate.press)
         try:
             admitted = await gate.run(lambda: call.state is not CallState.ENDED)
         except Exception as fault:  # noqa: BLE001 - whatever it is, the caller must not be left in silence
             logger.error("the PIN of call %s was not asked for: %s", call.id, kind_and_place(fault))
             admitted = False
         finally:
-            self.divert_digits(call.id, None)
+            self.digits.divert(call.id, None)
             call.locked = False
         if call.state is CallState.ENDED:
             return
@@ -188,7 +128,7 @@ class Phones:
             )
             self._hang_up_soon(call.id)
 
-    def _serve(self, call: Call, tap: _Tap) -> None:
+    def _serve(self, call: Call, tap: Tap) -> None:
         line = tap.line
         try:
             session = self._lines.open_session(line, agent=call.agent, greeting=False, about=call.about)
@@ -202,32 +142,8 @@ class Phones:
         if call.intercom:
             line.playout.play("intercom", tones.beep(tap.rate), tap.rate)
             line.playout.finish("intercom")
-        if self._recording.enabled:
-            self._record_from_now_on(call.id, session)
+        self.recorded.served(call.id, session)
         session.greet()
-
-    def _record_from_now_on(self, call: str, session: Session) -> None:
-        """At once, or once the person has heard that it is done; never where that cannot be said."""
-        if not self._recording.announce:
-            self.record(call, True)
-            return
-        try:
-            self._unannounced[session.id] = _Unannounced(call, session.announce(Phrase.RECORDED))
-        except NotPossible as error:
-            self._bus.publish(
-                Warned(line=session.line.id, code="not_recorded", message=_NOT_RECORDED, hint=error.hint)
-            )
-
-    def _heard(self, event: Event) -> None:
-        """Where the person has heard that the call is recorded, it is, from then on."""
-        if not isinstance(event, Transcript) or not event.final or event.session not in self._unannounced:
-            return
-        waiting = self._unannounced[event.session]
-        if event.role != "assistant" or (event.heard or "").strip() != waiting.words:
-            return
-        del self._unannounced[event.session]
-        if waiting.call in self._taps:
-            self.record(waiting.call, True)
 
     def ended(self, call: Call) -> None:
         """Close the call's line, and its recording; the call that it was joined with ends too."""
@@ -235,89 +151,17 @@ class Phones:
         tap = self._taps.pop(call.id, None)
         if tap is None:
             return
-        self._takers.pop(call.id, None)
-        if self._keypad is not None:
-            self._keypad.forget(call.id)
-        tap.recorder = None
-        self._recordings.forget(call.id)
-        self._forget(call.id)
+        self.digits.ended(call.id)
+        self.recorded.ended(call.id, tap)
         task = asyncio.get_running_loop().create_task(
             self._lines.close_line(tap.line.id, call.reason or "hangup")
         )
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def record(self, call: str, on: bool) -> None:
-        """Begin or end the recording of an answered call; the bus tells where it is."""
-        tap = self._taps.get(call)
-        if tap is None:
-            raise NotPossible(f"call {call} has no audio")
-        if on and tap.call.locked:
-            raise NotPossible("The caller is being asked for a PIN: that is not recorded.")
-        if on and tap.recorder is None:
-            self._start_recording(call, tap)
-        if not on:
-            self._stop_recording(call, tap)
-        self._forget(call)
-
-    def pause_recording(self, call: str, paused: bool) -> None:
-        """While it is, nothing that is said or keyed in on this call is kept: silence stands for it."""
-        if paused:
-            self._recordings.pause(call)
-        else:
-            self._recordings.resume(call)
-
     def record_for_agent(self, line: str, on: bool) -> None:
         """PhoneActions: a tool asked for it."""
-        self.record_on_request(self._call_on(line), on)
-
-    def record_on_request(self, call: str, on: bool) -> None:
-        """Somebody asked for it. It begins once the person has heard so, where that is announced."""
-        tap = self._taps.get(call)
-        if not on or tap is None or tap.call.locked or not self._recording.announce:
-            self.record(call, on)
-            return
-        session = tap.line.session
-        if session is None or tap.call.place == ROOM:
-            raise NotPossible("nothing can say now that the call is recorded", hint=_ANNOUNCE_HINT)
-        if tap.recorder is None and session.id not in self._unannounced:
-            self._record_from_now_on(call, session)
-
-    def _forget(self, call: str) -> None:
-        """It need not be announced any more."""
-        self._unannounced = {
-            session: waiting for session, waiting in self._unannounced.items() if waiting.call != call
-        }
-
-    def digit(self, call: str, digit: str) -> None:
-        """Keyed in on a call: it silences what is being said and may be interrupted, and becomes part of an answer."""
-        if (taker := self._takers.get(call)) is not None:
-            taker(digit)
-            return
-        tap = self._taps.get(call)
-        session = tap.line.session if tap is not None else None
-        if session is None or session.parked or self._keypad is None:
-            return
-        if session.phase not in _PROTECTED:
-            session.interrupt("dtmf")
-        self._keypad.press(call, digit)
-
-    def divert_digits(self, call: str, taker: Callable[[str], None] | None) -> None:
-        """From now on `taker` is told of a call's digits, and its session nothing of them; None ends that."""
-        if self._keypad is not None:
-            self._keypad.forget(call)
-        if taker is None:
-            self._takers.pop(call, None)
-        else:
-            self._takers[call] = taker
-
-    def sound_tones(self, call: str, digits: str) -> None:
-        """The far end hears these keys, in place of what is being said meanwhile."""
-        tap = self._taps.get(call)
-        if tap is None:
-            raise NotPossible(f"call {call} has no audio")
-        sound = dtmf.tones(digits, tap.rate)
-        tap.tones.extend(dtmf.frames(sound, samples_in(FRAME_MS, tap.rate)))
+        self.recorded.record_on_request(self._call_on(line), on)
 
     def _heard_on(self, call: str) -> Callable[[Digit], None]:
         loop = asyncio.get_running_loop()
@@ -327,15 +171,6 @@ class Phones:
             loop.call_soon_threadsafe(self._controller().handle, report)
 
         return heard
-
-    def _keyed_in(self, call: str, digits: str) -> None:
-        tap = self._taps.get(call)
-        if tap is None or tap.line.session is None or tap.call.place == ROOM:
-            return
-        try:
-            tap.line.session.send_text(words(digits))
-        except ApplianceError as error:
-            logger.info("call %s: what was keyed in was not told: %s", call, error.code)
 
     async def stop(self) -> None:
         """Wait until all lines are closed; at most 3 s."""
@@ -381,15 +216,6 @@ class Phones:
         """For the controller: an attended transfer that the control API asked for."""
         self.transfers.begin(call, to, summary)
 
-    def _recorded_notice(self, call: Call) -> str:
-        """Whoever takes a recorded call is told so first. Where nothing can say it, the recording ends."""
-        tap = self._taps[call.id]
-        if tap.recorder is None or not self._recording.announce:
-            return ""
-        if self._voice is None:
-            self.record(call.id, False)
-        return phrase(Phrase.RECORDED, "en")
-
     def session_over(self, line: str) -> None:
         """A session ended by itself: so does its call, unless somebody else has it now."""
         call = self._call_on(line)
@@ -417,20 +243,6 @@ class Phones:
     def hang_up(self, line: str) -> None:
         """PhoneActions: end the call on that line."""
         self._controller().hang_up(self._call_on(line))
-
-    async def sweep(self) -> None:
-        """Keep the recordings tidy until cancelled."""
-        await self._recordings.sweep()
-
-    def _start_recording(self, call: str, tap: _Tap) -> None:
-        def lost() -> None:
-            tap.recorder = None
-
-        tap.recorder = self._recordings.begin(call, tap.line.id, tap.rate, lost)
-
-    def _stop_recording(self, call: str, tap: _Tap) -> None:
-        tap.recorder = None
-        self._recordings.end(call)
 
     def _call_on(self, line: str) -> str:
         call = self._controller().on_line(line)

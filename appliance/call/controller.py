@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from appliance.call.call import ROOM, Call
-from appliance.call.line_quality import LineQuality
 from appliance.call.machine import ANSWERED, CallState, follow
 from appliance.call.outgoing import Outgoing
+from appliance.call.progress import Progress
 from appliance.call.reception import Reception
 from appliance.call.registration import Registrations
 from appliance.call.routing import Routed
 from appliance.call.table import CallJournal, CallTable
 from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
 from appliance.errors import LineBusy, NotPossible, RequestInvalid, TelephoneUnavailable, UnknownName
-from appliance.events import DtmfReceived, EventBus, Failed, MailboxChanged, Warned
+from appliance.events import EventBus, Failed, MailboxChanged
 from appliance.interfaces import (
     CallReport,
     DtmfReport,
@@ -40,15 +40,6 @@ from appliance.interfaces import (
 
 _DTMF: Final = frozenset("0123456789*#ABCD")
 logger = logging.getLogger(__name__)
-
-
-def way_of_digits(wanted: str, media: MediaReport) -> str:
-    """How digits go on a call, by the setting and what the far end offers; an offer of nothing leaves their sound."""
-    if wanted != "auto":
-        return wanted
-    if media.events:
-        return "rfc4733"
-    return "info" if media.info else "inband"
 
 
 class Calls:
@@ -86,8 +77,8 @@ class Calls:
             agents=agents,
         )
         self._registrations = Registrations(_servers(settings), bus)
-        self._line_quality = LineQuality(bus)
-        self._counters = {"calls_out": 0, "lost": 0, "late_reports": 0}
+        self._progress = Progress(settings, bus, self._table, self._connected, self._pressed)
+        self._counters = {"calls_out": 0, "lost": 0}
         self.address = ""
         self.fault = "the SIP process is starting"
         self.on_condition: Callable[[str], None] = lambda _: None
@@ -142,6 +133,7 @@ class Calls:
         self._registrations.set_servers(_servers(settings))
         self._reception.renew(settings)
         self.outgoing.renew(settings)
+        self._progress.renew(settings)
         self._telephone.renew(plain)
         self.on_condition(self.condition())
 
@@ -150,11 +142,10 @@ class Calls:
         match event:
             case IncomingCall():
                 self._reception.take(event)
-            case CallReport():
-                self._move(event)
-            case MediaReport() | DtmfReport() | QualityReport() | SoundReport():
-                if call := self._table.get(event.call):
-                    self._hear(call, event)
+            case (
+                CallReport() | MediaReport() | DtmfReport() | QualityReport() | SoundReport() | NoticeReport()
+            ):
+                self._progress.take(event)
             case RegistrationReport():
                 self._reception.found(event.addresses)
                 self._registrations.take(event)
@@ -164,26 +155,11 @@ class Calls:
                 self._reception.listen()
             case MailboxReport(account=account, waiting=waiting, new=new, old=old):
                 self._bus.publish(MailboxChanged(account=account, waiting=waiting, new=new, old=old))
-            case NoticeReport():
-                self._warn(event)
             case StrangersReport():
                 self._reception.strangers()
             case TelephoneLost():
                 self._lose(event)
         self.on_condition(self.condition())
-
-    def _hear(self, call: Call, event: MediaReport | DtmfReport | QualityReport | SoundReport) -> None:
-        """What goes on within a call."""
-        match event:
-            case MediaReport(codec=codec):
-                call.codec = codec
-                call.digits_by = way_of_digits(self._settings.dtmf, event)
-            case DtmfReport():
-                self._pressed(call, event)
-            case QualityReport():
-                self._line_quality.measured(call, event)
-            case SoundReport():
-                self._line_quality.sound(call, event)
 
     def condition(self) -> str:
         """Why calls cannot be taken or made now; empty when they can."""
@@ -228,32 +204,16 @@ class Calls:
         return self._dial(to, beside=call.id, by_agent=by_agent, account=call.account)
 
     def _dial(
-        self,
-        to: str,
-        *,
-        agent: str = "",
-        beside: str = "",
-        by_agent: bool = False,
-        account: str = "",
-        place: str = "",
+        self, to: str, *, by_agent: bool, account: str, agent: str = "", beside: str = "", place: str = ""
     ) -> Call:
         target = self.outgoing.target(to, by_agent=by_agent)
         name = self._telephone.dial(target, account=account)
         if by_agent:
             self.outgoing.dialled(target)
         self._counters["calls_out"] += 1
-        call = Call(
-            name,
-            "out",
-            target,
-            CallState.DIALING,
-            time.time(),
-            agent,
-            account or FIRST_ACCOUNT,
-            by_agent=by_agent,
-            beside=beside,
-            place=place if place == ROOM else "",
-        )
+        call = Call(name, "out", target, CallState.DIALING, time.time(), agent, account or FIRST_ACCOUNT)
+        call.by_agent, call.beside = by_agent, beside
+        call.place = place if place == ROOM else ""
         loop = asyncio.get_running_loop()
         call.answer_timer = loop.call_later(self._settings.dial_time, self.give_up, call)
         self._table.add(call)
@@ -390,41 +350,18 @@ class Calls:
             **self._reception.counters(),
             **self._counters,
             **self.outgoing.counters(),
-            **self._line_quality.counters(self._table),
+            **self._progress.counters(),
             "up": not self.fault,
         }
         return {**own, **self._telephone.counters()}
 
-    def _pressed(self, call: Call, report: DtmfReport) -> None:
-        if report.method != "inband" and call.digits_by == "inband":
-            # Whoever sends digits so may send their sound too: each would be heard twice.
-            call.digits_by = report.method
-        if call.locked:
-            self.on_digit(call.id, report.digit)
-            return
-        self._bus.publish(
-            DtmfReceived(
-                call=call.id,
-                digit=report.digit,
-                duration_ms=report.duration_ms,
-                method=report.method,
-                session=call.session,
-                line=call.line,
-            )
-        )
-        self.on_digit(call.id, report.digit)
+    def _connected(self, call: Call) -> None:
+        self.outgoing.connected(call)
+        self._on_connected(call)
 
-    def _warn(self, notice: NoticeReport) -> None:
-        call = self._table.get(notice.call)
-        self._bus.publish(
-            Warned(
-                session=call.session if call else None,
-                line=call.line if call else None,
-                code=notice.code,
-                message=notice.message,
-                hint=notice.hint,
-            )
-        )
+    def _pressed(self, call: Call, digit: str) -> None:
+        """`on_digit` is set after this is built."""
+        self.on_digit(call.id, digit)
 
     def _ended(self, call: Call) -> None:
         self.outgoing.ended(call)
@@ -433,24 +370,6 @@ class Calls:
     def _is_free(self) -> bool:
         """`free` is set after this is built."""
         return self.free()
-
-    def _move(self, report: CallReport) -> None:
-        call = self._table.get(report.call)
-        state = follow(call.state, CallState(report.state)) if call else None
-        if call is None or state is None:
-            self._counters["late_reports"] += 1
-            return
-        if state is CallState.ENDED:
-            self._table.end(call, report.code, report.reason)
-            return
-        call.state, call.code, call.reason = state, report.code, report.reason
-        if state is CallState.CONNECTED and call.connected_at is None:
-            call.connected_at = time.time()
-            call.cancel_timer()
-            self.outgoing.connected(call)
-            self._on_connected(call)
-        if call.state is state:
-            self._table.tell(call)
 
     def _lose(self, event: TelephoneLost) -> None:
         logger.error("the SIP process was lost (%s) with %d calls", event.reason, len(self._table))

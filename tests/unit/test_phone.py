@@ -90,7 +90,7 @@ async def test_what_is_said_about_recording_meanwhile_holds(tmp_path: Path, on: 
     async with Booth(open_session=False) as booth:
         desk = Desk(booth, tmp_path)
         await desk.wait(0.5)
-        desk.phones.record(desk.call.id, on)
+        desk.phones.recorded.record(desk.call.id, on)
         assert desk.course == (["started"] if on else [])
         await desk.wait(4.0)
         assert desk.course == (["started", TOLD] if on else [TOLD])

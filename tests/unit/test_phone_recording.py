@@ -78,11 +78,11 @@ async def test_a_recording_that_the_control_api_begins_is_announced_first(tmp_pa
         office = Office(booth, tmp_path)
         await office.answer()
         await office.wait(0.5)
-        office.phones.record_on_request(office.call, True)
+        office.phones.recorded.record_on_request(office.call, True)
         assert office.course == []
         await office.wait(4.0)
         assert office.course == [TOLD, "started"]
-        office.phones.record_on_request(office.call, False)
+        office.phones.recorded.record_on_request(office.call, False)
         assert office.course == [TOLD, "started", "stopped"]
         await office.hang_up()
 
@@ -108,13 +108,13 @@ async def test_nothing_is_kept_while_it_is_paused_also_where_it_begins_so(tmp_pa
     async with Booth(open_session=False) as booth:
         office = Office(booth, tmp_path, announce=False)
         await office.answer()
-        office.phones.pause_recording(office.call, True)
+        office.phones.recorded.pause(office.call, True)
         office.phones.record_for_agent(office.line, True)
         await office.wait(1.0)
-        office.phones.pause_recording(office.call, False)
-        office.phones.pause_recording(office.call, False)
+        office.phones.recorded.pause(office.call, False)
+        office.phones.recorded.pause(office.call, False)
         await office.wait(1.0)
-        office.phones.pause_recording(office.call, True)
+        office.phones.recorded.pause(office.call, True)
         await office.wait(1.0)
         await office.hang_up()
         assert office.course == ["started", "resumed", "paused", "stopped", "kept"]

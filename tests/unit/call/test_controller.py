@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from appliance.call.call import Call
-from appliance.call.controller import Calls, way_of_digits
+from appliance.call.controller import Calls
+from appliance.call.progress import way_of_digits
 from appliance.config.schema import Limits, Sip
 from appliance.errors import (
     ApplianceError,
