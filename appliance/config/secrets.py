@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from appliance.errors import ConfigurationInvalid
 
+CREDENTIAL_STORE: Final = "/etc/credstore"
+CREDENTIAL_PREFIX: Final = "handset."
 _REFERENCE: Final = re.compile(r"^(credential|env|file):(.+)$", re.DOTALL)
 
 
@@ -49,7 +51,14 @@ def _from_credential(name: str, environ: Mapping[str, str]) -> str:
         )
     if "/" in name or name.startswith("."):
         raise ConfigurationInvalid(f"{name!r} is no credential name", hint="a credential name has no slash")
-    return _read(Path(directory) / name)
+    # One that systemd imported by pattern keeps the name that it has in its store, among those of other services.
+    for path in (Path(directory) / name, Path(directory) / f"{CREDENTIAL_PREFIX}{name}"):
+        if path.exists():
+            return _read(path)
+    raise ConfigurationInvalid(
+        f"credential {name} is not there",
+        hint=f"sudo install -m 600 /dev/stdin {CREDENTIAL_STORE}/{CREDENTIAL_PREFIX}{name}, then restart the service",
+    )
 
 
 def _from_file(path: Path) -> str:

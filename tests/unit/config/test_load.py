@@ -135,6 +135,17 @@ def test_a_secret_comes_from_where_its_reference_points(tmp_path: Path) -> None:
     assert reveal(SecretStr(f"file:{tmp_path}/sip")) == "wonderland"
 
 
+def test_a_credential_that_systemd_imported_by_pattern_keeps_its_prefix(tmp_path: Path) -> None:
+    (tmp_path / "handset.sip").write_text("wonderland\n")
+    assert reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "wonderland"
+
+
+def test_a_credential_that_is_not_there_says_where_to_put_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid) as raised:
+        reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert "/etc/credstore/handset.sip" in raised.value.hint
+
+
 def test_a_secret_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sip").write_text("wonderland")
     (tmp_path / "sip").chmod(0o644)

@@ -1,0 +1,1 @@
+"""Releases of the application: made, checked, switched to, and taken back."""
