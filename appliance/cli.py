@@ -113,6 +113,7 @@ def build() -> argparse.ArgumentParser:
     _client_verbs(verbs)
     _call_verbs(verbs)
     _pair_verb(verbs)
+    _setup_verb(verbs)
     _verb(verbs, "version", "appliance.cli:version", "print the version", "handset version")
     return parser
 
@@ -324,6 +325,27 @@ def _pair_verb(verbs: Any) -> None:
     )
     pair.add_argument("--directory", metavar="D", help="the state directory, in place of storage.directory")
     _with_config(pair, json=True)
+
+
+def _setup_verb(verbs: Any) -> None:
+    setup = _verb(
+        verbs,
+        "setup",
+        "provisioning.setup:setup",
+        "ask for what is missing and write it; or take a file: TOML, account lines of baresip, files of desk phones",
+        "handset setup --from yealink.cfg",
+    )
+    setup.add_argument(
+        "--from", dest="source", metavar="FILE", help="read FILE and ask nothing; - is standard input"
+    )
+    setup.add_argument(
+        "--account", metavar="NAME", default="", help="a further SIP account of that name, not the first"
+    )
+    setup.add_argument("--dry-run", action="store_true", help="tell what would be set, and write nothing")
+    setup.add_argument(
+        "--root", metavar="D", default="/", help="the tree to set up: a card that is mounted there"
+    )
+    setup.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _with_line(parser: argparse.ArgumentParser) -> None:

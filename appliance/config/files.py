@@ -14,7 +14,8 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 def standard_files(root: Path = Path("/")) -> Iterator[Path]:
     """Those that are there without --config: of the checkout the code runs from, if any, and of the system.
 
-    A checkout brings its own defaults in checkout.toml, and takes its user's settings from handset.toml beside it.
+    A checkout brings its own defaults in checkout.toml, and takes its user's settings from handset.toml beside it, and
+    from .state what `handset setup` wrote.
     """
     checkout = root / CHECKOUT.relative_to("/")
     defaults = checkout / "checkout.toml"
@@ -24,6 +25,7 @@ def standard_files(root: Path = Path("/")) -> Iterator[Path]:
     yield from _existing(root / "etc/handset/handset.toml")
     yield from sorted((root / "etc/handset/conf.d").glob("*.toml"))
     if defaults.exists():
+        yield from sorted((checkout / ".state/conf.d").glob("*.toml"))
         yield from _existing(checkout / "handset.toml")
 
 

@@ -1,0 +1,1 @@
+"""Configuration files of desk phones: each maker's field names, and what they are called here."""

@@ -1,0 +1,160 @@
+"""Settings on their way into the configuration: checked by its own rules, secrets in files of their own.
+
+One file holds them all, so that one rename puts them in force; a secret's file has a new name each time, so that the
+settings before it keep the secret before it.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from appliance.config.accounts import OF_AN_ACCOUNT
+from appliance.config.files import CHECKOUT
+from appliance.config.load import Fault, is_secret, load
+from appliance.config.providers import check_providers
+from appliance.config.rules import check_rules
+from appliance.config.secrets import is_reference
+from appliance.errors import ConfigurationInvalid
+from provisioning.actions import SERVICE_USER, Action, MakeDirectory, Remove, WriteFile
+from provisioning.draft import Draft, Note, Tree, drop, leaves, merged, place
+from provisioning.toml_text import dump, nearest_line
+
+_GIVEN: Final = "command line"
+"""What the rules call settings that stand in no file."""
+_SETTINGS: Final = PurePosixPath("/etc/handset/conf.d/60-setup.toml")
+_SECRETS: Final = PurePosixPath("/etc/handset/secrets")
+_ROUNDS: Final = 8
+_HEAD: Final = (
+    "# Written by `handset setup` and at the first start, which write it anew.\n"
+    "# Settings of your own belong in another file.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where settings and secrets are kept; `owner` is who must be able to read the secrets."""
+
+    settings: PurePosixPath = _SETTINGS
+    secrets: PurePosixPath = _SECRETS
+    owner: str = SERVICE_USER
+
+    @classmethod
+    def here(cls, root: Path = Path("/")) -> "Place":
+        """Of an appliance; of a checkout, when the code runs from one and no other tree is meant."""
+        if root == Path("/") and (CHECKOUT / "checkout.toml").exists():
+            state = PurePosixPath(CHECKOUT / ".state")
+            return cls(state / "conf.d/60-setup.toml", state / "secrets", "")
+        return cls()
+
+
+@dataclass(slots=True)
+class Checked:
+    """`tree` is what the rules let pass of what was given; `notes` the rest, `elsewhere` faults of other files."""
+
+    tree: Tree
+    notes: list[Note] = field(default_factory=list)
+    elsewhere: list[Fault] = field(default_factory=list)
+
+
+def check(draft: Draft, root: Path = Path("/"), config: Path | None = None) -> Checked:
+    """What `handset check` would say of the draft above the files that are there; secrets in the clear."""
+    tree = merged({}, draft.tree)
+    checked = Checked(tree)
+    for _ in range(_ROUNDS):
+        loaded = load(config, environ={}, command_line=tree, root=root)
+        found = check_providers(check_rules(loaded), environ={}).faults
+        ours = [fault for fault in found if fault.origin == _GIVEN]
+        checked.elsewhere = [fault for fault in found if _is_elsewhere(fault, root)]
+        fatal = [fault for fault in ours if not fault.warning]
+        if not fatal:
+            checked.notes += [_note(draft, fault, "left") for fault in ours]
+            return checked
+        for fault in fatal:
+            checked.notes.append(_note(draft, fault, "fault"))
+            _take_out(tree, fault.key)
+    checked.tree = {}
+    return checked
+
+
+def _is_elsewhere(fault: Fault, root: Path) -> bool:
+    """Files with secrets are looked for on this machine: those of another tree cannot be judged here."""
+    judged = root == Path("/") or not is_secret(fault.key.rpartition(".")[2])
+    return fault.origin != _GIVEN and not fault.warning and judged
+
+
+def _take_out(tree: Tree, key: str) -> None:
+    """The faulty key; of one that is missing, what asked for it: the account that is not whole."""
+    parts = key.split(".")
+    if not drop(tree, parts) and not drop(tree, parts[:-1]):
+        tree.clear()
+
+
+def _note(draft: Draft, fault: Fault, kind: Any) -> Note:
+    return Note(fault.message, fault.key, nearest_line(draft.lines, fault.key), fault.hint, kind)
+
+
+def completed(tree: Tree, before: Mapping[str, Any]) -> Tree:
+    """With what follows from it: who has the key of a provider wants to talk with it."""
+    keyed = [name for name, table in tree.get("providers", {}).items() if _has_key(table)]
+    realtime = [name for name in ("openai", "gemini", "gpt_live") if name in keyed]
+    chosen = any("providers" in one.get("conversation", {}) for one in (tree, before))
+    if realtime and not chosen:
+        place(tree, ["conversation", "providers"], [*realtime, "offline"])
+    return tree
+
+
+def _has_key(table: Any) -> bool:
+    return isinstance(table, Mapping) and bool(table.get("api_key"))
+
+
+def overlay(before: Mapping[str, Any], tree: Mapping[str, Any]) -> Tree:
+    """`tree` above what was set up before; an account that is given anew keeps nothing of the one before it."""
+    kept = merged({}, before)
+    new = tree.get("sip", {})
+    if "server" in new and isinstance(kept.get("sip"), Mapping):
+        kept["sip"] = {key: value for key, value in kept["sip"].items() if key not in OF_AN_ACCOUNT}
+    for name in new.get("accounts", {}):
+        drop(kept, ["sip", "accounts", name])
+    return merged(kept, tree)
+
+
+def plan(tree: Mapping[str, Any], where: Place, salt: str) -> list[Action]:
+    """The files that put `tree` in force; secrets in the clear become files that the daemon's user alone may read.
+
+    `salt` makes their names new. The settings come last: up to that moment all is as it was.
+    """
+    shown = merged({}, tree)
+    actions: list[Action] = [MakeDirectory(where.secrets, 0o700, where.owner)]
+    for path, secret in _secrets(tree):
+        name = f"{'.'.join(path)}-{hashlib.sha256(f'{salt}{path}'.encode()).hexdigest()[:8]}"
+        actions.append(WriteFile(where.secrets / name, f"{secret}\n", 0o600, where.owner))
+        place(shown, list(path), f"file:{where.secrets / name}")
+    actions.append(WriteFile(where.settings, _HEAD + "\n" + dump(shown)))
+    return actions
+
+
+def _secrets(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for path, value in leaves(tree):
+        if isinstance(value, str) and value and is_secret(path[-1]) and not is_reference(value):
+            yield path, value
+
+
+def outdated(tree: Mapping[str, Any], where: Place, there: list[str]) -> list[Action]:
+    """Take away the secrets in `there` (names of files) that `tree`, as it stands in the file, does not name."""
+    named = {value for _, value in leaves(tree) if isinstance(value, str)}
+    return [Remove(where.secrets / name) for name in there if f"file:{where.secrets / name}" not in named]
+
+
+def read_before(path: Path) -> Tree:
+    """What was set up before. Raise ConfigurationInvalid where the file is there and cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationInvalid(
+            f"{path} cannot be read: {error}", hint="mend it, or take it away, and set up again"
+        ) from error

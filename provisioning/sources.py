@@ -1,0 +1,44 @@
+"""Which kind of text settings came in, and what it says: TOML, account lines of baresip, files of desk phones. Pure."""
+
+from types import ModuleType
+from typing import Final
+
+from provisioning import baresip
+from provisioning.boot_settings import parse_settings
+from provisioning.draft import LONGEST, Draft
+from provisioning.phones import cisco, grandstream, polycom, snom, yealink
+from provisioning.phones.account import read
+from provisioning.phones.lines import NotXml
+
+PHONES: Final[tuple[ModuleType, ...]] = (yealink, grandstream, cisco, snom, polycom)
+KNOWN: Final = (
+    "TOML, account lines of baresip, files of Yealink, Grandstream, Snom, Cisco SPA and Polycom telephones"
+)
+
+
+def understand(text: str, first: str = "") -> Draft:
+    """What `text` says; faults are notes in it, nothing is raised. `first` names a telephone's first account."""
+    text = text.removeprefix("\ufeff")
+    if len(text) > LONGEST:
+        return _refused("is too long", f"at most {LONGEST // 1024} KiB")
+    if not text.strip():
+        return _refused("is empty", f"these are understood: {KNOWN}")
+    for maker in PHONES:
+        if maker.looks_like(text):
+            try:
+                return read(maker.givens(text), maker.TABLE, maker.SOURCE, first)
+            except NotXml as error:
+                return _refused(
+                    str(error), "mend this line, or export the file anew", error.line, maker.SOURCE
+                )
+    if baresip.looks_like(text):
+        return baresip.parse(text, first)
+    if text.lstrip().startswith("<"):
+        return _refused("is XML of a kind that is not known here", f"these are understood: {KNOWN}")
+    return parse_settings(text)
+
+
+def _refused(message: str, hint: str, line: int = 0, source: str = "") -> Draft:
+    draft = Draft(source=source)
+    draft.fault(message, line=line, hint=hint)
+    return draft
