@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,8 @@ from appliance.tap import Tap
 from appliance.transfer import Transfers
 
 _PREFIX: Final = "phone-"
+_NOT_ASKED: Final = "a caller could not be asked for the PIN, and was hung up on"
+_REPORT: Final = "the log names the fault"
 logger = logging.getLogger(__name__)
 
 
@@ -105,11 +108,17 @@ class Phones:
         language = section.language if section is not None else "en"
         gate = PinGate(tap.line, entry, self._voice, language, self._ears)
         self.digits.divert(call.id, gate.press)
+        refusal = Warned(
+            code="pin_refused", message=f"a caller did not know the PIN: {call.peer}", line=tap.line.id
+        )
         try:
             admitted = await gate.run(lambda: call.state is not CallState.ENDED)
         except Exception as fault:  # noqa: BLE001 - whatever it is, the caller must not be left in silence
             logger.error("the PIN of call %s was not asked for: %s", call.id, kind_and_place(fault))
-            admitted = False
+            admitted, refusal = (
+                False,
+                replace(refusal, code="pin_not_asked", message=_NOT_ASKED, hint=_REPORT),
+            )
         finally:
             self.digits.divert(call.id, None)
             call.locked = False
@@ -119,13 +128,7 @@ class Phones:
         if admitted:
             self._serve(call, tap)
         else:
-            self._bus.publish(
-                Warned(
-                    code="pin_refused",
-                    message=f"a caller did not know the PIN: {call.peer}",
-                    line=tap.line.id,
-                )
-            )
+            self._bus.publish(refusal)
             self._hang_up_soon(call.id)
 
     def _serve(self, call: Call, tap: Tap) -> None:

@@ -97,6 +97,12 @@ class Accounts:
         instead = self.named(retired.name) or self.named("") if retired is not None else None
         return int(instead.getId()) if instead is not None else number
 
+    def srtp(self, message: str) -> set[str]:
+        """What `sip.srtp` may be for the request `message`: of its account, or of all where it names none."""
+        line = _LINE.search(message.split("\r\n", 1)[0])
+        named = self._now.get(line[1]) if line is not None else None
+        return {account.settings.srtp for account in ([named] if named is not None else self._now.values())}
+
     def __iter__(self) -> Iterator[Account]:
         return iter([*self._now.values(), *self._retired])
 

@@ -291,6 +291,7 @@ def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, 
         "come_back": timing.come_back,
         "media_timeout": timing.media_timeout,
         "parent_timeout": timing.parent_timeout,
+        "answer_wait": timing.answer_wait,
     }
 
 

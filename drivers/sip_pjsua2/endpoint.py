@@ -9,16 +9,16 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
-from drivers.sip_pjsua2 import tls
+from drivers.sip_pjsua2 import native, offer, tls
 from drivers.sip_pjsua2.account import Account
 from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
 from drivers.sip_pjsua2.fault import Unusable
 from drivers.sip_pjsua2.port import RATE, Pool, SendAudio
 from drivers.sip_pjsua2.route import is_literal, known_here_only, name_servers
-from drivers.sip_pjsua2.screen import Screen
+from drivers.sip_pjsua2.screen import Address, Screen
 from drivers.sip_pjsua2.settings import AccountSettings, Settings
-from drivers.sip_pjsua2.sieve import Sieve
+from drivers.sip_pjsua2.sieve import SILENCE, Sieve
 from drivers.sip_pjsua2.switchboard import Switchboard
 from drivers.sip_pjsua2.transports import Transports
 
@@ -73,7 +73,9 @@ class Endpoint:
         self._library.libInit(_library_settings(settings))
         self._library.audDevManager().setNullDev()
         self.screen = Screen(self._dialogues)
-        self._sieve = self._put_sieve() if settings.strangers == "silent" else None
+        self._srtp: Callable[[str], set[str]] = lambda _: set()
+        self._sieve = self._put_sieve()
+        native.wait_for_answers(settings.answer_wait)
         self.pool = Pool(settings.max_calls + SPARE, send_audio)
         self.board = Switchboard(settings, self.pool, send)
         self._library.rejected = self.board.rejected
@@ -93,12 +95,14 @@ class Endpoint:
         self._accounts.on_settled = self._settled
         self._accounts.open()
         self._library.choose = self._accounts.choose
+        self._srtp = self._accounts.srtp
         self.board.accounts = self._accounts
 
     @property
     def screening(self) -> bool:
         """Whether strangers get no answer."""
-        return self._sieve is not None and not self._sieve.blind
+        seeing = self._sieve is not None and not self._sieve.blind
+        return seeing and self._settings.strangers == "silent"
 
     @property
     def address(self) -> str:
@@ -110,10 +114,20 @@ class Endpoint:
 
     def _put_sieve(self) -> Sieve | None:
         try:
-            return Sieve(self.screen.ignores)
+            return Sieve(self._judge)
         except OSError as error:
             logger.warning("strangers are refused, not ignored: %s", error)
             return None
+
+    def _judge(self, source: Address, message: bytes) -> int | None:
+        """What becomes of a request before the library sees it, as `Sieve` asks."""
+        if self._settings.strangers == "silent" and self.screen.ignores(source, message):
+            return SILENCE
+        why = offer.refusal(message, self._srtp(message.decode("utf-8", "replace")))
+        if not why:
+            return None
+        self.board.offer_refused(message.decode("utf-8", "replace"), why)
+        return int(pj.PJSIP_SC_NOT_ACCEPTABLE_HERE)
 
     def register(self) -> None:
         self._accounts.begin()
@@ -171,6 +185,7 @@ class Endpoint:
         self._accounts.unregister()
         self._wait(self._accounts.unregistered, _UNREGISTER_WAIT)
         self._accounts.shutdown()
+        self._srtp = lambda _: set()
         del self._accounts
         gc.collect()
         self._library.libDestroy()

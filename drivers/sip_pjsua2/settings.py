@@ -61,6 +61,9 @@ class Settings:
     come_back: float = 20.0
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
+    answer_wait: float = 12.0
+    """A host that has sent nothing for so long is not there: an INVITE was sent five times by then. The RFC's 32 s
+    would hold one of the few places for calls, also when everybody has given up."""
 
 
 _Read = TypeVar("_Read", Settings, AccountSettings)

@@ -1,38 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A module in the SIP library's stack that drops requests before anything answers them.
+"""Two modules in the SIP library's stack: one drops or refuses requests before anything answers them, one answers those
+that nothing did.
 
-pjsua2 has no such hook: its library answers OPTIONS, and what it does not know, by itself. But the C function that adds
-a module is in the same file, and modules see a request before the layers that answer. The library calls ours in
-`libHandleEvents`, on the main thread.
+pjsua2 has no such hooks: its library answers OPTIONS and calls by itself, and methods that it does not know never. But
+the C function that adds a module is in the same file, and modules see a request before and after the layers that
+answer. The library calls ours in `libHandleEvents`, on the main thread.
 """
 
 import ctypes
-import ipaddress
 import logging
-import struct
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from drivers.sip_pjsua2 import native, received
 from drivers.sip_pjsua2.screen import Address
 
 logger = logging.getLogger(__name__)
 
-Ignores = Callable[[Address, bytes], bool]
+SILENCE: Final = 0
+NO_SUCH_CALL: Final = 481
+NOT_IMPLEMENTED: Final = 501
+_WITHIN_CALLS: Final = frozenset({b"BYE", b"CANCEL", b"INFO", b"PRACK", b"UPDATE"})
+Verdict = Callable[[Address, bytes], int | None]
+"""A code to answer a request with, SILENCE for none, None where it goes its way."""
 _AFTER_TRANSPORT: Final = 9
 """The transport layer has 8, the transactions, which are the first to answer, 16."""
-
-# struct pjsip_rx_data of PJSIP 2.x on a 64-bit machine: what stands before the packet differs from version to version,
-# what stands behind it (PJSIP_MAX_PKT_LEN of the default) does not.
-_PACKET: Final = (320, 312, 328)
-_PACKET_ROOM: Final = 4_000
-_LENGTH: Final = _PACKET_ROOM + 8
-_ADDRESS: Final = _PACKET_ROOM + 16
-_NAME: Final = _PACKET_ROOM + 48
-_PORT: Final = _PACKET_ROOM + 96
-_SIZE: Final = max(_PACKET) + _PORT + 4
-_INET: Final = 2
-_INET6: Final = 10
+_AFTER_ALL: Final = 127
+"""The library's own last ones have 64."""
 
 _OnRequest = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
@@ -59,76 +53,65 @@ class _Module(ctypes.Structure):
     )
 
 
-class Unreadable(ValueError):
-    """The library's structure is not laid out as we know it."""
-
-
-def read(data: bytes) -> tuple[Address, bytes]:
-    """Source and text of a struct pjsip_rx_data. Raise Unreadable unless both of its notes of the source agree."""
-    for start in _PACKET:
-        found = _read(data[start:])
-        if found is not None:
-            return found
-    raise Unreadable("the source of a request is not where it should be")
-
-
-def _read(data: bytes) -> tuple[Address, bytes] | None:
-    """The same, where the packet is the first that stands in `data`."""
-    (length,) = struct.unpack_from("=q", data, _LENGTH)
-    (family,) = struct.unpack_from("=H", data, _ADDRESS)
-    (port,) = struct.unpack_from("!H", data, _ADDRESS + 2)
-    try:
-        noted = ipaddress.ip_address(data[_NAME : _NAME + 46].split(b"\0", 1)[0].decode("ascii"))
-    except ValueError:
-        return None
-    begin = _ADDRESS + (4 if family == _INET else 8)
-    size = {_INET: 4, _INET6: 16}.get(family, 0)
-    agree = data[begin : begin + size] == noted.packed and struct.unpack_from("=i", data, _PORT)[0] == port
-    return (noted, data[:length]) if agree and 0 < length <= _PACKET_ROOM else None
-
-
-def _library() -> str:
-    """The file that pjsua2 was loaded from."""
-    native = (module for name, module in tuple(sys.modules.items()) if name.rpartition(".")[2] == "_pjsua2")
-    path: str | None = next((module.__file__ for module in native), None)
-    if path is None:
-        raise OSError("pjsua2 is not loaded from a file")
-    return path
-
-
 class Sieve:
     """Lives as long as the library: it holds what the library points to."""
 
-    def __init__(self, ignores: Ignores) -> None:
+    def __init__(self, verdict: Verdict) -> None:
         """Put it in place, once the library is initialised. Raise OSError where it cannot be."""
-        self._ignores = ignores
+        self._verdict = verdict
         self.blind = False
         """It cannot read the library's requests, and lets them all through."""
-        code = ctypes.CDLL(_library())
+        code = native.library()
         try:
-            endpoint, register = code.pjsua_get_pjsip_endpt, code.pjsip_endpt_register_module
+            find, self._register = code.pjsua_get_pjsip_endpt, code.pjsip_endpt_register_module
         except AttributeError as error:
             raise OSError("the library does not export its modules' functions") from error
-        endpoint.restype = ctypes.c_void_p
-        register.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        name = b"handset-sieve"
-        self._module = _Module(
-            name=name,
-            name_length=len(name),
-            id=-1,
-            priority=_AFTER_TRANSPORT,
-            on_rx_request=_OnRequest(self._on_request),
+        find.restype = ctypes.c_void_p
+        self._register.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        self._endpoint = find()
+        self._respond = getattr(code, "pjsip_endpt_respond_stateless", None)
+        if self._respond is not None:
+            pointer = ctypes.c_void_p
+            self._respond.argtypes = (pointer, pointer, ctypes.c_int, pointer, pointer, pointer)
+        self._modules = (
+            self._add(b"handset-sieve", _AFTER_TRANSPORT, self._first),
+            self._add(b"handset-last", _AFTER_ALL, self._last),
         )
-        status = register(endpoint(), ctypes.addressof(self._module))
+
+    def _add(self, name: bytes, priority: int, on_request: Callable[[Any], int]) -> _Module:
+        module = _Module(
+            name=name, name_length=len(name), id=-1, priority=priority, on_rx_request=_OnRequest(on_request)
+        )
+        status = self._register(self._endpoint, ctypes.addressof(module))
         if status:
             raise OSError(f"the library did not take our module: {status}")
+        return module
 
-    def _on_request(self, data: Any) -> int:
+    def _first(self, data: Any) -> int:
         """1 ends it here: nobody else sees the request. Nothing may escape into the library."""
         try:
-            return int(self._ignores(*read(ctypes.string_at(data, _SIZE))))
+            code = self._verdict(*self._read(data))
+            return int(code is not None and (code == SILENCE or self._answer(data, code)))
         except Exception as error:  # noqa: BLE001
             if not self.blind:
                 self.blind = True
                 logger.warning("strangers are refused, not ignored: %s", error)
             return 0
+
+    def _last(self, data: Any) -> int:
+        """What nobody else took (RFC 3261, 8.2.1). An ACK is never answered."""
+        try:
+            method = self._read(data)[1].split(b" ", 1)[0]
+            code = NO_SUCH_CALL if method in _WITHIN_CALLS else NOT_IMPLEMENTED
+            return int(method != b"ACK" and self._answer(data, code))
+        except Exception as error:  # noqa: BLE001
+            logger.info("a request that nobody understands gets no answer: %s", error)
+            return 0
+
+    def _answer(self, data: Any, code: int) -> bool:
+        """False where this library cannot."""
+        return self._respond is not None and not self._respond(self._endpoint, data, code, None, None, None)
+
+    @staticmethod
+    def _read(data: Any) -> tuple[Address, bytes]:
+        return received.read(ctypes.string_at(data, received.SIZE), int(data))

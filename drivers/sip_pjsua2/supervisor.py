@@ -35,6 +35,7 @@ class Timing:
     come_back: float = 20.0
     media_timeout: float = 30.0
     parent_timeout: float = 10.0
+    answer_wait: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,11 @@ class Switchboard:
             "some calls are still being ended; a library built by: make pjsua2 has more",
         )
 
+    def offer_refused(self, invite: str, why: str) -> None:
+        """A call was refused before it was one."""
+        peer = _plain(Request.parse(invite).peer)
+        self._notice(0, "offer_refused", f"a call of {peer} was refused with 488: {why}", "see sip.srtp")
+
     def _notice(self, number: int, code: str, text: str, hint: str) -> None:
         self._send({"type": "notice", "call": f"{number:08x}", "code": code, "text": text, "hint": hint})
 

@@ -140,6 +140,17 @@ async def test_the_torture_messages_of_rfc_4475_are_answered_as_they_may_be(desk
     await next_call_works(desk)
 
 
+async def test_what_no_call_has_asked_for_is_answered_all_the_same(desk):
+    sender = Sender(desk.settings["port"])
+    methods = {"BREW": 501, "RE%47IST%45R": 501, "REGISTER": 501, "BYE": 481, "CANCEL": 481}
+    assert {
+        method: await sender.final(sip_torture.request(method, sender.here), 2.0) for method in methods
+    } == methods
+    assert await sender.final(sip_torture.request("ACK", sender.here), 0.3) == 0
+    sender.close()
+    assert desk.of(TelephoneLost) == []
+
+
 async def test_mutations_of_good_and_bad_messages_leave_it_alive_and_its_memory_flat(desk):
     """The wheel's library may abort under a fuzzer, and is started again; our own must not."""
     chance = random.Random(4475)

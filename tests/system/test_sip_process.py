@@ -18,6 +18,7 @@ import pytest
 from appliance.errors import TelephoneUnavailable, UnknownName
 from appliance.interfaces import CallReport, TelephoneLost, TelephoneReady
 from drivers.sip_pjsua2.client import library_report
+from drivers.sip_pjsua2.supervisor import Timing
 from tests.rig import sip_garbage
 from tests.rig.peer import until
 from tests.rig.sip_desk import RATE, Desk, settle
@@ -192,3 +193,17 @@ async def test_tls_with_an_openssl_out_of_support_is_refused_unless_forced():
         assert not desk.of(TelephoneReady)
     finally:
         await desk.telephone.stop()
+
+
+async def test_hosts_that_never_answer_hold_no_place_for_long_after_all_have_given_up() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        nobody = f"sip:nobody@127.0.0.1:{silent.getsockname()[1]}"
+        async with Desk(max_calls=1, timing=Timing(answer_wait=2.0)) as desk:
+            for _ in range(3):  # all the places that the library has then
+                desk.telephone.hang_up(await desk.dial(nobody))
+            full = await desk.state(await desk.dial(nobody), "ended")
+            assert full.code == 0
+            await settle(2.5)
+            call = await desk.dial(nobody)
+            assert (await desk.state(call, "ended")).code == 408

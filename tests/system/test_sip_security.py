@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.interfaces import CallReport, RegistrationReport, TelephoneReady
+from appliance.interfaces import CallReport, NoticeReport, RegistrationReport, TelephoneReady
 from drivers.sip_pjsua2.client import library_report
 from tests.rig.authority import Authority
 from tests.rig.raw_caller import RawCaller
@@ -164,9 +164,9 @@ class Offering(RawCaller):
         ("optional", "RTP/SAVP", f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {_KEY}\r\n", "RTP/SAVP"),
         ("optional", "RTP/AVP", f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {_KEY}\r\n", "crypto"),
         ("mandatory", "RTP/AVP", "", "488"),
-        ("mandatory", "RTP/SAVP", "", "406"),
+        ("mandatory", "RTP/SAVP", "", "488"),
         ("mandatory", "RTP/SAVP", f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {_KEY}\r\n", "RTP/SAVP"),
-        ("mandatory", "RTP/SAVP", f"a=crypto:1 UNKNOWN_SUITE {_KEY}\r\n", "406"),
+        ("mandatory", "RTP/SAVP", f"a=crypto:1 UNKNOWN_SUITE {_KEY}\r\n", "488"),
     ],
 )
 async def test_an_offer_is_answered_as_srtp_is_configured(srtp, profile, lines, answer):
@@ -177,6 +177,8 @@ async def test_an_offer_is_answered_as_srtp_is_configured(srtp, profile, lines, 
             with pytest.raises(ConnectionRefusedError, match=answer):
                 await asyncio.to_thread(caller.__enter__)
             assert not desk.of(CallReport, state="connected")
+            [notice] = desk.of(NoticeReport)
+            assert (notice.code, notice.hint) == ("offer_refused", "see sip.srtp")
             return
         answering = asyncio.create_task(desk.pick_up())
         await asyncio.to_thread(caller.__enter__)

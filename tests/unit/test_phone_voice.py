@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from appliance.call.controller import Calls
 from appliance.config.schema import Agent, Recording, Sip
+from appliance.events import Event, Warned
 from appliance.interfaces import Spoken
 from appliance.phone import Phones
 from appliance.store.store import CallRecord
@@ -74,9 +75,12 @@ async def test_where_the_voice_breaks_that_asks_for_the_pin_the_caller_is_not_le
         calls = Calls(telephone, settings, booth.bus, NoCalls(), phones.connected, phones.ended)
         phones.calls = calls
         await calls.start()
+        told: list[Event] = []
+        booth.bus.listen(told.append)
         caller = telephone.rings_in()
         await asyncio.sleep(1.0)
         assert ("hang_up", caller) in telephone.told
         assert booth.lines.sessions() == ()
+        assert [event.code for event in told if isinstance(event, Warned)] == ["pin_not_asked"]
         await calls.stop()
         await phones.stop()

@@ -41,8 +41,8 @@ readonly FLAGS='-O2 -g0 -fPIC -DNDEBUG -fstack-protector-strong -U_FORTIFY_SOURC
 readonly SWIG=(-c++ -python -threads -w312)
 readonly WRAPPER_FLAGS=(-O1 -fno-strict-aliasing)
 readonly LINK_FLAGS=(-shared -s '-Wl,-O1,--as-needed,--gc-sections,-z,relro,-z,now')
-# All that is seen from outside: what Python loads, and what sieve.py and report.py call.
-readonly EXPORTS='{ global: PyInit__pjsua2; pjsua_get_pjsip_endpt; pjsip_endpt_register_module; pjsua_call_get_max_count; local: *; };'
+# All that is seen from outside: what Python loads, and what sieve.py, timers.py and report.py call.
+readonly EXPORTS='{ global: PyInit__pjsua2; pjsua_get_pjsip_endpt; pjsip_endpt_register_module; pjsip_endpt_respond_stateless; pjsip_tsx_set_timers; pjsua_call_get_max_count; local: *; };'
 recipe=$(printf '%s\n' "$CONFIG_SITE" "${CONFIGURE[@]}" "$FLAGS" "${SWIG[@]}" "${WRAPPER_FLAGS[@]}" "${LINK_FLAGS[@]}" "$EXPORTS" | sha256sum | cut -c1-16)
 readonly recipe
 
