@@ -31,6 +31,7 @@ from appliance.phone import Phones
 from appliance.room import Room
 from appliance.room_calls import RoomCalls
 from appliance.rungs import Rungs
+from appliance.service import Notifier
 from appliance.session.checkpoint import Checkpoints
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
@@ -46,7 +47,9 @@ STOP_SECONDS: Final = 4.5
 FIRST_STOP_SECONDS: Final = 3.9
 """What telephone and sound card get of it: the rest must still be closed when one of them hangs."""
 LINGER_SECONDS: Final = 0.3
-_AUDIO_SILENT_SECONDS: Final = 20.0
+_SILENT_SECONDS: Final = 20.0
+_SILENT_SHARE: Final = 2 / 3
+"""Of the watchdog's limit: a frozen part is named in the log before the limit is over."""
 _RECALL_SECONDS: Final = 2.0
 """How long the start waits for what the last run left; on a slow card it comes later."""
 _STORE_SECONDS: Final = 30.0
@@ -58,7 +61,7 @@ class Appliance:
     """All parts, started and stopped in order; belongs to the loop that it is made on.
 
     `card` stands in for the configured sound card. `alone` leaves out what `handset talk` does without: telephone,
-    control API, history.
+    control API, history. `notifier` reaches whoever started the process.
     """
 
     def __init__(
@@ -68,10 +71,14 @@ class Appliance:
         *,
         card: SoundCard | None = None,
         alone: bool = False,
+        notifier: Notifier | None = None,
     ) -> None:
         self.configuration = configuration
         self._config = config
         self._alone = alone
+        self._notifier = notifier or Notifier()
+        watchdog = self._notifier.watchdog * _SILENT_SHARE
+        self._silent_seconds = min(_SILENT_SECONDS, watchdog) if watchdog else _SILENT_SECONDS
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reloading = asyncio.Lock()
@@ -96,10 +103,10 @@ class Appliance:
     async def start(self) -> None:
         """Start every part; return when the control API listens. Raise what forbids that, as a port in use."""
         self.health.count("line", self.lines.counters)
-        self.health.watch("capture", _AUDIO_SILENT_SECONDS, self.lines.deaf_for)
+        self.health.watch("capture", self._silent_seconds, self.lines.deaf_for)
         if not self._alone:
             await self._start_control()
-        self._spawn(self.health.run())
+        self._spawn(self.health.run(self._notifier))
         if self.room is not None:
             self.room.start()
         if self.calls is not None:
@@ -252,7 +259,7 @@ class Appliance:
         )
         room = Room(card, line, settings, self.bus, part)
         self.health.count("room", room.counters)
-        self.health.watch("sound card", _AUDIO_SILENT_SECONDS, lambda: card.silent_for)
+        self.health.watch("sound card", self._silent_seconds, lambda: card.silent_for)
         return room
 
     def _build_telephone(self) -> None:
@@ -303,6 +310,7 @@ class Appliance:
         self.calls.free = self.lines.free
         self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()
         self.health.count("sip", self.calls.counters)
+        self.health.watch("sip", self._silent_seconds, lambda: telephone.silent_for)
 
     def _join_room(self, phones: Phones, calls: Calls) -> None:
         """The person in the room can use the telephone."""

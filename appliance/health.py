@@ -1,20 +1,21 @@
 """The appliance's own pulse: parts and their reasons, heartbeats, loop lag, counters; what systemd is told of it."""
 
 import asyncio
-import contextlib
-import os
+import logging
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from appliance.service import Notifier
 
 Counters = Callable[[], Mapping[str, float]]
 
 LAG_PERIOD: Final = 0.25
 _LOOP: Final = "loop"
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -191,12 +192,16 @@ class Health:
         """STATUS for systemd."""
         if stale := self.stale():
             return f"no sign of life from {', '.join(stale)}"
-        reasons = self.reasons()
-        return f"waiting for {'; '.join(reasons)}" if reasons else "ready"
+        if reasons := self.reasons():
+            return f"waiting for {'; '.join(reasons)}"
+        without = [f"{part.name}: {part.reason}" for part in self._parts.values() if not part.working]
+        return f"ready, but for {'; '.join(without)}" if without else "ready"
 
-    async def run(self) -> None:
-        """Measure the loop's lag and tell systemd, until cancelled. READY is the daemon's to send: Notifier.ready."""
-        notifier = Notifier()
+    async def run(self, notifier: Notifier) -> None:
+        """Measure the loop's lag, tell the service manager and feed its watchdog, until cancelled.
+
+        READY is not told here: that is for whoever knows that the control API listens.
+        """
         said = ""
         fed = self._clock()
         while True:
@@ -205,48 +210,15 @@ class Health:
             self.loop_lag_ms = max(0.0, (self._clock() - asleep - LAG_PERIOD) * 1000)
             self.loop_lag_max_ms = max(self.loop_lag_max_ms, self.loop_lag_ms)
             self.beat(_LOOP)
-            if notifier.watchdog and self._clock() - fed >= notifier.watchdog / 2 and not self.stale():
+            stale = self.stale()
+            if notifier.watchdog and self._clock() - fed >= notifier.watchdog / 3 and not stale:
                 fed = self._clock()
-                notifier.tell("WATCHDOG=1")
+                notifier.feed()
             if (sentence := self.sentence()) != said:
                 said = sentence
-                notifier.tell(f"STATUS={sentence}")
-
-
-class Notifier:
-    """Speaks to systemd over $NOTIFY_SOCKET; without it, to nobody."""
-
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        self._address = environ.get("NOTIFY_SOCKET", "")
-        ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        microseconds = environ.get("WATCHDOG_USEC", "")
-        self.watchdog = (
-            int(microseconds) / 1e6 if ours and microseconds.isdecimal() and self._address else 0.0
-        )
-        """Seconds within which systemd wants to be fed; 0 when it does not."""
-
-    def tell(self, *lines: str) -> None:
-        """Send; never waits, and a service manager that cannot be reached is no reason to stop."""
-        if not self._address:
-            return
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
-        ):
-            channel.setblocking(False)
-            channel.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), address)
-
-    def ready(self) -> None:
-        """The control API listens."""
-        self.tell("READY=1", f"MAINPID={os.getpid()}")
-
-    def stopping(self) -> None:
-        self.tell("STOPPING=1", "STATUS=stopping")
-
-    def reloading(self) -> None:
-        """To be followed by `ready`."""
-        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+                notifier.status(sentence)
+                if stale:
+                    logger.error("%s: the watchdog is not fed", sentence)
 
 
 def _metric(name: str) -> str:

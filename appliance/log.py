@@ -1,4 +1,4 @@
-"""Logging: to stderr, in the journal's own priority prefixes when a service manager reads it.
+"""Logging: to systemd's journal with fields, else to stderr, in the journal's own priority prefixes when it reads that.
 
 Speech, transcripts, tool arguments and secrets are never logged: callers pass ids, codes, counts and lengths.
 """
@@ -8,13 +8,7 @@ import os
 import sys
 from typing import Final
 
-_PRIORITY: Final = {
-    logging.DEBUG: "<7>",
-    logging.INFO: "<6>",
-    logging.WARNING: "<4>",
-    logging.ERROR: "<3>",
-    logging.CRITICAL: "<2>",
-}
+from appliance.journal import PRIORITY, journal_handler
 
 _CHATTY: Final = (
     "asyncio",
@@ -36,19 +30,23 @@ class _JournalFormatter(logging.Formatter):
     """systemd reads a `<N>` prefix as the priority and adds the time itself."""
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = _PRIORITY.get(record.levelno, "<6>")
+        prefix = f"<{PRIORITY.get(record.levelno, '6')}>"
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
 def begin(level: str) -> None:
-    """Send the log to stderr at `level` (debug, info, warning, error). Idempotent."""
+    """Send the log to the journal or to stderr at `level` (debug, info, warning, error). Idempotent."""
+    root = logging.getLogger()
+    root.handlers[:] = [journal_handler() or _stderr_handler()]
+    root.setLevel(level.upper())
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def _stderr_handler() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     if os.environ.get("JOURNAL_STREAM"):
         handler.setFormatter(_JournalFormatter("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for chatty in _CHATTY:
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    return handler

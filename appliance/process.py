@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -10,13 +11,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from appliance import heap, log
+from appliance import heap, journal, log
 from appliance.config.check import report, usable
 from appliance.config.load import Loaded
 from appliance.control.location import page_address
 from appliance.daemon import LINGER_SECONDS, STOP_SECONDS, Appliance
 from appliance.errors import ApplianceError, ConfigurationInvalid, kind_and_place
-from appliance.health import Notifier
+from appliance.service import Notifier, find_manager
 
 EXIT_CONFIGURATION: Final = 2
 EXIT_CONFIGURATION_SERVICE: Final = 78
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         return faulty
     log.begin(loaded.configuration.log.level)
     heap.bound()
+    # The watchdog ends us with SIGABRT: then each thread says where it stood.
+    faulthandler.enable()
     try:
         return asyncio.run(_serve(loaded, args.config))
     except ApplianceError as error:
@@ -55,9 +58,10 @@ async def _serve(loaded: Loaded, config: str | None) -> int:
         loop.add_signal_handler(name, ending.set)
     # Until it has started, what it reads is new anyway.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    appliance = Appliance(loaded.require(), config)
+    notifier = find_manager()
+    appliance = Appliance(loaded.require(), config, notifier=notifier)
+    journal.follow(appliance.bus)
     reloads: set[asyncio.Task[Any]] = set()
-    notifier = Notifier()
 
     def reload() -> None:
         task = loop.create_task(_reload_for_signal(appliance, notifier))

@@ -109,6 +109,13 @@ import sys; sys.exit(['%d.%d' % sys.version_info[:2], sys.base_prefix] != sys.ar
   fi
 }
 
+# systemd's Python module has no wheel: Debian's is taken, where it was made for this Python.
+link_systemd() {
+  local module
+  module=$("$venv/bin/python" -c 'import sysconfig; print("/usr/lib/python3/dist-packages/systemd/_daemon" + sysconfig.get_config_var("EXT_SUFFIX"))')
+  [ ! -e "$module" ] || ln -sfn "${module%/*}" "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/systemd"
+}
+
 # pjsua2: a wheel is good enough for development, where there is one; else it is compiled.
 install_pjsua2() {
   local own=
@@ -131,6 +138,7 @@ stamp=$venv/.setup-$goal
 [ "$goal" = pjsua2 ] || [ ! -e "$stamp" ] || [ "$(<"$stamp")" != "$state" ] || exit 0
 install_packages "${lists[@]}"
 make_venv
+link_systemd
 install_pjsua2
 echo "$state" >"$stamp"
 say "ready for: make $goal"

@@ -43,6 +43,7 @@ from appliance.interfaces.provider import (
     TurnEnded,
     UserHeard,
 )
+from appliance.interfaces.service import Journal, ServiceManager
 from appliance.interfaces.telephone import (
     CallReport,
     DtmfReport,
@@ -82,6 +83,7 @@ __all__ = [
     "EchoCanceller",
     "HistoryItem",
     "IncomingCall",
+    "Journal",
     "LineKind",
     "MailboxReport",
     "MediaReport",
@@ -102,6 +104,7 @@ __all__ = [
     "ResumptionHandle",
     "SendAudio",
     "SendText",
+    "ServiceManager",
     "Setup",
     "SoundCard",
     "SoundReport",

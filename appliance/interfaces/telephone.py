@@ -207,4 +207,9 @@ class Telephone(Protocol):
         """Audio taken from `playout` that the RTP stream has not yet taken."""
         ...
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the thread that tends the SIP process gave a sign of life; 0 while it does not run."""
+        ...
+
     def counters(self) -> Mapping[str, int]: ...

@@ -147,6 +147,10 @@ class Pjsua2Telephone:
     def heard_lag_ms(self, call: str) -> float:
         return self._routes.lag_ms(int(call, 16)) if call in self._states else 0.0
 
+    @property
+    def silent_for(self) -> float:
+        return self._supervisor.silent_for if self._supervisor is not None else 0.0
+
     def counters(self) -> Mapping[str, int]:
         return {
             **self._child_counters,

@@ -82,12 +82,19 @@ class Supervisor:
         self._finished = asyncio.Event()
         self._child: ChildProcess | None = None
         self._ready = False
+        self._turned = 0.0
         self._thread = threading.Thread(target=self._run, name="sip-client", daemon=True)
 
     @property
     def pid(self) -> int:
         child = self._child
         return child.pid if child is not None else 0
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the thread turned; 0 while it waits to start the process again, or has ended."""
+        turned = self._turned
+        return time.monotonic() - turned if turned else 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -108,6 +115,7 @@ class Supervisor:
             while not self._stopping.is_set():
                 began = time.monotonic()
                 down = self._one_life()
+                self._turned = 0.0
                 if self._stopping.is_set():
                     break
                 failures = 0 if time.monotonic() - began > self._timing.stable else failures
@@ -118,6 +126,7 @@ class Supervisor:
                 self._stopping.wait(self._delay(down, failures))
                 failures += 1
         finally:
+            self._turned = 0.0
             self._child = None
             self._on_loop(self._finished.set)
 
@@ -148,6 +157,7 @@ class Supervisor:
         next_beat = 0.0
         limit = self._timing.start
         while not child.closed:
+            self._turned = time.monotonic()
             if self._stopping.is_set():
                 return self._finish(child)
             messages = child.wait(0.05)

@@ -23,6 +23,7 @@ class FakeTelephone:
     """Remembers what it was told in `told`; refuses calls that it does not know, as the real one does."""
 
     rate = 16_000
+    silent_for = 0.0
 
     def __init__(self) -> None:
         self.told: list[tuple[str, ...]] = []

@@ -1,9 +1,9 @@
 import asyncio
-import contextlib
 import re
-import socket
 
-from appliance.health import Health, Notifier
+from appliance.health import Health
+from appliance.service import Notifier
+from tests.fakes.service_manager import FakeServiceManager
 
 SAMPLE = re.compile(r'^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]\w*="(\\.|[^"\\\n])*",?)*\})? \S+$')
 TYPE = re.compile(r"^# TYPE [a-zA-Z_:][a-zA-Z0-9_:]* (counter|gauge)$")
@@ -45,7 +45,7 @@ def test_it_is_ready_when_every_required_part_works():
     assert not health.ready()
     assert health.sentence() == "waiting for sip: the registrar is silent"
     health.remove("sip")
-    assert health.sentence() == "ready"
+    assert health.sentence() == "ready, but for doorbell: no battery"
 
 
 def test_a_heartbeat_that_is_overdue_is_named():
@@ -86,56 +86,29 @@ def test_metrics_are_in_the_prometheus_text_format():
     assert 'line="room"' not in health.prometheus()
 
 
-async def test_the_service_manager_is_told_and_the_watchdog_fed_only_while_hearts_beat(tmp_path, monkeypatch):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "200000")
-        monkeypatch.delenv("WATCHDOG_PID", raising=False)
-        clock = Clock()
-        health = Health()
-        beating = asyncio.create_task(health.run())
-        Notifier().ready()
-        await asyncio.sleep(0.8)
-        told = _read(manager)
-        health.expect("audio", within=0.0)
-        await asyncio.sleep(0.3)
-        _read(manager)
-        await asyncio.sleep(0.6)
-        told_later = _read(manager)
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
-    assert clock.now
-    assert "READY=1" in told
-    assert "STATUS=ready" in told
-    assert "WATCHDOG=1" in told
-    assert "WATCHDOG=1" not in told_later
-
-
-def _read(manager):
-    told: list[str] = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            told += manager.recv(4096).decode().splitlines()
-    return told
-
-
-def test_without_a_service_manager_nothing_is_said():
-    notifier = Notifier({})
-    notifier.ready()
-    assert notifier.watchdog == 0
-    assert Notifier({"NOTIFY_SOCKET": "/nowhere/at/all", "WATCHDOG_USEC": "2000000"}).watchdog == 2.0
-    Notifier({"NOTIFY_SOCKET": "/nowhere/at/all"}).ready()
-    Notifier({"NOTIFY_SOCKET": "@nowhere"}).stopping()
+async def test_the_watchdog_is_fed_only_while_hearts_beat():
+    manager, clock = FakeServiceManager(), Clock()
+    health = Health(clock)
+    health.expect("audio", within=50.0)
+    feeding = asyncio.create_task(health.run(Notifier(manager, watchdog=30.0)))
+    await manager.until("STATUS=ready")
+    clock.now += 10.0
+    await manager.until("WATCHDOG=1")
+    clock.now += 41.0
+    await manager.until("STATUS=no sign of life from audio")
+    manager.told.clear()
+    clock.now += 1000.0
+    health.beat("audio")
+    await manager.until("WATCHDOG=1")
+    await manager.until("STATUS=ready")
+    feeding.cancel()
 
 
 async def test_the_lag_of_the_loop_is_measured():
     import time
 
     health = Health()
-    beating = asyncio.create_task(health.run())
+    beating = asyncio.create_task(health.run(Notifier()))
     await asyncio.sleep(0.01)
     time.sleep(0.4)  # noqa: ASYNC251 - this is the lag
     await asyncio.sleep(0.05)
