@@ -1,0 +1,35 @@
+"""What a bad network does to packets is decided by its seed, and as bad as it was asked to be."""
+
+import random
+
+import pytest
+
+from tests.rig.bad_network import Conditions, fate
+
+COUNT = 20_000
+
+
+def fates(conditions: Conditions, seed: int = 1) -> list[tuple[float, ...]]:
+    chance = random.Random(seed)
+    return [fate(conditions, chance) for _ in range(COUNT)]
+
+
+def test_a_good_one_brings_everything_at_once() -> None:
+    assert set(fates(Conditions())) == {(0.0,)}
+
+
+def test_the_shares_are_those_that_were_asked_for() -> None:
+    seen = fates(Conditions(loss=0.1, delay_ms=100, jitter_ms=40, held_back=0.05, doubled=0.02))
+    came = [times for times in seen if times]
+    assert len(seen) - len(came) == pytest.approx(0.1 * COUNT, rel=0.1)
+    assert sum(len(times) == 2 for times in came) == pytest.approx(0.02 * len(came), rel=0.2)
+    assert sum(times[0] >= 0.15 for times in came) == pytest.approx(0.05 * len(came), rel=0.15)
+    assert min(times[0] for times in came) >= 0.1
+    assert max(times[0] for times in came) <= 0.19
+
+
+def test_one_seed_is_one_course_and_another_condition_leaves_the_rest_of_it() -> None:
+    lossy, worse = Conditions(loss=0.1), Conditions(loss=0.1, jitter_ms=80, doubled=0.5)
+    assert fates(lossy) == fates(lossy)
+    assert fates(lossy) != fates(lossy, seed=2)
+    assert [not times for times in fates(lossy)] == [not times for times in fates(worse)]
