@@ -232,6 +232,15 @@ def _audio_verbs(verbs: Any) -> None:
     )
     level.add_argument("--seconds", type=float, metavar="S", help="stop after so long; else at Ctrl-C")
     _with_config(level, json=True)
+    calibrate = _verb(
+        below,
+        "calibrate",
+        "appliance.calibrate:calibrate",
+        "measure delay, drift, echo and noise, and choose the duplex mode that follows from them",
+        "handset audio calibrate",
+    )
+    calibrate.add_argument("--no-speech", action="store_true", help="chirps only: no trial with a sentence")
+    _with_config(calibrate, json=True)
 
 
 def _client_verbs(verbs: Any) -> None:

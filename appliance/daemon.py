@@ -14,6 +14,7 @@ from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
+from appliance.calibration import CalibrationFile
 from appliance.call.call import ROOM
 from appliance.call.controller import Calls
 from appliance.config import accounts
@@ -27,6 +28,7 @@ from appliance.errors import ApplianceError, DriverMissing, UnknownName, kind_an
 from appliance.events import EventBus, Warned
 from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
+from appliance.night import Night
 from appliance.phone import Phones
 from appliance.room import Room
 from appliance.room_calls import RoomCalls
@@ -109,6 +111,7 @@ class Appliance:
         self._spawn(self.health.run(self._notifier))
         if self.room is not None:
             self.room.start()
+            self._begin_nights(self.room)
         if self.calls is not None:
             await self._start_telephone(self.calls)
         self.health.count("timer", self.timers.counters)
@@ -172,6 +175,8 @@ class Appliance:
             if self.calls is not None:
                 self.calls.set_accounts(fresh.sip, accounts.plain(fresh.sip))
         self.lines.redial()
+        if self.room is not None:
+            self.room.recall()
         applied = [name for name in changed if name in reloadable]
         self.configuration = self.configuration.model_copy(
             update={name: getattr(fresh, name) for name in applied}
@@ -257,10 +262,18 @@ class Appliance:
         line = self.lines.open_line(
             LineKind.ROOM, capture_rate=card.capture_rate, playout_rate=card.playout_rate, line_id="room"
         )
-        room = Room(card, line, settings, self.bus, part)
+        known = None if self._alone else CalibrationFile(self.configuration.storage.directory)
+        room = Room(card, line, settings, self.bus, part, known)
         self.health.count("room", room.counters)
         self.health.watch("sound card", self._silent_seconds, lambda: card.silent_for)
         return room
+
+    def _begin_nights(self, room: Room) -> None:
+        if self._alone or not self.configuration.room.night_check:
+            return
+        kept = CalibrationFile(self.configuration.storage.directory)
+        night = Night(room, self.lines.line(ROOM), kept, self.bus, lambda: not self.lines.sessions())
+        self._spawn(night.run())
 
     def _build_telephone(self) -> None:
         settings = self.configuration.sip

@@ -255,6 +255,15 @@ class UsageReported(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoomMeasured(Event):
+    """The room's echo was measured anew; `duplex` is how it is used from now on where the configuration says "auto"."""
+
+    topic: ClassVar[str] = "room.measured"
+    duplex: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AudioLevel(Event):
     """10 Hz per line, on subscription: RMS of microphone and playout, dBFS."""
 

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from appliance.audio.duplex import Choice
+from appliance.calibration import Calibration, CalibrationFile
 from appliance.config.schema import Room as RoomSettings
 from appliance.events import DeviceChanged, EventBus, Warned
 from appliance.health import Part
@@ -25,14 +27,23 @@ class Room:
     """
 
     def __init__(
-        self, card: SoundCard, line: Line, settings: RoomSettings, bus: EventBus, part: Part
+        self,
+        card: SoundCard,
+        line: Line,
+        settings: RoomSettings,
+        bus: EventBus,
+        part: Part,
+        calibrations: CalibrationFile | None = None,
     ) -> None:
         self._card = card
+        self._settings = settings
+        self._calibrations = calibrations
         self._line = line
         self._bus = bus
         self._part = part
         self._part.required = (settings.input, settings.output) != ("default", "default")
         self._part.failing("no device yet")
+        self._uncalibrated = Choice(line.duplex, 0.0, "never measured: handset audio calibrate")
         self._devices: dict[str, tuple[str, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looked: asyncio.TimerHandle | None = None
@@ -49,6 +60,27 @@ class Room:
         if self._looked is not None:
             self._looked.cancel()
         await asyncio.to_thread(self._card.stop)
+
+    def devices(self) -> tuple[str, str] | None:
+        """Names of microphone and speaker, where both can be used."""
+        return None if self._missing() else (self._devices["input"][0], self._devices["output"][0])
+
+    def recall(self) -> None:
+        """Go by what was measured of the present devices: with `room.duplex` "auto" it says how they are used."""
+        devices = self.devices()
+        if self._calibrations is None or devices is None:
+            return
+        self.adopt(self._calibrations.of(*devices))
+
+    def adopt(self, known: Calibration | None) -> None:
+        """`known` holds from now on; None: these devices were never measured."""
+        self._line.acoustics = known.shown if known is not None else None
+        if self._settings.duplex != "auto":
+            return
+        choice = known.choice if known is not None else self._uncalibrated
+        if choice.mode is not self._line.duplex:
+            logger.info("the room is used in %s duplex: %s", choice.mode, choice.reason)
+        self._line.set_duplex(choice)
 
     def counters(self) -> Mapping[str, int]:
         return self._card.counters()
@@ -72,6 +104,7 @@ class Room:
         else:
             self._part.required = True
             self._part.ok()
+            self.recall()
         if report.state == "lost":
             hint = "plug it in again: it is taken at once"
             self._bus.publish(

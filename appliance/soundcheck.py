@@ -3,26 +3,23 @@
 import argparse
 import json
 import math
-import queue
 import sys
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from appliance import plugins
+from appliance.audition import Audition, CardFactory
 from appliance.config.load import load
 from appliance.config.schema import Room
-from appliance.errors import DeviceUnavailable
-from appliance.frames import BYTES_PER_SAMPLE
-from appliance.interfaces import DeviceInfo, DeviceReport, SoundCard
+from appliance.interfaces import DeviceInfo, SoundCard
 
 GROUP: Final = "appliance.sound_cards"
-OPEN_SECONDS: Final = 5.0
 LEVEL_SECONDS: Final = 0.1
 SILENCE_DBFS: Final = -96.0
 
@@ -38,13 +35,6 @@ ABOVE_NOISE_DB: Final = 10.0
 _STEP: Final = 0.01
 
 Samples = npt.NDArray[np.float64]
-
-
-class CardFactory(Protocol):
-    """What this module asks of an entry of `appliance.sound_cards` beyond the contract of the card itself."""
-
-    def __call__(self, input_name: str, output_name: str) -> SoundCard: ...
-    def devices(self) -> list[DeviceInfo]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +67,23 @@ def devices(card_name: str) -> list[DeviceInfo]:
 
 def beep_test(card: SoundCard) -> BeepTest:
     """Play three beeps and listen for them; takes about four seconds. Raise DeviceUnavailable without both devices."""
-    room = _Listener(card)
+    room = Audition(card)
     try:
         names = room.open({"input", "output"})
-        room.beep()
-        heard, played_at, began = room.record(LISTEN_SECONDS)
+        room.play(beeps(card.playout_rate), [round(at * card.playout_rate) for at in BEEPS_AT])
+        heard = room.record(LISTEN_SECONDS)
     finally:
         card.stop()
-    return _judge(heard, card.capture_rate, [at - began for at in played_at], names)
+    return _judge(heard.samples, heard.rate, [at - heard.began for at in room.asked], names)
 
 
 def levels(card: SoundCard) -> Generator[Level, None, None]:
     """The microphone's level ten times a second, until the iterator is closed. Raise DeviceUnavailable without one."""
-    room = _Listener(card)
+    room = Audition(card)
     try:
         room.open({"input"})
         while True:
-            samples, _, _ = room.record(LEVEL_SECONDS)
+            samples = room.record(LEVEL_SECONDS).samples
             yield Level(_dbfs(float(np.sqrt(np.mean(samples**2)))), _dbfs(float(np.abs(samples).max())))
     finally:
         card.stop()
@@ -172,83 +162,6 @@ def _draw(now: Level) -> None:
     bar = "#" * max(0, round((now.rms_dbfs + 60) / 1.5))
     line = f"{now.rms_dbfs:6.1f} dBFS  peak {now.peak_dbfs:6.1f}  {bar:<40}"
     print(f"\r{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
-
-
-class _Listener:
-    """A started card: records what it hears, and plays the beeps when told."""
-
-    def __init__(self, card: SoundCard) -> None:
-        self._card = card
-        self._blocks: queue.Queue[tuple[bytes, float]] = queue.Queue(maxsize=1000)
-        self._present: queue.Queue[DeviceReport] = queue.Queue(maxsize=100)
-        self._pcm = b""
-        self._beeps = [round(at * card.playout_rate) for at in BEEPS_AT]
-        self._position = -1
-        self._played_at: list[float] = []
-
-    def open(self, kinds: set[str]) -> dict[str, str]:
-        """Start the card and wait for its devices; returns their names."""
-        self._card.start(self._hear, self._speak, self._note)
-        names: dict[str, str] = {}
-        deadline = time.monotonic() + OPEN_SECONDS
-        while not kinds <= names.keys():
-            try:
-                report = self._present.get(timeout=max(0.001, deadline - time.monotonic()))
-            except queue.Empty:
-                missing = " and ".join(
-                    {"input": "microphone", "output": "speaker"}[kind]
-                    for kind in sorted(kinds - names.keys())
-                )
-                card: Any = self._card
-                there = {device.kind for device in card.devices()}
-                held = "see: handset audio list; a running daemon may hold the device"
-                raise DeviceUnavailable(
-                    f"no {missing} could be opened",
-                    hint=held if kinds - names.keys() <= there else "there is none: plug one in",
-                ) from None
-            names[report.kind] = report.name
-        return names
-
-    def beep(self) -> None:
-        self._pcm = beeps(self._card.playout_rate)
-        self._position = 0
-
-    def record(self, seconds: float) -> tuple[Samples, list[float], float]:
-        """The next `seconds` of the microphone, when each beep was asked for, and when the first sample was taken."""
-        wanted = round(seconds * self._card.capture_rate) * BYTES_PER_SAMPLE
-        pcm, began = b"", 0.0
-        deadline = time.monotonic() + seconds + OPEN_SECONDS
-        while len(pcm) < wanted:
-            try:
-                block, at = self._blocks.get(timeout=max(0.001, deadline - time.monotonic()))
-            except queue.Empty:
-                raise DeviceUnavailable(
-                    "the microphone gives no sound", hint="unplug it and plug it in again"
-                ) from None
-            began = began or at - len(block) / BYTES_PER_SAMPLE / self._card.capture_rate
-            pcm += block
-        return np.frombuffer(pcm, "<i2") / 32768, self._played_at, began
-
-    def _hear(self, pcm: bytes, at: float) -> None:
-        try:
-            self._blocks.put_nowait((pcm, at))
-        except queue.Full:
-            return  # nobody reads any more
-
-    def _speak(self, samples: int) -> bytes:
-        if self._position < 0:
-            return bytes(samples * BYTES_PER_SAMPLE)
-        begin, self._position = self._position, self._position + samples
-        now = time.monotonic()
-        self._played_at += [
-            now + (at - begin) / self._card.playout_rate for at in self._beeps if begin <= at < self._position
-        ]
-        block = self._pcm[begin * BYTES_PER_SAMPLE : self._position * BYTES_PER_SAMPLE]
-        return block.ljust(samples * BYTES_PER_SAMPLE, b"\0")
-
-    def _note(self, report: DeviceReport) -> None:
-        if report.state != "lost":
-            self._present.put_nowait(report)
 
 
 def beeps(rate: int) -> bytes:

@@ -67,6 +67,8 @@ class Playout:
         self.volume = 100
         self.ducked = 1.0
         """A factor beside the volume: less than one while something else is more important."""
+        self.trim = 1.0
+        """One more: less than one where the room's echo would be too loud otherwise."""
         self.lag: Callable[[], float] = lambda: 0.0
         self.reference: Ring | None = None
         self._bound = samples_in(bound_ms, rate)
@@ -367,7 +369,7 @@ class Playout:
         out[filled : filled + count] = float(out[filled - 1]) * fall
 
     def _apply_volume(self, out: Samples) -> None:
-        gain = (min(100, max(0, self.volume)) / 100) ** 2 * self.ducked
+        gain = (min(100, max(0, self.volume)) / 100) ** 2 * self.ducked * self.trim
         if gain == self._gain == 1.0:
             return
         curve = np.full(len(out), gain, dtype=np.float32)

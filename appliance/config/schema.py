@@ -30,6 +30,7 @@ class Room(Section):
     duplex: Literal["auto", "full", "half"] = "auto"
     sound_card: str = "pyaudio"
     period_ms: Literal[10, 20] = 20
+    night_check: bool = True
     on_call: Literal["duck", "park", "ignore"] = "ignore"
     calls: Literal["person", "agent"] = "person"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from appliance.audio.capture import Captured, CapturePath, CaptureWorker
+from appliance.audio.duplex import Choice, Duplex
 from appliance.audio.level import SILENCE_DBFS
 from appliance.audio.playout import Playout
 from appliance.audio.ring import Ring
@@ -31,7 +32,8 @@ REMEMBERED_MS: Final = 1_500.0
 class Line:
     """All methods belong to the loop's thread; `capture.feed` and `pull` to the driver's.
 
-    `half` duplex: the microphone is not listened to while the playout is active, and 200 ms after.
+    `duplex` (appliance.audio.duplex) half: the microphone is not listened to while the playout is active, and 200 ms
+    after.
     """
 
     def __init__(
@@ -54,11 +56,15 @@ class Line:
             line_id, path, self.hear, reference=reference, backlog_ms=BACKLOG_MS[kind]
         )
         self.session: Session | None = None
-        self.duplex = "half" if half_duplex else "full"
-        self.by_voice = by_voice
+        self.duplex = Duplex.HALF if half_duplex else Duplex.FULL
+        self.by_voice = self._by_voice = by_voice
         """Speech opens a turn; otherwise the push-to-talk key alone does."""
         self.device: Mapping[str, Any] = {}
         """Kind of device to its name and state, as `status` shows it."""
+        self.cancels = reference is not None
+        """There is an echo canceller."""
+        self.acoustics: Mapping[str, Any] | None = None
+        """What was measured of the devices, as `status` shows it."""
         self.loan: Loan | None = None
         """What the line is used for while its session waits."""
         self._bus = bus
@@ -118,6 +124,14 @@ class Line:
             self._bus.publish(VolumeChanged(line=self.id, level=level))
         return level
 
+    def set_duplex(self, choice: Choice) -> None:
+        """How the room may be talked in from now on; whether a key is needed, from the next session on."""
+        self.duplex = choice.mode
+        self.playout.trim = 10 ** (-choice.duck_db / 20)
+        if self.loan is not None:
+            self.loan.playout.trim = self.playout.trim
+        self.by_voice = self._by_voice and choice.mode is not Duplex.PUSH_TO_TALK
+
     def lend(self, listener: Listener | None = None) -> Loan:
         """Use the line for something else than its session, which is parked: none of its sound is taken meanwhile.
 
@@ -126,7 +140,7 @@ class Line:
         self.reclaim()
         playout = Playout(self.playout.rate, clock=self._loop.time)
         playout.volume, playout.reference = self.playout.volume, self.playout.reference
-        playout.lag = self.playout.lag
+        playout.lag, playout.trim = self.playout.lag, self.playout.trim
         if self.session is not None:
             self.session.park()
         self._remembered.clear()
@@ -170,14 +184,16 @@ class Line:
         )
 
     def status(self) -> dict[str, Any]:
+        measured = {"acoustics": dict(self.acoustics)} if self.acoustics is not None else {}
         return {
             "id": self.id,
             "kind": self.kind.value,
             "muted": self.muted,
             "volume": self.volume,
-            "duplex": self.duplex,
+            "duplex": self.duplex.value,
             "session": self.session.id if self.session is not None else None,
             "device": dict(self.device),
+            **measured,
         }
 
     def counters(self) -> Mapping[str, int]:
@@ -194,7 +210,7 @@ class Line:
         await asyncio.to_thread(self.capture.stop)
 
     def _half_deaf(self) -> bool:
-        if self.duplex == "full":
+        if self.duplex is not Duplex.HALF:
             return False
         now = self._loop.time()
         loan = self.loan

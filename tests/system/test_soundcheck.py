@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.calibration import CalibrationFile
 from tests.rig.sound_server import MICROPHONE, SPEAKER, SoundServer, sound_server
 from tests.rig.sounds import tone, write_wav
 
@@ -22,7 +23,7 @@ def handset(server: SoundServer, *words: str, expect: int = 0) -> str:
         env={**os.environ, **server.env},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == expect, done.stderr
@@ -68,3 +69,19 @@ def test_the_level_follows_what_is_said(sound_server, tmp_path):
 def test_without_a_microphone_the_reason_is_told(sound_server):
     sound_server.unplug(MICROPHONE)
     assert "no microphone" in handset(sound_server, "level", "--seconds", "1", expect=1)
+
+
+def test_what_is_measured_of_the_echo_is_told_and_kept(sound_server, tmp_path):
+    sound_server.play_echo(latency_ms=150, level_db=-20)
+    os.environ["HANDSET_STORAGE__DIRECTORY"] = str(tmp_path)
+    try:
+        told = handset(sound_server, "calibrate", "--no-speech", "--json")
+    finally:
+        del os.environ["HANDSET_STORAGE__DIRECTORY"]
+    measured = json.loads(told.splitlines()[0])
+    assert 150 < measured["delay_ms"] < 350
+    assert measured["coupling_db"] == pytest.approx(-20, abs=1)
+    assert measured["duplex"] == "full"
+    kept = CalibrationFile(tmp_path).of(MICROPHONE, SPEAKER)
+    assert kept is not None
+    assert kept.delay_ms == measured["delay_ms"]
