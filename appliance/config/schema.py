@@ -28,9 +28,9 @@ class Room(Section):
     output: str = "default"
     mode: Literal["open", "push-to-talk", "wake-word"] = "open"
     duplex: Literal["auto", "full", "half"] = "auto"
+    night_check: bool = True
     sound_card: str = "pyaudio"
     period_ms: Literal[10, 20] = 20
-    night_check: bool = True
     on_call: Literal["duck", "park", "ignore"] = "ignore"
     calls: Literal["person", "agent"] = "person"
 
