@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -10,7 +11,7 @@ from tests.rig.room_person import RATE as ROOM_RATE
 from tests.rig.room_person import RoomPerson
 from tests.rig.sip_peers import Phone, programs_missing
 from tests.rig.sound_server import SoundServer
-from tests.rig.spoken import sounding
+from tests.rig.spoken import levels, sounding
 from tests.rig.talking_phone import RATE, TalkingPhone, breathe, heard_to_the_end
 from tests.rig.tones import dominant_hertz
 
@@ -142,6 +143,35 @@ async def test_a_call_parks_what_the_room_hears_and_it_goes_on_after(server, per
         await client.event("call", call=call, state="ended")
         said = await client.event("transcript", line="room", role="assistant", final=True)
         assert said["heard"] == said["text"]
+
+
+@pytest.mark.parametrize(("policy", "least", "most"), [("duck", 0.05, 0.5), ("ignore", 0.6, 1.7)])
+async def test_how_loud_the_room_speaks_on_while_somebody_calls_is_as_it_was_set(
+    server, person, policy, least, most
+):
+    async with kiosk(server, on_call=policy) as handset, Phone("alice") as alice:
+        client = handset.client
+        with person.listening() as room:
+
+            async def loudness() -> float:
+                """Of the loudest tenth of what is said, once what the sound card still had is over."""
+                await breathe(0.3)
+                begin = len(room())
+                await breathe(0.6)
+                return float(np.percentile(levels(room()[begin:], ROOM_RATE), 90))
+
+            await client.ask("say", line="room", text="nine " * 24)
+            await client.event("turn", state="speaking")
+            before = await loudness()
+            await alice.dial(handset.uri)
+            await client.event("call", state="ringing")
+            during = await loudness()
+            await alice.hang_up()
+            await client.event("call", state="ended")
+            after = await loudness()
+        assert before > 300
+        assert least < during / before < most
+        assert 0.6 < after / before < 1.7
 
 
 @pytest.mark.parametrize("answers", [True, False])
