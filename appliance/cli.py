@@ -114,6 +114,7 @@ def build() -> argparse.ArgumentParser:
     _call_verbs(verbs)
     _pair_verb(verbs)
     _setup_verb(verbs)
+    _provision_verb(verbs)
     _verb(verbs, "version", "appliance.cli:version", "print the version", "handset version")
     return parser
 
@@ -355,6 +356,23 @@ def _setup_verb(verbs: Any) -> None:
         "--root", metavar="D", default="/", help="the tree to set up: a card that is mounted there"
     )
     setup.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _provision_verb(verbs: Any) -> None:
+    provision = _verb(
+        verbs,
+        "provision",
+        "provisioning.boot:provision",
+        "take over what is new on the boot partition, as handset-firstboot.service does at each start",
+        "handset provision --boot /boot/firmware",
+    )
+    provision.add_argument(
+        "--boot",
+        metavar="D",
+        default="/boot/firmware",
+        help="where the boot partition is mounted (/boot/firmware)",
+    )
+    provision.add_argument("--root", metavar="D", default="/", help="the tree to set up")
 
 
 def _with_line(parser: argparse.ArgumentParser) -> None:

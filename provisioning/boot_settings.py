@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from provisioning.draft import Draft, Tree, leaves
+from provisioning.scrub import is_taken_over
 from provisioning.system import System, User, Wifi, sieve
 from provisioning.toml_text import lines_of, nearest_line, read_sound
 
@@ -31,11 +32,6 @@ _TYPES: Final[Mapping[str, Mapping[str, str]]] = {
 _IGNORED: Final = frozenset({"config_version"})
 
 
-def is_taken_over(value: object) -> bool:
-    """Whether asterisks stand where a secret stood that was taken over at an earlier start."""
-    return isinstance(value, str) and len(value) > 0 and not value.strip("*")
-
-
 def parse_settings(text: str) -> Draft:
     """What can be read of `text`; broken lines, and what cannot be carried out, are faults with their lines."""
     tree, notes = read_sound(text)
@@ -43,21 +39,12 @@ def parse_settings(text: str) -> Draft:
     tables = {name: tree.pop(name) for name in _TYPES if name in tree}
     for name in _IGNORED & tree.keys():
         del tree[name]
-    draft.tree = _kept(tree)
+    draft.tree = tree
     checked = {name: _checked(draft, name, table) for name, table in tables.items()}
     draft.system, findings = sieve(_system(checked))
     for key, message, hint in findings:
         draft.fault(message, key=key, line=nearest_line(draft.lines, key), hint=hint)
     return draft
-
-
-def _kept(tree: Mapping[str, Any]) -> Tree:
-    """Without what was taken over before."""
-    return {
-        key: _kept(value) if isinstance(value, Mapping) else value
-        for key, value in tree.items()
-        if not is_taken_over(value)
-    }
 
 
 def _checked(draft: Draft, name: str, table: Any) -> list[Tree]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from provisioning import yaml_text
-from provisioning.boot_settings import is_taken_over
 from provisioning.draft import Draft
+from provisioning.scrub import is_taken_over
 from provisioning.system import System, User, Wifi, Wired, sieve
 from provisioning.toml_text import nearest_line
 

@@ -105,6 +105,9 @@ class Effects:
 
     def _write(self, path: Path, action: WriteFile) -> None:
         self._make(path.parent, 0o755, "")
+        if path.is_mount():
+            _write_in_place(path, action.content)
+            return
         draft = path.with_name(f".{path.name}.new")
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
@@ -123,7 +126,19 @@ class Effects:
         _sync_directory(path.parent)
 
 
+def _write_in_place(path: Path, content: str) -> None:
+    """A file that is a mount of its own, as those of a read-only root are, cannot be replaced."""
+    with path.open("r+", encoding="utf-8") as file:
+        file.write(content)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _replace_by_link(path: Path, target: str) -> None:
+    """What leads on to a place of its own, as on a read-only root, is followed there."""
+    if path.is_symlink() and not path.readlink().is_relative_to("/usr"):
+        path = path.parent / path.readlink()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)

@@ -1,6 +1,11 @@
-"""What a boot file says of the machine, as actions: its name, people who may log in, networks, time zone. Pure."""
+"""What a boot file says of the machine, as actions: its name, people who may log in, networks, time zone.
 
-from pathlib import PurePosixPath
+Each group stands for itself: where one cannot be carried out, the others are. Pure, but for the look at which layout a
+tree has.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from provisioning.actions import Action, Link, MakeDirectory, Run, WriteFile
@@ -9,38 +14,85 @@ from provisioning.wifi import wifi_actions, wired_actions
 
 _ETC: Final = PurePosixPath("/etc")
 _GROUPS: Final = "users,audio,video,plugdev,gpio,dialout,netdev"
+_KEYS: Final = _ETC / "ssh/keys"
 
 
-def system_actions(system: System) -> list[Action]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`keys_alone`: the image, whose root is read-only: nobody is added, and SSH keys are those of root."""
+
+    keys_alone: bool = False
+
+    @classmethod
+    def of(cls, root: Path) -> "Layout":
+        return cls((root / _KEYS.relative_to("/")).is_dir())
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Actions that belong together, in words, and the secrets that are in force once they are done."""
+
+    what: str
+    actions: list[Action]
+    secrets: list[str] = field(default_factory=list, repr=False)
+
+
+def system_actions(system: System, layout: Layout | None = None) -> list[Action]:
+    """All groups in one."""
+    return [action for group in groups(system, layout or Layout()) for action in group.actions]
+
+
+def groups(system: System, layout: Layout) -> list[Group]:
     """Everything in `system` that is not empty; what was checked before."""
-    actions: list[Action] = []
+    found: list[Group] = []
     if system.host_name:
-        actions += host_name_actions(system.host_name)
+        found.append(Group("the host name", host_name_actions(system.host_name)))
+    if system.networks or system.country:
+        names = ", ".join(network.ssid for network in system.networks)
+        held = [network.password for network in system.networks if network.password]
+        found.append(Group(f"Wi-Fi {names}".strip(), wifi_actions(system.networks, system.country), held))
+    if system.wired:
+        found.append(Group("addresses", wired_actions(system.wired)))
+    found += _people(system, layout)
     if system.time_zone:
-        actions += [
-            Link(_ETC / "localtime", f"/usr/share/zoneinfo/{system.time_zone}"),
-            WriteFile(_ETC / "timezone", f"{system.time_zone}\n"),
-        ]
-    if system.locale:
-        actions.append(WriteFile(_ETC / "locale.conf", f"LANG={system.locale}\n"))
-    if system.keymap:
-        actions.append(WriteFile(_ETC / "vconsole.conf", f"KEYMAP={system.keymap}\n"))
-    for user in system.users:
-        actions += user_actions(user)
-    actions += _ssh(system)
-    actions += wifi_actions(system.networks, system.country)
-    actions += wired_actions(system.wired)
-    return actions
+        zone = f"/usr/share/zoneinfo/{system.time_zone}"
+        found.append(Group("the time zone", [Link(_ETC / "localtime", zone)]))
+    if system.locale and not layout.keys_alone:
+        found.append(Group("the language", [WriteFile(_ETC / "locale.conf", f"LANG={system.locale}\n")]))
+    if system.keymap and not layout.keys_alone:
+        found.append(Group("the keyboard", [WriteFile(_ETC / "vconsole.conf", f"KEYMAP={system.keymap}\n")]))
+    return found
 
 
 def host_name_actions(name: str) -> list[Action]:
-    """The name on disk, in the hosts file, and of the running system."""
-    hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{name}\n"
-    return [
-        WriteFile(_ETC / "hostname", f"{name}\n"),
-        WriteFile(_ETC / "hosts", hosts),
-        Run(("hostname", name)),
+    """The name on disk and of the running system; nss-myhostname and mDNS resolve it."""
+    return [WriteFile(_ETC / "hostname", f"{name}\n"), Run(("hostname", name))]
+
+
+def _people(system: System, layout: Layout) -> list[Group]:
+    if layout.keys_alone:
+        return _keys_of_root(system)
+    found = [
+        Group(f"the user {user.name}", user_actions(user), [user.password] if user.password else [])
+        for user in system.users
     ]
+    ssh = _ssh(system)
+    return [*found, Group("SSH", ssh)] if ssh else found
+
+
+def _keys_of_root(system: System) -> list[Group]:
+    """Whoever the file names, the keys open the one account there is; passwords open nothing, and are scrubbed."""
+    keys = list(dict.fromkeys(key for user in system.users for key in user.keys))
+    held = [user.password for user in system.users if user.password]
+    if not keys:
+        return (
+            [Group("nobody who could log in: without a key there is no SSH", [], held)]
+            if system.users
+            else []
+        )
+    write = WriteFile(_KEYS / "authorized_keys.root", "\n".join(keys) + "\n", 0o600)
+    start = Run(("systemctl", "--no-block", "restart", "ssh.service"))
+    return [Group("SSH for root, by key", [write, start], held)]
 
 
 def user_actions(user: User) -> list[Action]:
@@ -63,7 +115,7 @@ def user_actions(user: User) -> list[Action]:
 
 
 def _ssh(system: System) -> list[Action]:
-    """Passwords are asked for only where somebody has one; without anybody who could log in, nobody needs to."""
+    """On where it is wanted, or where somebody brought a key; passwords only where they are asked for."""
     wanted = system.ssh if system.ssh is not None else (any(user.keys for user in system.users) or None)
     passwords = system.ssh_passwords
     actions: list[Action] = []

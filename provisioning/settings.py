@@ -20,10 +20,12 @@ from appliance.config.secrets import is_reference
 from appliance.errors import ConfigurationInvalid
 from provisioning.actions import SERVICE_USER, Action, MakeDirectory, Remove, WriteFile
 from provisioning.draft import Draft, Note, Tree, drop, leaves, merged, place
+from provisioning.effects import Effects
 from provisioning.toml_text import dump, nearest_line
 
 _GIVEN: Final = "command line"
 """What the rules call settings that stand in no file."""
+_STORES: Final = ("credstore", "credstore.encrypted")
 _SETTINGS: Final = PurePosixPath("/etc/handset/conf.d/60-setup.toml")
 _SECRETS: Final = PurePosixPath("/etc/handset/secrets")
 _ROUNDS: Final = 8
@@ -63,6 +65,7 @@ def check(draft: Draft, root: Path = Path("/"), config: Path | None = None) -> C
     """What `handset check` would say of the draft above the files that are there; secrets in the clear."""
     tree = merged({}, draft.tree)
     checked = Checked(tree)
+    checked.notes += _without_password(tree, draft, root)
     for _ in range(_ROUNDS):
         loaded = load(config, environ={}, command_line=tree, root=root)
         found = check_providers(check_rules(loaded), environ={}).faults
@@ -77,6 +80,28 @@ def check(draft: Draft, root: Path = Path("/"), config: Path | None = None) -> C
             _take_out(tree, fault.key)
     checked.tree = {}
     return checked
+
+
+def _without_password(tree: Tree, draft: Draft, root: Path) -> Iterator[Note]:
+    """Accounts that could not register are taken out of the tree, and told; a credential of the system will do."""
+    accounts = [(("sip",), "sip"), *((("sip", "accounts", name), f"sip-{name}") for name in _accounts(tree))]
+    for path, credential in accounts:
+        account = _at(tree, path)
+        stores = [root / "etc" / store / f"handset.{credential}" for store in _STORES]
+        if "server" in account and "password" not in account and not any(store.is_file() for store in stores):
+            key = ".".join(path)
+            line = nearest_line(draft.lines, f"{key}.server")
+            yield Note(
+                "the account has no password", f"{key}.password", line, 'add password = "..."', "fault"
+            )
+            for name in OF_AN_ACCOUNT & account.keys() if path == ("sip",) else ():
+                drop(tree, ["sip", name])
+            if path != ("sip",):
+                drop(tree, list(path))
+
+
+def _accounts(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _at(tree, ("sip", "accounts"))
 
 
 def _is_elsewhere(fault: Fault, root: Path) -> bool:
@@ -108,6 +133,36 @@ def completed(tree: Tree, before: Mapping[str, Any]) -> Tree:
 
 def _has_key(table: Any) -> bool:
     return isinstance(table, Mapping) and bool(table.get("api_key"))
+
+
+def recall(tree: Tree, before: Mapping[str, Any], effects: Effects) -> None:
+    """Put into `tree` the passwords of accounts that it names again without: a boot file's are asterisks by now."""
+    for path in (("sip",), *(("sip", "accounts", name) for name in tree.get("sip", {}).get("accounts", {}))):
+        new, old = _at(tree, path), _at(before, path)
+        same = all(new.get(key) == old.get(key) for key in ("server", "user"))
+        for key in ("password", "turn_password") if "server" in new and same else ():
+            if key not in new and (secret := _kept_secret(str(old.get(key, "")), effects)):
+                place(tree, [*path, key], secret)
+
+
+def _at(tree: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
+    for part in path:
+        below = tree.get(part)
+        tree = below if isinstance(below, Mapping) else {}
+    return tree
+
+
+def _kept_secret(reference: str, effects: Effects) -> str:
+    if not reference.startswith("file:/"):
+        return reference
+    try:
+        return (
+            effects.place(PurePosixPath(reference.removeprefix("file:")))
+            .read_text(encoding="utf-8")
+            .rstrip("\n")
+        )
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def overlay(before: Mapping[str, Any], tree: Mapping[str, Any]) -> Tree:

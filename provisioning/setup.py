@@ -57,6 +57,7 @@ def _finish(draft: Draft, root: Path, args: argparse.Namespace) -> int:
     where = Place.here(root)
     effects = Effects.on(root)
     before = settings.read_before(effects.place(where.settings))
+    settings.recall(draft.tree, before, effects)
     checked = settings.check(draft, root)
     notes = [*draft.notes, *checked.notes]
     faulty = any(note.kind == "fault" for note in notes)

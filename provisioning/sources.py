@@ -5,10 +5,11 @@ from typing import Final
 
 from provisioning import baresip
 from provisioning.boot_settings import parse_settings
-from provisioning.draft import LONGEST, Draft
+from provisioning.draft import LONGEST, Draft, drop, leaves
 from provisioning.phones import cisco, grandstream, polycom, snom, yealink
 from provisioning.phones.account import read
 from provisioning.phones.lines import NotXml
+from provisioning.scrub import is_taken_over
 
 PHONES: Final[tuple[ModuleType, ...]] = (yealink, grandstream, cisco, snom, polycom)
 KNOWN: Final = (
@@ -17,7 +18,17 @@ KNOWN: Final = (
 
 
 def understand(text: str, first: str = "") -> Draft:
-    """What `text` says; faults are notes in it, nothing is raised. `first` names a telephone's first account."""
+    """What `text` says, without secrets that were taken over before; nothing is raised: faults are notes in the draft.
+    `first` names a telephone's first account.
+    """
+    draft = _understood(text, first)
+    for path, value in list(leaves(draft.tree)):
+        if is_taken_over(value):
+            drop(draft.tree, list(path))
+    return draft
+
+
+def _understood(text: str, first: str) -> Draft:
     text = text.removeprefix("\ufeff")
     if len(text) > LONGEST:
         return _refused("is too long", f"at most {LONGEST // 1024} KiB")

@@ -9,6 +9,8 @@ from provisioning.actions import Action, Run, WriteFile
 from provisioning.system import Wifi, Wired
 
 DIRECTORY: Final = PurePosixPath("/etc/NetworkManager/system-connections")
+COUNTRY: Final = PurePosixPath("/etc/handset/wifi-country")
+"""Read at each start: the radio forgets it."""
 _NAMES: Final = uuid.UUID("6a1d6f0e-6f0a-4b8e-9d5e-5d6f9d1f3c11")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]([A-Za-z0-9_. -]*[A-Za-z0-9_.-])?")
 RELOAD: Final = Run(("nmcli", "connection", "reload"))
@@ -18,8 +20,7 @@ def wifi_actions(networks: list[Wifi], country: str) -> list[Action]:
     """A keyfile for each network, first ones preferred; the country that the radio may be used in."""
     actions: list[Action] = []
     if country:
-        line = f"options cfg80211 ieee80211_regdom={country}\n"
-        actions.append(WriteFile(PurePosixPath("/etc/modprobe.d/handset-wifi.conf"), line))
+        actions.append(WriteFile(COUNTRY, f"{country}\n"))
         actions.append(Run(("iw", "reg", "set", country)))
     for rank, network in enumerate(networks):
         actions.append(WriteFile(DIRECTORY / _file(network.ssid), wifi_keyfile(network, 50 - rank), 0o600))

@@ -23,7 +23,10 @@ def read(text: str) -> tuple[Any, dict[str, int], list[Note]]:
     """The tree, the line of each dotted path (list places as numbers), and faults; None where it cannot be read."""
     if len(text) > LONGEST:
         return None, {}, [Note("is too long", hint=f"at most {LONGEST // 1024} KiB", kind="fault")]
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError:
+        return None, {}, [_fault("it has characters that no text has", 0)]
     try:
         node = loader.get_single_node()
         if node is None:

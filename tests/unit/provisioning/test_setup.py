@@ -136,7 +136,7 @@ def test_wifi_becomes_a_keyfile_that_root_alone_reads(tmp_path):
     text = path.read_text()
     assert "ssid=67;97;102;195;169;59;32;50;" in text
     assert "psk=\\slead\\\\\\\\ing\n" in text or "psk=\\slead\\\\ing\n" in text
-    assert "DE" in (tmp_path / "etc/modprobe.d/handset-wifi.conf").read_text()
+    assert "DE" in (tmp_path / "etc/handset/wifi-country").read_text()
 
 
 def test_a_write_that_fails_half_way_leaves_the_settings_before_it_in_force(tmp_path):

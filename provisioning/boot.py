@@ -1,0 +1,28 @@
+"""The verb `provision`: the boot partition's settings at a start. Its exit code says whether the system can be set up
+at all, not whether the files are sound: that is told on the partition, and aloud."""
+
+import argparse
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provisioning.effects import Effects
+from provisioning.first_boot import Partition
+from provisioning.first_boot import provision as take_over
+
+
+def provision(args: argparse.Namespace) -> int:
+    """Carry out, and print one line for the log of the service: counts and places, never a setting."""
+    effects = Effects.on(Path(args.root))
+    outcome = take_over(Partition.at(Path(args.boot)), effects, datetime.now(UTC), secrets.token_hex(8))
+    if not outcome.asked:
+        print(f"nothing new on {args.boot}; this is {outcome.host_name or 'without a name'}")
+        return 0
+    print(
+        f"{args.boot}: {len(outcome.taken)} taken over, {len(outcome.faults)} faults; this is {outcome.host_name}"
+    )
+    for fault in outcome.faults:
+        print(f"fault: {fault}")
+    for failure in outcome.undone:
+        print(f"not done: {failure}")
+    return 0

@@ -1,0 +1,284 @@
+"""What happens at a start with the boot partition: its files are read, checked, carried out, and rid of their secrets.
+
+Runs at every start, before the network; does nothing where the files are as it left them. The good part is carried
+out, the faults are told with line and remedy: on the partition, and to the daemon, which says it aloud.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from appliance.config.load import is_secret, load
+from appliance.config.rules import is_loopback
+from appliance.errors import ApplianceError
+from provisioning import cloud_init, identity, settings
+from provisioning.actions import Action, Run, WriteFile
+from provisioning.boot_settings import secrets_in
+from provisioning.draft import Draft, Note
+from provisioning.effects import Effects
+from provisioning.machine import Layout, groups, host_name_actions
+from provisioning.outcome import Outcome, report, told
+from provisioning.scrub import overwrite, scrubbed
+from provisioning.settings import Checked, Place
+from provisioning.sources import understand
+from provisioning.system import System
+from provisioning.wifi import COUNTRY
+
+SETTINGS: Final = "handset.toml"
+RESULT: Final = "handset-result.txt"
+FILES: Final = (*cloud_init.FILES, SETTINGS)
+"""Later ones count for more."""
+REMEMBERED: Final = PurePosixPath("/etc/handset/provisioned.json")
+TOLD: Final = PurePosixPath("/run/handset-provisioned.json")
+"""What the daemon says aloud."""
+_LONGEST: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The boot partition, where it is mounted; `writable` brackets what is written there, where it is mounted for
+    reading alone."""
+
+    directory: Path
+    before: tuple[Run, ...] = ()
+    after: tuple[Run, ...] = ()
+
+    @classmethod
+    def at(cls, directory: Path) -> "Partition":
+        mounted = directory.is_mount()
+        remount = ("mount", "-o")
+        return cls(
+            directory,
+            (Run((*remount, "remount,rw", str(directory))),) if mounted else (),
+            (Run((*remount, "remount,ro", str(directory))),) if mounted else (),
+        )
+
+    def texts(self) -> tuple[dict[str, str], list[Note]]:
+        """The files that are there; one that is no text is a fault."""
+        found: dict[str, str] = {}
+        notes: list[Note] = []
+        for name in FILES:
+            try:
+                found[name] = (self.directory / name).read_bytes()[:_LONGEST].decode("utf-8-sig")
+            except FileNotFoundError:
+                continue
+            except (UnicodeDecodeError, OSError) as error:
+                reason = (
+                    "is not text"
+                    if isinstance(error, UnicodeDecodeError)
+                    else f"cannot be read: {error.strerror}"
+                )
+                notes.append(Note(reason, file=name, hint="write it anew, as UTF-8", kind="fault"))
+        return found, notes
+
+
+def provision(partition: Partition, effects: Effects, now: datetime, salt: str) -> Outcome:
+    """Take over what the partition says, if it says anything new. Nothing is raised for what it holds."""
+    texts, unreadable = partition.texts()
+    outcome = Outcome(notes=unreadable)
+    known = remembered(effects)
+    fresh = {name: text for name, text in texts.items() if known.get(name) != digest(text)}
+    if fresh or unreadable:
+        outcome.asked = True
+        drafts = read(texts)
+        held = _take_over(drafts, effects, outcome, salt)
+        _finish(partition, effects, texts, held, outcome, now)
+    else:
+        _name(System(), effects, outcome)
+    _set_country(effects)
+    outcome.undone = effects.failures
+    return outcome
+
+
+def read(texts: Mapping[str, str]) -> list[Draft]:
+    """A draft of each file, notes told with its name."""
+    drafts = cloud_init.parse(texts)
+    if SETTINGS in texts and texts[SETTINGS].strip():
+        drafts.append(understand(texts[SETTINGS]).in_file(SETTINGS))
+    return drafts
+
+
+def digest(text: str) -> str:
+    """By which a file is known again; of a text that holds no secret any more."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def remembered(effects: Effects) -> dict[str, str]:
+    """The digests of the files as they were left."""
+    try:
+        known = json.loads(effects.place(REMEMBERED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+
+def combined(drafts: list[Draft]) -> System:
+    """The machine as all files together have it."""
+    system = System()
+    for draft in drafts:
+        one = draft.system
+        for key in ("host_name", "time_zone", "locale", "keymap", "country"):
+            setattr(system, key, getattr(one, key) or getattr(system, key))
+        names = {user.name for user in one.users}
+        system.users = [user for user in system.users if user.name not in names] + one.users
+        ssids = {network.ssid for network in one.networks}
+        system.networks = [*one.networks, *(net for net in system.networks if net.ssid not in ssids)]
+        system.wired = one.wired or system.wired
+        system.ssh = one.ssh if one.ssh is not None else system.ssh
+        system.ssh_passwords = one.ssh_passwords if one.ssh_passwords is not None else system.ssh_passwords
+    return system
+
+
+def _take_over(drafts: list[Draft], effects: Effects, outcome: Outcome, salt: str) -> list[str]:
+    """Carry out what can be, and return the secrets that are in force now."""
+    held: list[str] = []
+    for draft in drafts:
+        outcome.notes += draft.notes
+    own = next((draft for draft in drafts if draft.tree), None)
+    if own is not None:
+        held += _settings(own, effects, outcome, salt)
+    system = combined(drafts)
+    for group in groups(system, Layout.of(effects.root)):
+        try:
+            effects.carry_out(group.actions)
+        except ApplianceError as error:
+            outcome.notes.append(Note(error.message, hint=error.hint, kind="fault"))
+        else:
+            outcome.taken.append(group.what)
+            held += group.secrets
+    _name(system, effects, outcome)
+    return held
+
+
+def _settings(draft: Draft, effects: Effects, outcome: Outcome, salt: str) -> list[str]:
+    where = Place()
+    try:
+        before = settings.read_before(effects.place(where.settings))
+    except ApplianceError as error:
+        outcome.notes.append(Note(error.message, hint="it was written anew", kind="left"))
+        before = {}
+    settings.recall(draft.tree, before, effects)
+    checked = settings.check(draft, effects.root)
+    outcome.notes += [replace(note, file=SETTINGS) for note in checked.notes]
+    if not checked.tree:
+        return []
+    tree = settings.overlay(before, settings.completed(checked.tree, before))
+    try:
+        effects.carry_out(settings.plan(tree, where, salt))
+        _forget_old_secrets(effects, where)
+    except ApplianceError as error:
+        outcome.notes.append(Note(error.message, hint="see whether the data partition is full", kind="fault"))
+        return []
+    outcome.taken += _in_words(checked)
+    return secrets_in(checked.tree, is_secret)
+
+
+def _forget_old_secrets(effects: Effects, where: Place) -> None:
+    directory = effects.place(where.secrets)
+    there = sorted(path.name for path in directory.iterdir())
+    now = settings.read_before(effects.place(where.settings))
+    effects.carry_out(settings.outdated(now, where, there))
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "device": "its name",
+    "sip": "the SIP account",
+    "providers": "the keys of providers",
+    "contacts": "the contacts",
+    "agents": "the agents",
+}
+
+
+def _in_words(checked: Checked) -> list[str]:
+    return [_WORDS.get(section, f"the settings of {section}") for section in checked.tree]
+
+
+def _name(system: System, effects: Effects, outcome: Outcome) -> None:
+    """The name that was given, the one it has, or one of its own."""
+    name = system.host_name
+    if not name:
+        try:
+            name = effects.place(PurePosixPath("/etc/hostname")).read_text(encoding="utf-8").strip()
+        except OSError:
+            name = ""
+        own = identity.own_name(identity.hardware_address(effects.root)) if name in identity.ANONYMOUS else ""
+        if own:
+            _try(effects, host_name_actions(own), outcome)
+            name = own
+    outcome.host_name = name
+    _announce(effects, outcome)
+
+
+def _announce(effects: Effects, outcome: Outcome) -> None:
+    sound = load(environ={}, root=effects.root).sound
+    if sound is None:
+        return
+    actions = identity.announcement(
+        exposed=not is_loopback(sound.control.bind),
+        port=sound.control.port,
+        tls=bool(sound.control.tls_certificate),
+        version=version("handset"),
+        address=identity.hardware_address(effects.root),
+    )
+    _try(effects, actions, outcome)
+
+
+def _try(effects: Effects, actions: list[Action], outcome: Outcome) -> None:
+    """What is not worth a word aloud when it fails."""
+    try:
+        effects.carry_out(actions)
+    except ApplianceError as error:
+        outcome.notes.append(Note(error.message))
+
+
+def _set_country(effects: Effects) -> None:
+    """The radio forgets it at each start."""
+    path = effects.place(COUNTRY)
+    if path.is_file():
+        country = path.read_text(encoding="ascii", errors="replace").strip()
+        effects.carry_out([Run(("iw", "reg", "set", country))])
+
+
+def _finish(
+    partition: Partition,
+    effects: Effects,
+    texts: Mapping[str, str],
+    held: list[str],
+    outcome: Outcome,
+    now: datetime,
+) -> None:
+    """Scrub, remember, tell: in this order, so that a power cut on the way has it done again."""
+    effects.carry_out(partition.before)
+    left = {name: scrubbed(text, held) for name, text in texts.items()}
+    for name, text in left.items():
+        if text != texts[name]:
+            try:
+                overwrite(partition.directory / name, text)
+            except OSError as error:
+                hint = "take the secrets out of it by hand"
+                outcome.notes.append(
+                    Note(f"still holds its secrets: {error.strerror}", file=name, hint=hint, kind="fault")
+                )
+                left[name] = texts[name]
+    tell_on(partition.directory / RESULT, outcome, now)
+    effects.carry_out(partition.after)
+    digests = {name: digest(text) for name, text in left.items()}
+    remember: list[Action] = [
+        WriteFile(REMEMBERED, json.dumps(digests, indent=1) + "\n", 0o600),
+        WriteFile(TOLD, json.dumps(told(outcome, now)) + "\n"),
+    ]
+    _try(effects, remember, outcome)
+
+
+def tell_on(path: Path, outcome: Outcome, now: datetime) -> None:
+    """The result, for whoever puts the card into a computer; a partition that takes no file is no reason to stop."""
+    text = "\r\n".join(report(outcome, now)) + "\r\n"
+    try:
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        outcome.notes.append(Note(f"{path.name} cannot be written: {error.strerror}"))
