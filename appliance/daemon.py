@@ -29,6 +29,8 @@ from appliance.events import EventBus, Warned
 from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
 from appliance.night import Night
+from appliance.panel.front_panel import FrontPanel
+from appliance.panel.room_keys import RoomKeys
 from appliance.phone import Phones
 from appliance.room import Room
 from appliance.room_calls import RoomCalls
@@ -101,6 +103,7 @@ class Appliance:
         self.control: ControlServer | None = None
         if configuration.sip.enabled and not alone:
             self._build_telephone()
+        self.panel = None if alone else self._build_panel()
 
     async def start(self) -> None:
         """Start every part; return when the control API listens. Raise what forbids that, as a port in use."""
@@ -109,6 +112,9 @@ class Appliance:
         if not self._alone:
             await self._start_control()
         self._spawn(self.health.run(self._notifier))
+        if self.panel is not None:
+            # Before the room: its switch may have the microphone off.
+            self.panel.start()
         if self.room is not None:
             self.room.start()
             self._begin_nights(self.room)
@@ -125,6 +131,8 @@ class Appliance:
             steps.append(self.calls.stop())
         if self.room is not None:
             steps.append(self.room.stop())
+        if self.panel is not None:
+            steps.append(self.panel.stop())
         await _settle(*steps, within=FIRST_STOP_SECONDS)
         if self.phones is not None:
             await _settle(self.phones.stop())
@@ -341,6 +349,16 @@ class Appliance:
         calls.on_dialled = rooms.dialled
         calls.on_place = phones.place
 
+    def _build_panel(self) -> FrontPanel:
+        keys = None
+        if self.room is not None:
+            line = self.lines.line(ROOM)
+            keys = RoomKeys(line, self.bus, lambda: self.lines.open_session(line), self.calls)
+        part = self.health.part("gpio", required=False)
+        panel = FrontPanel(self.configuration.gpio, keys, self.bus, part, self.health.ready)
+        self.health.count("panel", panel.counters)
+        return panel
+
     async def _start_telephone(self, calls: Calls) -> None:
         try:
             await calls.start()
@@ -361,7 +379,11 @@ class Appliance:
             self.store,
             self.health,
             Tokens(settings.storage.directory),
-            Actions(reload=self.reload, diagnose=self.diagnose),
+            Actions(
+                reload=self.reload,
+                diagnose=self.diagnose,
+                panel=self.panel.status if self.panel is not None else None,
+            ),
             version=version("handset"),
             device={"name": settings.device.name},
             providers=settings.conversation.providers,

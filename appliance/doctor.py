@@ -6,6 +6,7 @@ Each check is a function that yields findings; none raises. Exit 1 when one fail
 import argparse
 import asyncio
 import ctypes
+import importlib.util
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from appliance.config.providers import build, check_providers, key_place, provid
 from appliance.config.schema import Configuration, ProviderSection
 from appliance.errors import ApplianceError, CredentialsRejected
 from appliance.interfaces import DeviceInfo, Setup
+from appliance.panel.front_panel import DRIVER
 from appliance.probe import probe_all
 
 OK: Final = "ok"
@@ -148,6 +150,24 @@ def _echo(configuration: Configuration) -> Iterator[Finding]:
     except ApplianceError as error:
         state = FAILED if configuration.room.duplex == "full" else WARNING
         yield Finding("echo", state, f"no echo cancellation, so half duplex: {error.message}", error.hint)
+
+
+def _gpio(configuration: Configuration) -> Iterator[Finding]:
+    gpio = configuration.gpio
+    if gpio.driver == "off":
+        yield Finding("gpio", OK, "buttons, switches and lights are switched off (gpio.driver)")
+        return
+    asked = gpio.driver != "auto"
+    panel: Any = plugins.load("appliance.panels", gpio.driver if asked else DRIVER)
+    if reason := panel.look(gpio.chip):
+        state = FAILED if asked else OK
+        yield Finding("gpio", state, f"no buttons, switches and lights: {reason}", "look at gpio.chip")
+        return
+    missing = [name for name in ("gpiozero", "lgpio") if importlib.util.find_spec(name) is None]
+    if missing:
+        yield Finding("gpio", FAILED, f"no library {' and '.join(missing)}", f"install {' '.join(missing)}")
+    else:
+        yield Finding("gpio", OK, "GPIO is there")
 
 
 def _telephone(configuration: Configuration) -> Iterator[Finding]:
@@ -367,5 +387,5 @@ def _python(_: Configuration) -> Iterator[Finding]:
 
 Check = Callable[[Configuration], Iterator[Finding]]
 CHECKS: Final[tuple[Check, ...]] = (
-    _python, _disk, _clock, _voltage, _audio, _echo, _telephone, _names, _provider, _daemon,
+    _python, _disk, _clock, _voltage, _audio, _echo, _gpio, _telephone, _names, _provider, _daemon,
 )  # fmt: skip

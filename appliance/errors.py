@@ -10,6 +10,7 @@
     │   └── DialBudgetUsed       ... today's calls or minutes are used up
     ├── LineBusy                 the line, or every session slot, is taken
     ├── NotPossible              the thing asked for cannot be done in the present state
+    │   └── MuteSwitchOn         ... the switch at the box keeps the microphone off
     ├── NotRunning               no daemon answers
     ├── DeviceUnavailable        a sound card or other device cannot be opened now
     ├── DriverMissing            the library behind a driver is not installed
@@ -117,6 +118,13 @@ class NotPossible(ApplianceError):
     """The command is well formed, but the present state forbids it."""
 
     code = "not_possible"
+
+
+class MuteSwitchOn(NotPossible):
+    """The switch at the box keeps the microphone off, and nothing else can undo that."""
+
+    code = "mute_switch"
+    default_hint = "move the switch at the box itself"
 
 
 class NotRunning(ApplianceError):

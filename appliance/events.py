@@ -201,8 +201,29 @@ class RecordingChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MuteChanged(Event):
+    """`by` is "switch" where the switch at the box did it."""
+
     topic: ClassVar[str] = "mute"
     on: bool
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonMoved(Event):
+    """`button` is its key in [gpio]; `action` as in appliance/panel/press.py; `held_ms` how long it had been down."""
+
+    topic: ClassVar[str] = "button"
+    button: str
+    action: str
+    held_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookMoved(Event):
+    """`state` is off (the receiver is lifted) or on."""
+
+    topic: ClassVar[str] = "hook"
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

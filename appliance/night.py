@@ -155,7 +155,7 @@ class Night:
         moment = Moment(
             hour=hour,
             idle=now - self._idle_since,
-            muted=self._line.muted,
+            muted=self._line.deaf,
             measured=clock - known.measured_at if known is not None else None,
             tried=now - self._tried if self._tried is not None else None,
             clock=clock,
@@ -232,7 +232,7 @@ class _Visit:
                 return
 
     def _undisturbed(self) -> bool:
-        return self._alone() and not self._speech and not self._line.muted and self._line.loan is self._loan
+        return self._alone() and not self._speech and not self._line.deaf and self._line.loan is self._loan
 
     def _hear(self, captured: Captured) -> None:
         self._levels.append(captured.level_dbfs)

@@ -199,6 +199,8 @@ class CaptureWorker:
         self._backlog_ms = backlog_ms
         self.tap: Tap | None = None
         self._muted = False
+        self._shut: frozenset[str] = frozenset()
+        self._shutting = threading.Lock()
         self._reset_due = False
         self._stopping = False
         self._turned = 0.0
@@ -218,7 +220,7 @@ class CaptureWorker:
 
     def feed(self, pcm: bytes, at: float) -> None:
         """Driver's thread: s16le mono at the path's rate, its last sample taken at the monotonic second `at`."""
-        self._ring.write(bytes(len(pcm)) if self._muted else pcm, at)
+        self._ring.write(bytes(len(pcm)) if self._muted or self._shut else pcm, at)
 
     @property
     def muted(self) -> bool:
@@ -229,6 +231,21 @@ class CaptureWorker:
     def muted(self, on: bool) -> None:
         if on != self._muted:
             self._muted = on
+            self._reset_due = True
+            self._ring.wake()
+
+    @property
+    def shut_by(self) -> frozenset[str]:
+        """Who shut it; while there is anybody, it is as muted."""
+        return self._shut
+
+    def shut(self, by: str, on: bool) -> None:
+        """Shut it in that name, or take that back. In force at once, whichever thread calls; one thread a name."""
+        with self._shutting:
+            before = self._shut
+            self._shut = before | {by} if on else before - {by}
+            changed = bool(before) != bool(self._shut)
+        if changed:
             self._reset_due = True
             self._ring.wake()
 
@@ -278,7 +295,7 @@ class CaptureWorker:
     def _process(self, pcm: bytes, at: float) -> None:
         pcm = pcm[: len(pcm) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE]
         far = self._far_end.take(len(pcm) // BYTES_PER_SAMPLE) if self._far_end is not None else b""
-        if self._muted:
+        if self._muted or self._shut:
             self._offer_tap(bytes(len(pcm)), far)
             return
         self._offer_tap(pcm, far)

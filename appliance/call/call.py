@@ -69,6 +69,7 @@ class Call:
             "account": self.account,
             "session": self.session,
             "line": self.line,
+            "place": self.place or "agent",
             "codec": self.codec,
             "started_at": self.started_at,
             "connected_at": self.connected_at,

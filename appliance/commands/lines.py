@@ -65,6 +65,7 @@ def _rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if state.get("volume") is not None:
         yield "volume", str(state["volume"])
     yield "telephone", _telephone(state)
+    yield "panel", _panel(state.get("panel", {}))
     yield from _list("provider", _named(state.get("providers", {})))
     yield from _list("line", map(_line, state.get("lines", [])))
     yield from _list("session", state.get("sessions", []))
@@ -76,8 +77,17 @@ def _microphone(state: Mapping[str, Any]) -> str:
     if room is None or state.get("mute") is None:
         return "no room line"
     if state["mute"]:
-        return "muted"
+        return "off, by the switch at the box" if "switch" in room.get("shut_by", ()) else "muted"
+    if "hook" in room.get("shut_by", ()):
+        return "off, the receiver is on the hook"
     return "on" if _works(room, "input") else "none found: one that is plugged in is taken at once"
+
+
+def _panel(panel: Mapping[str, Any]) -> str:
+    """Buttons, switches and lights."""
+    active = ", ".join(panel.get("active", ()))
+    reason = panel.get("reason") or (f"active: {active}" if active else "")
+    return f"{panel.get('state', 'off')} ({reason})" if reason else str(panel.get("state", "off"))
 
 
 def _telephone(state: Mapping[str, Any]) -> str:

@@ -24,6 +24,13 @@ _CALLABLE: Final = re.compile(
 """A SIP address, a number as people write it, or an extension."""
 _KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
 LAST_PIN: Final = 27
+PINS: Final = (
+    *("button", "hook", "mute", "led_red", "led_green", "led_blue"),
+    *("volume_up", "volume_down", "knob_a", "knob_b"),
+)
+"""The keys of [gpio] that are pins."""
+SPI_PINS: Final = (8, 9, 10, 11)
+"""Select, data in, data out and clock of the port behind /dev/spidev0.0."""
 _LANGUAGE: Final = re.compile(r"(multi|[A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
 _TWO_LETTERS: Final = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv "
@@ -164,14 +171,21 @@ def _contacts(contacts: Mapping[str, str]) -> Iterator[_Finding]:
 
 
 def _pins(gpio: Gpio) -> Iterator[_Finding]:
-    taken: dict[int, str] = {}
-    for key in ("button", "hook", "mute", "led_red", "led_green", "led_blue"):
+    # With a ring, the pins of its SPI port are taken.
+    taken: dict[int, str] = dict.fromkeys(SPI_PINS, "the ring's SPI port") if gpio.ring else {}
+    for key in PINS:
         pin = getattr(gpio, key)
         if not 0 <= pin <= LAST_PIN:
             yield f"gpio.{key}", f"there is no pin {pin}", f"BCM numbers go from 1 to {LAST_PIN}; 0 is none"
         elif pin and pin in taken:
             yield f"gpio.{key}", f"pin {pin} is that of {taken[pin]} already", "another pin, or 0 for none"
         taken.setdefault(pin, key)
+    if bool(gpio.knob_a) != bool(gpio.knob_b):
+        missing = "knob_b" if gpio.knob_a else "knob_a"
+        yield f"gpio.{missing}", "a knob has two pins, A and B", "set both, or neither"
+    if gpio.driver not in ("auto", "off"):
+        known = [*_installed("appliance.panels"), "auto", "off"]
+        yield from _unknown("gpio.driver", [gpio.driver], known)
 
 
 def _unknown(key: str, names: Iterable[str], known: Iterable[str]) -> Iterator[_Finding]:

@@ -207,6 +207,9 @@ class Control(Section):
     allow_plain: bool = False
 
 
+_Control = Literal["button", "hook", "mute", "volume_up", "volume_down"]
+
+
 class Gpio(Section):
     button: int = 17
     hook: int = 0
@@ -215,6 +218,25 @@ class Gpio(Section):
     led_green: int = 0
     led_blue: int = 0
     active_low: bool = True
+    driver: str = "auto"
+    chip: str = ""
+    volume_up: int = 0
+    volume_down: int = 0
+    knob_a: int = 0
+    knob_b: int = 0
+    knob_step: Annotated[int, Field(ge=1, le=50)] = 4
+    talk: Literal["hold", "toggle"] = "hold"
+    inverted: tuple[_Control, ...] = ()
+    debounce_ms: Annotated[int, Field(ge=0, le=500)] = 20
+    double_ms: Annotated[int, Field(ge=0, le=2000)] = 350
+    long_ms: Annotated[int, Field(ge=300, le=10_000)] = 1000
+    very_long_ms: Annotated[int, Field(ge=5000, le=50_000)] = 15_000
+    factory_reset: bool = True
+    led_active_low: bool = False
+    ring: Literal["", "ws2812", "apa102"] = ""
+    ring_leds: Annotated[int, Field(ge=1, le=256)] = 12
+    ring_device: str = "/dev/spidev0.0"
+    brightness: Annotated[int, Field(ge=1, le=100)] = 60
 
 
 class Recording(Section):

@@ -155,3 +155,5 @@ class Actions:
 
     reload: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     diagnose: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    panel: Callable[[], Mapping[str, Any]] | None = None
+    """The front panel's state, as `status` shows it."""

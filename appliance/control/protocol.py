@@ -94,7 +94,7 @@ def _topics(kind: type[Event] = Event) -> Iterator[str]:
         yield from _topics(child)
 
 
-TOPICS: Final = tuple(sorted({*_topics(), "button", "hook"}))
+TOPICS: Final = tuple(sorted(set(_topics())))
 ON_REQUEST: Final = frozenset({"audio.level", "metrics"})
 """Topics that only reach those who ask for them; the first to be dropped for a slow client."""
 

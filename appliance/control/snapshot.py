@@ -1,7 +1,7 @@
 """The state of the whole appliance as `hello` and `status` carry it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from appliance.control.ports import CallsPort, LinesPort
@@ -18,8 +18,14 @@ class Snapshot:
     """`ladder` is conversation.providers, first rung first; what became of each is learnt from the events."""
 
     def __init__(
-        self, lines: LinesPort[Any], calls: CallsPort | None, health: Health, ladder: Sequence[str] = ()
+        self,
+        lines: LinesPort[Any],
+        calls: CallsPort | None,
+        health: Health,
+        ladder: Sequence[str] = (),
+        panel: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
+        self._panel = panel
         self._lines = lines
         self._calls = calls
         self._health = health
@@ -81,6 +87,7 @@ class Snapshot:
         state["registrations"] = self._calls.registrations() if self._calls is not None else []
         state["do_not_disturb"] = self._calls is not None and self._calls.do_not_disturb
         state["telephone"] = self._telephone()
+        state["panel"] = dict(self._panel()) if self._panel is not None else {"state": "off"}
         state["ready"] = self._health.ready()
         state["reasons"] = self._health.reasons()
         state["counters"] = self._health.counters()

@@ -11,7 +11,7 @@ from appliance.audio.level import SILENCE_DBFS
 from appliance.audio.playout import Playout
 from appliance.audio.ring import Ring
 from appliance.audio.vad import Edge
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, MuteSwitchOn
 from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, Warned
 from appliance.frames import FRAME_MS
 from appliance.interfaces import LineKind
@@ -25,6 +25,9 @@ LOAN_AUDIBLE_DBFS: Final = -50.0
 BACKLOG_MS: Final = {LineKind.ROOM: 200.0, LineKind.PHONE: 200.0, LineKind.CLIENT: 2_500.0}
 """Sound that may wait for its processing. A device's is cut, not to be late for good; a program's comes in bursts, up
 to four times as fast as it is spoken, and every word of it is still wanted."""
+SWITCH: Final = "switch"
+HOOK: Final = "hook"
+"""What shuts a line's microphone beside mute: the switch at the box, and the cradle that the receiver lies on."""
 REMEMBERED_MS: Final = 1_500.0
 """Sound that a line without a session keeps, to have the pre-roll of the speech that opens one."""
 
@@ -65,6 +68,9 @@ class Line:
         """There is an echo canceller."""
         self.acoustics: Mapping[str, Any] | None = None
         """What was measured of the devices, as `status` shows it."""
+        self._told_muted = False
+        self.voiced_at = float("-inf")
+        """Monotonic second of the last frame with speech in it."""
         self.loan: Loan | None = None
         """What the line is used for while its session waits."""
         self._bus = bus
@@ -78,7 +84,13 @@ class Line:
 
     @property
     def muted(self) -> bool:
-        return self.capture.muted
+        """By somebody's wish, or by the switch at the box."""
+        return self.capture.muted or SWITCH in self.capture.shut_by
+
+    @property
+    def deaf(self) -> bool:
+        """Muted, or its receiver is on the hook."""
+        return self.capture.muted or bool(self.capture.shut_by)
 
     @property
     def volume(self) -> int:
@@ -91,6 +103,8 @@ class Line:
     def hear(self, captured: Captured) -> None:
         """The next 20 ms, from the capture worker."""
         self._level_dbfs = captured.level_dbfs
+        if captured.speech:
+            self.voiced_at = captured.frame.at
         session, loan = self.session, self.loan
         if self._half_deaf():
             self._remembered.clear()
@@ -105,14 +119,27 @@ class Line:
             self._wait_for_speech(captured)
 
     def set_muted(self, on: bool) -> None:
-        """While muted, no sample of the microphone leaves the driver."""
+        """While muted, no sample of the microphone leaves the driver. Raise MuteSwitchOn: that stands above it."""
+        if not on and SWITCH in self.capture.shut_by:
+            raise MuteSwitchOn("the microphone is switched off at the box")
         if on == self.capture.muted:
             return
         self.capture.muted = on
+        self._deafened(on)
+
+    def shut(self, by: str, on: bool) -> None:
+        """As muted, by SWITCH or HOOK, which alone can take it back."""
+        self.capture.shut(by, on)
+        self._deafened(on, by if by == SWITCH else None)
+
+    def _deafened(self, on: bool, by: str | None = None) -> None:
         self._remembered.clear()
         if on and self.session is not None:
             self.session.deafen()
-        self._bus.publish(MuteChanged(line=self.id, on=on))
+        # The switch's own thread may have shut the microphone already: what counts is what was told.
+        if self.muted != self._told_muted:
+            self._told_muted = self.muted
+            self._bus.publish(MuteChanged(line=self.id, on=self.muted, by=by))
 
     def set_volume(self, level: int) -> int:
         """0-100; return what is in force."""
@@ -189,6 +216,7 @@ class Line:
             "id": self.id,
             "kind": self.kind.value,
             "muted": self.muted,
+            "shut_by": sorted(self.capture.shut_by),
             "volume": self.volume,
             "duplex": self.duplex.value,
             "session": self.session.id if self.session is not None else None,

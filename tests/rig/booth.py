@@ -291,7 +291,7 @@ class Booth:
     async def _tick(self) -> None:
         while True:
             now = self.loop.time()
-            if not self.line.muted:
+            if not self.line.deaf:
                 self.microphone.tick(now)
             self.speaker.tick(now)
             await asyncio.sleep(FRAME_SECONDS)

@@ -225,6 +225,36 @@ async def test_while_muted_nothing_but_the_end_of_speech_passes():
         assert line.got[41].frame.at == 3.0
 
 
+async def test_while_anybody_has_it_shut_no_sample_passes_whatever_mute_says():
+    async with Line(path()) as line:
+        line.worker.shut("switch", True)
+        line.worker.shut("hook", True)
+        line.worker.muted = False
+        line.worker.shut("hook", False)
+        for _ in range(50):
+            line.worker.feed(talk(0.02), 1.0)
+            await asyncio.sleep(0.001)
+        assert not any(any(captured.frame.pcm) for captured in line.got)
+        line.worker.shut("switch", False)
+        async with asyncio.timeout(5):
+            while not any(any(captured.frame.pcm) for captured in line.got):
+                line.worker.feed(talk(0.02), 2.0)
+                await asyncio.sleep(0.001)
+
+
+async def test_it_is_shut_from_another_thread_before_that_call_returns():
+    taps = []
+    async with Line(path(), reference=Ring(64_000)) as line:
+        line.worker.tap = lambda near, far: taps.append(any(near))
+        await asyncio.to_thread(line.worker.shut, "switch", True)
+        assert line.worker.shut_by == {"switch"}
+        async with asyncio.timeout(5):
+            while len(taps) < 3:
+                line.worker.feed(talk(0.02), 1.0)
+                await asyncio.sleep(0.005)
+    assert not any(taps)
+
+
 async def test_a_muted_line_is_silence_to_the_recording_too():
     taps = []
     async with Line(path(), reference=Ring(64_000)) as line:

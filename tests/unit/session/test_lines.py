@@ -253,6 +253,7 @@ async def test_the_status_shows_lines_and_sessions():
             "id": "phone-1",
             "kind": "phone",
             "muted": False,
+            "shut_by": [],
             "volume": 100,
             "duplex": "full",
             "session": booth.session.id,

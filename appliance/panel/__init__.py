@@ -1,0 +1,1 @@
+"""The front panel: what buttons, switches and a knob do, and what the lights tell."""

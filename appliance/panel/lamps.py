@@ -1,0 +1,139 @@
+"""The lights: keeps the facts, and shows what the table makes of them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from appliance.events import (
+    CallChanged,
+    Event,
+    EventBus,
+    MuteChanged,
+    ProviderChanged,
+    SessionStateChanged,
+    TurnChanged,
+)
+from appliance.interfaces import Colour
+from appliance.panel.lights import DARK, Facts, Row, lamp, lasts, ring, shown
+
+LOOK_SECONDS: Final = 1.0
+STARTING_SECONDS: Final = 20.0
+"""What is not ready after this is no longer starting: something is wrong."""
+_RINGS: Final = frozenset({"incoming", "ringing"})
+_TALKS: Final = frozenset({"connected", "held", "transferring"})
+
+
+class Lamps:
+    """Belongs to the loop's thread. `single` lights the LEDs, `ring` the ring; each is None where there is none.
+
+    While nothing moves no timer runs but one a second, which asks whether the appliance is `ready`.
+    """
+
+    def __init__(
+        self, bus: EventBus, line: str, ready: Callable[[], bool], *, brightness: float = 1.0, leds: int = 0
+    ) -> None:
+        self.facts = Facts(starting=True, ready=False)
+        self._line = line
+        self._ready = ready
+        self._brightness = brightness
+        self._leds = leds
+        self._bus = bus
+        self._loop = asyncio.get_running_loop()
+        self._single: Callable[[Colour], None] | None = None
+        self._ring: Callable[[Sequence[Colour]], None] | None = None
+        self._row: Row | None = None
+        self._began = self._lit = 0.0
+        self._frame: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._calls: dict[str, tuple[str, str]] = {}
+        self._leave: Callable[[], None] | None = None
+
+    @property
+    def told(self) -> str:
+        """The name of what is shown; empty while nothing is."""
+        return self._row.name if self._row is not None else ""
+
+    def start(
+        self, single: Callable[[Colour], None] | None, ring: Callable[[Sequence[Colour]], None] | None
+    ) -> None:
+        """Light up; with neither, do nothing ever."""
+        self._single, self._ring = single, ring
+        if single is None and ring is None:
+            return
+        self._began = self._loop.time()
+        self._leave = self._bus.listen(self._notice)
+        self._ask()
+
+    def stop(self) -> None:
+        """Dark. Whoever lights them is stopped after this."""
+        for timer in (self._frame, self._look):
+            if timer is not None:
+                timer.cancel()
+        if self._leave is not None:
+            self._leave()
+        if self._row is not None:
+            self._row = None
+            self._light(DARK, (DARK,) * self._leds)
+
+    def set(self, **facts: Any) -> None:
+        """Change facts by their names in lights.py."""
+        self.facts = replace(self.facts, **facts)
+        if self._single is None and self._ring is None:
+            return
+        row = shown(self.facts)
+        if row is not self._row:
+            self._row, self._lit = row, self._loop.time()
+            self._draw()
+
+    def _ask(self) -> None:
+        self._look = self._loop.call_later(LOOK_SECONDS, self._ask)
+        ready = self._ready()
+        starting = self.facts.starting and not ready and self._loop.time() - self._began < STARTING_SECONDS
+        self.set(ready=ready, starting=starting)
+
+    def _notice(self, event: Event) -> None:
+        match event:
+            case TurnChanged(line=line, state=state) if line == self._line:
+                self.set(turn=state)
+            case SessionStateChanged(line=line, to="closed") if line == self._line:
+                self.set(turn="idle")
+            case MuteChanged(line=line, on=on) if line == self._line:
+                self.set(muted=on)
+            case ProviderChanged(state=state):
+                self.set(unreachable=state == "down")
+            case CallChanged():
+                self._heed(event)
+
+    def _heed(self, event: CallChanged) -> None:
+        if event.state == "ended":
+            self._calls.pop(event.call, None)
+        else:
+            self._calls[event.call] = (event.direction, event.state)
+        calls = self._calls.values()
+        self.set(
+            ringing=any(direction == "in" and state in _RINGS for direction, state in calls),
+            in_call=any(state in _TALKS for _, state in calls),
+        )
+
+    def _draw(self) -> None:
+        if self._frame is not None:
+            self._frame.cancel()
+            self._frame = None
+        if self._row is None:
+            return
+        pattern, seconds = self._row.pattern, self._loop.time() - self._lit
+        self._light(lamp(pattern, seconds), ring(pattern, seconds, self._leds))
+        rest = lasts(pattern, seconds)
+        if rest is not None:
+            self._frame = self._loop.call_later(rest, self._draw)
+
+    def _light(self, single: Colour, around: Sequence[Colour]) -> None:
+        if self._single is not None:
+            self._single(self._dimmed(single))
+        if self._ring is not None:
+            self._ring([self._dimmed(colour) for colour in around])
+
+    def _dimmed(self, colour: Colour) -> Colour:
+        red, green, blue = colour
+        return red * self._brightness, green * self._brightness, blue * self._brightness

@@ -1,0 +1,515 @@
+"""The front panel in the room, in virtual time: contacts move at one edge, the line and the bus tell at the other."""
+
+import asyncio
+from typing import Any, Self
+
+import pytest
+
+from appliance.config.schema import Gpio, Room
+from appliance.errors import ApplianceError, DeviceUnavailable, MuteSwitchOn, NotPossible
+from appliance.events import (
+    ButtonMoved,
+    CallChanged,
+    HookMoved,
+    Interrupted,
+    MuteChanged,
+    VolumeChanged,
+    Warned,
+)
+from appliance.health import Health
+from appliance.interfaces import Control, LineKind
+from appliance.panel.front_panel import OUTSTANDING, FrontPanel
+from appliance.panel.room_keys import RoomKeys
+from tests.fakes.panel import FakePanel
+from tests.rig.booth import Booth
+from tests.rig.virtual_time import virtual_time
+
+BUTTON, UP, DOWN, HOOK, MUTE = (
+    *(Control.BUTTON, Control.VOLUME_UP, Control.VOLUME_DOWN),
+    *(Control.HOOK, Control.MUTE),
+)
+
+
+class Desk:
+    """Calls that are up, as `status` lists them, and what was asked for with them."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, ...]] = []
+
+    def rings(self, state: str = "ringing") -> None:
+        self.calls = [{"call": "c1", "direction": "in", "state": state, "place": "agent"}]
+
+    def status(self) -> list[dict[str, Any]]:
+        return self.calls
+
+    def answer(self, call: str | None = None, line: str = "") -> str:
+        self.asked.append(("answer", str(call), line))
+        self.calls = [{"call": "c1", "direction": "in", "state": "connected", "place": "room"}]
+        return str(call)
+
+    def hang_up(self, call: str | None = None) -> str:
+        self.asked.append(("hang_up", str(call)))
+        self.calls = []
+        return str(call)
+
+
+class Box(Booth):
+    """A room with a panel on it."""
+
+    def __init__(
+        self, panel: FakePanel | None = None, *, mode: Any = "push-to-talk", booth: Any = None, **gpio: Any
+    ) -> None:
+        super().__init__(
+            kind=LineKind.ROOM, room=Room(mode=mode), open_session=False, greeting="Welcome.", **(booth or {})
+        )
+        self.fake = panel or FakePanel()
+        self.settings = Gpio(driver="fake", **gpio)
+        self.desk = Desk()
+        self.resets = 0
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.health = Health()
+        keys = RoomKeys(self.line, self.bus, lambda: self.lines.open_session(self.line), self.desk)
+        self.panel = FrontPanel(
+            self.settings, keys, self.bus, self.health.part("gpio"), lambda: True, self.fake
+        )
+        self.panel.on_reset = self._reset
+        self.panel.start()
+        self.shut_at_first = self.line.deaf
+        await asyncio.sleep(0.1)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        await self.panel.stop()
+        assert not self.fake.running
+        await super().__aexit__(kind, *rest)
+
+    async def _reset(self) -> None:
+        self.resets += 1
+
+    def actions(self, control: Control = BUTTON) -> list[str]:
+        return [event.action for event in self.of(ButtonMoved) if event.button == control.value]
+
+    def warnings(self) -> list[str]:
+        return [event.code for event in self.of(Warned)]
+
+
+# --- talk
+
+
+@virtual_time
+async def test_the_button_is_the_talk_key_while_it_is_held():
+    async with Box() as box:
+        box.fake.move(BUTTON, True)
+        await box.speak(1.0)
+        box.fake.move(BUTTON, False)
+        await box.state("speaking")
+        assert box.actions() == ["pressed", "hold", "released", "long"]
+        spoken = set(box.microphone.voiced_frames)
+        got = {int.from_bytes(frame[:2], "little") for frame in box.provider.turns[1].frames}
+        assert len(spoken - got) <= 1, "four milliseconds to be sure, and the frame that they fall into"
+        await box.idle()
+
+
+@virtual_time
+async def test_a_tap_silences_what_is_being_said():
+    async with Box() as box:
+        box.lines.open_session(box.line)
+        await box.state("speaking")
+        await box.fake.hold(BUTTON, 0.1)
+        await box.idle()
+        assert [event.reason for event in box.of(Interrupted)] == ["push-to-talk"]
+        await box.wait(1.0)
+        assert box.actions() == ["pressed", "released", "single"]
+
+
+@virtual_time
+async def test_with_toggle_a_tap_begins_a_turn_and_the_next_one_ends_it():
+    async with Box(talk="toggle") as box:
+        await box.fake.hold(BUTTON, 0.1)
+        await box.speak(2.0)
+        assert box.session.turn_state.value == "listening"
+        await box.fake.hold(BUTTON, 0.1)
+        await box.state("speaking")
+        await box.idle()
+
+
+@virtual_time
+async def test_with_toggle_a_turn_that_ends_by_itself_lets_the_key_go():
+    async with Box(talk="toggle") as box:
+        await box.fake.hold(BUTTON, 0.1)
+        await box.speak(62.0)
+        await box.idle()
+        await box.fake.hold(BUTTON, 0.1)
+        await box.speak(1.0)
+        assert box.session.turn_state.value == "listening"
+        await box.fake.hold(BUTTON, 0.1)
+        await box.idle()
+
+
+@virtual_time
+async def test_a_button_that_bounces_is_pressed_once():
+    async with Box() as box:
+        for _ in range(5):
+            box.fake.move(BUTTON, True)
+            await box.wait(0.001)
+            box.fake.move(BUTTON, False)
+            await box.wait(0.001)
+        await box.fake.hold(BUTTON, 0.2)
+        await box.wait(1.0)
+        assert box.actions() == ["pressed", "released", "single"]
+
+
+@virtual_time
+async def test_above_max_sessions_the_press_is_answered_with_a_warning():
+    async with Box(booth={"max_sessions": 1}) as box:
+        box.another_session()
+        await box.fake.hold(BUTTON, 0.5)
+        assert box.warnings() == ["line_busy"]
+
+
+# --- what hands and contacts get wrong
+
+
+@virtual_time
+async def test_two_buttons_at_once_are_told_and_mean_nothing():
+    async with Box(volume_up=5) as box:
+        box.fake.move(BUTTON, True)
+        await box.wait(0.5)
+        box.fake.move(UP, True)
+        await box.wait(30.0)
+        box.fake.move(BUTTON, False)
+        await box.wait(0.1)
+        box.fake.move(UP, False)
+        await box.wait(1.0)
+        assert box.actions() == ["pressed", "void"]
+        assert box.actions(UP) == ["pressed", "void"]
+        assert box.warnings() == ["buttons_together"]
+        assert box.resets == 0
+        await box.fake.hold(BUTTON, 0.5)
+        await box.wait(1.0)
+        assert box.actions()[2:] == ["pressed", "released", "single"]
+        await box.idle()
+
+
+@virtual_time
+async def test_a_stuck_button_is_told_and_ignored_until_it_is_free():
+    async with Box(factory_reset=False) as box:
+        box.fake.move(BUTTON, True)
+        await box.wait(70.0)
+        await box.idle()
+        assert box.warnings() == ["button_stuck"]
+        box.fake.move(BUTTON, False)
+        await box.wait(1.0)
+        assert box.actions()[-2:] == ["stuck", "freed"]
+        box.fake.move(BUTTON, True)
+        await box.speak(1.0)
+        box.fake.move(BUTTON, False)
+        await box.state("speaking")
+        await box.idle()
+
+
+@virtual_time
+async def test_a_button_that_is_down_from_the_start_is_nobodys_press():
+    async with Box(FakePanel(active=(BUTTON,))) as box:
+        await box.wait(40.0)
+        assert (box.actions(), box.warnings(), box.resets) == (["stuck"], ["button_stuck"], 0)
+        assert box.line.session is None
+        box.fake.move(BUTTON, False)
+        await box.wait(0.1)
+        await box.fake.hold(BUTTON, 0.5)
+        await box.wait(0.1)
+        assert box.actions() == ["stuck", "freed", "pressed", "released"]
+
+
+@virtual_time
+async def test_a_contact_that_flutters_is_bounded_and_believed_as_it_ends():
+    async with Box() as box:
+        for _ in range(1000):
+            box.fake.move(BUTTON, True)
+            box.fake.move(BUTTON, False)
+        box.fake.move(BUTTON, True)
+        await box.wait(0.5)
+        assert box.panel.counters()["reports_missed"] == 2001 - OUTSTANDING
+        assert box.actions() == ["pressed"]
+        box.fake.move(BUTTON, False)
+        await box.wait(0.1)
+
+
+# --- the microphone
+
+
+@virtual_time
+async def test_while_the_switch_is_off_nothing_of_the_microphone_passes_and_nobody_can_switch_it_on():
+    async with Box(mode="open", mute=22) as box:
+        box.microphone.voiced = True
+        await box.wait(0.5)
+        assert box.session.turn_state.value == "listening"
+        box.fake.move(MUTE, True)
+        assert box.line.capture.shut_by, "before the loop had a turn"
+        await box.wait(0.1)
+        with pytest.raises(MuteSwitchOn):
+            box.line.set_muted(False)
+        box.line.set_muted(True)
+        box.microphone.voiced = False
+        box.fake.move(MUTE, False)
+        await box.wait(0.2)
+        assert box.line.muted, "whoever muted it over the API still means it"
+        box.line.set_muted(False)
+        assert [(event.on, event.by) for event in box.of(MuteChanged)][-2:] == [
+            (True, "switch"),
+            (False, None),
+        ]
+        await box.idle()
+
+
+@virtual_time
+async def test_the_microphone_is_off_until_the_switch_was_read():
+    async with Box(mute=22) as box:
+        assert (box.shut_at_first, box.line.deaf) == (True, False)
+    async with Box(FakePanel(active=(MUTE,)), mute=22) as box:
+        assert (box.shut_at_first, box.line.muted) == (True, True)
+
+
+@virtual_time
+async def test_where_the_switch_cannot_be_read_the_microphone_stays_off():
+    broken = FakePanel(fault=DeviceUnavailable("the pins are taken", hint="free them"))
+    async with Box(broken, mute=22, hook=23) as box:
+        assert box.line.capture.shut_by == {"switch"}
+        assert box.warnings() == ["device_unavailable"]
+        part = box.health.report()["parts"]["gpio"]
+        assert not part["ok"]
+        assert "stays off" in part["reason"]
+        assert box.health.ready(), "the telephone works all the same"
+
+
+@virtual_time
+async def test_a_press_while_the_microphone_is_off_silences_and_says_why():
+    async with Box(FakePanel(active=(MUTE,)), mute=22) as box:
+        box.lines.open_session(box.line)
+        await box.state("speaking")
+        await box.fake.hold(BUTTON, 0.5)
+        assert box.warnings() == [NotPossible.code]
+        await box.idle()
+        assert len(box.provider.turns) == 0
+
+
+# --- the receiver
+
+
+@virtual_time
+async def test_lifting_the_receiver_begins_and_laying_it_down_ends():
+    async with Box(mode="open", hook=23) as box:
+        assert box.line.deaf
+        box.fake.move(HOOK, True)
+        await box.wait(0.1)
+        await box.state("speaking")
+        assert box.voice.spoken == ["Welcome."]
+        await box.idle()
+        await box.answered()
+        box.microphone.voiced = True
+        await box.state("listening")
+        box.fake.move(HOOK, False)
+        await box.wait(1.0)
+        assert box.line.session is None
+        assert box.line.deaf
+        assert [reason for *_, reason in box.closed] == ["on_hook"]
+        assert [event.state for event in box.of(HookMoved)] == ["off", "on"]
+
+
+@virtual_time
+async def test_what_is_said_near_a_receiver_on_the_hook_opens_nothing():
+    async with Box(mode="open", hook=23) as box:
+        await box.speak(3.0)
+        assert box.line.session is None
+
+
+@virtual_time
+async def test_lifting_the_receiver_answers_the_call_that_rings_and_laying_it_down_hangs_up():
+    async with Box(hook=23) as box:
+        box.desk.rings()
+        box.fake.move(HOOK, True)
+        await box.wait(0.1)
+        assert box.line.session is None
+        box.fake.move(HOOK, False)
+        await box.wait(0.5)
+        assert box.desk.asked == [("answer", "c1", "room"), ("hang_up", "c1")]
+
+
+@virtual_time
+async def test_a_receiver_that_is_off_the_hook_at_the_start_begins_nothing():
+    async with Box(FakePanel(active=(HOOK,)), hook=23) as box:
+        await box.wait(1.0)
+        assert (box.line.session, box.line.deaf) == (None, False)
+
+
+# --- volume
+
+
+@virtual_time
+async def test_the_volume_buttons_and_the_knob_turn_it_up_and_down():
+    async with Box(volume_up=5, volume_down=6, knob_a=12, knob_b=13, knob_step=5) as box:
+        box.line.set_volume(50)
+        for control in (UP, DOWN, DOWN):
+            await box.fake.hold(control, 0.1)
+            await box.wait(0.1)
+        box.fake.turn(-2)
+        box.fake.turn(30)
+        await box.wait(0.1)
+        assert [event.level for event in box.of(VolumeChanged)] == [50, 55, 50, 45, 35, 100]
+
+
+@virtual_time
+async def test_a_volume_button_that_is_held_goes_on_until_it_is_let_go():
+    async with Box(volume_up=5, knob_step=5) as box:
+        box.line.set_volume(50)
+        await box.fake.hold(UP, 2.1)
+        await box.wait(5.0)
+        assert box.line.volume == 80
+
+
+# --- reset
+
+
+@virtual_time
+async def test_a_very_long_press_in_silence_counts_aloud_and_resets():
+    async with Box(led_red=16) as box:
+        box.fake.move(BUTTON, True)
+        await box.wait(9.0)
+        assert box.warnings() == []
+        await box.wait(5.0)
+        assert (box.warnings(), box.panel.lamps.told) == (["reset_countdown"], "countdown")
+        assert box.speaker.silent_since() > box.loop.time() - 1.1, "a beep a second"
+        await box.wait(2.0)
+        assert box.resets == 1
+        box.fake.move(BUTTON, False)
+        await box.wait(0.5)
+        assert box.line.loan is None
+
+
+@virtual_time
+async def test_letting_go_while_it_is_counted_keeps_everything():
+    async with Box() as box:
+        await box.fake.hold(BUTTON, 13.0)
+        await box.wait(20.0)
+        assert (box.resets, box.line.loan) == (0, None)
+        assert box.warnings() == ["reset_countdown"]
+
+
+@virtual_time
+async def test_whoever_talks_while_the_button_is_held_resets_nothing():
+    async with Box() as box:
+        box.fake.move(BUTTON, True)
+        await box.speak(2.0)
+        await box.wait(18.0)
+        box.fake.move(BUTTON, False)
+        assert (box.resets, box.warnings()) == (0, [])
+        await box.idle()
+
+
+@virtual_time
+async def test_a_reset_that_fails_is_told():
+    async with Box() as box:
+
+        async def full() -> None:
+            raise ApplianceError("the card is full", hint="make room")
+
+        box.panel.on_reset = full
+        await box.fake.hold(BUTTON, 16.0)
+        await box.wait(0.1)
+        assert box.warnings() == ["reset_countdown", "internal"]
+
+
+# --- light
+
+
+@virtual_time
+async def test_the_light_follows_the_conversation():
+    async with Box(led_red=16, led_green=20, led_blue=21, brightness=100) as box:
+        told: list[str] = []
+
+        def note(_: object) -> None:
+            if not told or told[-1] != box.panel.lamps.told:
+                told.append(box.panel.lamps.told)
+
+        box.bus.listen(note)
+        await box.wait(1.5)
+        box.fake.move(BUTTON, True)
+        await box.speak(1.0)
+        assert box.fake.colours[-1] == (0.0, 0.7, 1.0)
+        box.fake.move(BUTTON, False)
+        await box.state("speaking")
+        await box.idle()
+        assert [name for name in told if name != "idle"] == ["listening", "thinking", "speaking"]
+        assert box.fake.colours[-1] == (0.0, 0.0, 0.0)
+
+
+@virtual_time
+async def test_a_call_that_rings_blinks():
+    async with Box(led_green=20) as box:
+        await box.wait(1.5)
+        box.bus.publish(CallChanged(call="c1", direction="in", state="ringing", peer="x"))
+        before = len(box.fake.colours)
+        await box.wait(3.4)
+        assert [colour[1] > 0 for colour in box.fake.colours[before - 1 :]] == [True, False] * 5
+        box.bus.publish(CallChanged(call="c1", direction="in", state="ended", peer="x"))
+        assert box.panel.lamps.told == "idle"
+
+
+@virtual_time
+async def test_in_the_end_it_is_dark():
+    async with Box(led_red=16) as box:
+        await box.wait(0.5)
+    assert box.fake.colours[-1] == (0.0, 0.0, 0.0)
+
+
+# --- where there is no hardware
+
+
+@virtual_time
+async def test_without_gpio_it_says_so_once_and_goes_on(caplog: pytest.LogCaptureFixture):
+    class Nowhere(FakePanel):
+        absent = "this machine is no Raspberry Pi"
+
+    caplog.set_level("INFO")
+    async with Box() as box:
+        panel = FrontPanel(Gpio(mute=22), None, box.bus, box.health.part("gpio"), lambda: True, Nowhere())
+        caplog.clear()
+        panel.start()
+        await box.wait(60.0)
+        assert [record.levelname for record in caplog.records] == ["INFO"]
+        assert (panel.status()["state"], box.warnings()) == ("off", [])
+
+
+@pytest.mark.parametrize("gpio", [{"driver": "off"}, {"button": 0}])
+@virtual_time
+async def test_what_is_switched_off_claims_nothing(gpio: dict[str, Any]):
+    async with Box() as box:
+        fake, settings = FakePanel(), Gpio(**{"driver": "fake", **gpio})
+        panel = FrontPanel(settings, None, box.bus, box.health.part("none"), lambda: True, fake)
+        panel.start()
+        await box.wait(0.5)
+        assert (fake.wiring, panel.status()["state"]) == (None, "off")
+        await panel.stop()
+
+
+@virtual_time
+async def test_without_a_room_the_buttons_are_still_told():
+    async with Box() as box:
+        fake = FakePanel()
+        panel = FrontPanel(
+            Gpio(driver="fake", hook=23, mute=22, knob_a=1, knob_b=2),
+            *(None, box.bus, box.health.part("other"), lambda: True, fake),
+        )
+        panel.start()
+        await box.wait(0.1)
+        await fake.hold(BUTTON, 0.1)
+        fake.move(HOOK, True)
+        fake.move(MUTE, True)
+        fake.turn(3)
+        await box.wait(0.5)
+        assert box.actions() == ["pressed", "released", "single"]
+        assert [event.state for event in box.of(HookMoved)] == ["off"]
+        await panel.stop()
