@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from appliance import log, plugins
+from appliance import log, plugins, tidings
 from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
@@ -123,6 +123,8 @@ class Appliance:
         self.health.count("timer", self.timers.counters)
         self._spawn(self.timers.run())
         self._spawn(self.rungs.warm(self.busy))
+        if not self._alone:
+            self._spawn(self._tell_tidings())
 
     async def stop(self) -> None:
         """Hang up, close every session and device, write what is left; at most 4.5 s."""
@@ -429,6 +431,11 @@ class Appliance:
                     code="timer_unheard", message="a timer rang where nobody could hear it", hint=error.hint
                 )
             )
+
+    async def _tell_tidings(self) -> None:
+        found = await asyncio.to_thread(tidings.read, tidings.LEFT_HERE)
+        if found is not None:
+            tidings.tell(found, self.configuration.storage.directory, self.bus, self.lines.notify_room)
 
     def _warn_from_thread(self, code: str, message: str, hint: str) -> None:
         self._loop.call_soon_threadsafe(self.bus.publish, Warned(code=code, message=message, hint=hint))

@@ -285,6 +285,16 @@ class RoomMeasured(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned(Event):
+    """The settings on the boot partition were taken over; `faults` of them were not, each told as a warning."""
+
+    topic: ClassVar[str] = "provisioned"
+    ok: bool
+    message: str
+    faults: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AudioLevel(Event):
     """10 Hz per line, on subscription: RMS of microphone and playout, dBFS."""
 

@@ -1,0 +1,76 @@
+"""What became of the settings on the card is told once aloud, and as events at each start."""
+
+import json
+
+import pytest
+
+from appliance import tidings
+from appliance.errors import NotPossible
+from appliance.events import EventBus, Provisioned, Warned
+
+FAULT = {"file": "handset.toml", "line": 7, "key": "sip.transport", "message": "should be udp", "hint": "udp"}
+
+
+@pytest.fixture
+def told(tmp_path):
+    def leave(at: float = 1.0, faults: tuple[dict, ...] = (FAULT,)) -> tidings.Tidings:
+        path = tmp_path / "left.json"
+        path.write_text(
+            json.dumps({"at": at, "ok": not faults, "sentence": "One thing is wrong.", "faults": faults})
+        )
+        found = tidings.read(path)
+        assert found
+        return found
+
+    return leave
+
+
+class Room:
+    def __init__(self) -> None:
+        self.bus = EventBus()
+        self.events: list = []
+        self.bus.listen(self.events.append)
+        self.said: list[str] = []
+
+    def say(self, text: str, _: str) -> None:
+        self.said.append(text)
+
+
+def test_it_is_said_once_and_an_event_at_each_start(tmp_path, told):
+    room = Room()
+    assert tidings.tell(told(), tmp_path, room.bus, room.say)
+    assert not tidings.tell(told(), tmp_path, room.bus, room.say)
+    assert room.said == ["One thing is wrong."]
+    assert [event.faults for event in room.events if isinstance(event, Provisioned)] == [1, 1]
+
+
+def test_another_start_with_new_files_is_said_again(tmp_path, told):
+    room = Room()
+    tidings.tell(told(1.0), tmp_path, room.bus, room.say)
+    assert tidings.tell(told(2.0, ()), tmp_path, room.bus, room.say)
+
+
+def test_each_fault_is_a_warning_with_place_and_remedy(tmp_path, told):
+    room = Room()
+    tidings.tell(told(), tmp_path, room.bus, room.say)
+    (warned,) = (event for event in room.events if isinstance(event, Warned))
+    assert warned.message == "handset.toml, line 7: sip.transport: should be udp"
+    assert (warned.code, warned.hint) == ("provisioning_fault", "udp")
+
+
+def test_without_anybody_to_tell_it_waits_for_the_next_start(tmp_path, told):
+    def nobody(*_: str) -> None:
+        raise NotPossible("There is nobody left to tell.")
+
+    room = Room()
+    assert not tidings.tell(told(), tmp_path, room.bus, nobody)
+    assert tidings.tell(told(), tmp_path, room.bus, room.say)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"at": "x", "ok": 1, "sentence": "", "faults": []}', "\x00"]
+)
+def test_what_cannot_be_read_is_nothing(tmp_path, text):
+    (tmp_path / "left.json").write_text(text)
+    assert tidings.read(tmp_path / "left.json") is None
+    assert tidings.read(tmp_path / "never.json") is None
