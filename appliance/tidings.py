@@ -1,4 +1,4 @@
-"""What became of the settings on the boot partition, told once: `handset-firstboot.service` leaves it before we start."""
+"""What became of the settings on the boot partition, told once; `handset-firstboot.service` leaves it for us."""
 
 import json
 import logging
