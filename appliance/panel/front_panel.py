@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from appliance import plugins
 from appliance.config.schema import Gpio
-from appliance.errors import ApplianceError, kind_and_place
+from appliance.errors import ApplianceError, DeviceUnavailable, kind_and_place
 from appliance.events import ButtonMoved, EventBus, HookMoved, Warned
 from appliance.health import Part
 from appliance.interfaces import ContactMoved, Control, KnobTurned, LightRing, Panel, PanelReport, Wiring
@@ -94,6 +94,9 @@ class FrontPanel:
             return
         if self._keys is not None:
             self._keys.shut_first(self._contacts.keys())
+        if reason:
+            self._absent(DeviceUnavailable(reason, hint="look at gpio.driver and gpio.chip"))
+            return
         if not self._wired and not self._lit() and not self._settings.ring and not self._settings.knob_a:
             self._part.ok("no pin is set")
             return

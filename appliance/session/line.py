@@ -206,9 +206,8 @@ class Line:
             self._watch = self._loop.call_later(MARKS_SECONDS, self._hand_over_marks)
 
     def level(self) -> AudioLevel:
-        return AudioLevel(
-            line=self.id, input_dbfs=self._level_dbfs, output_dbfs=round(self.playout.level_dbfs(), 1)
-        )
+        heard = SILENCE_DBFS if self.deaf else self._level_dbfs
+        return AudioLevel(line=self.id, input_dbfs=heard, output_dbfs=round(self.playout.level_dbfs(), 1))
 
     def status(self) -> dict[str, Any]:
         measured = {"acoustics": dict(self.acoustics)} if self.acoustics is not None else {}

@@ -220,6 +220,16 @@ async def test_muting_ends_what_was_being_said_and_is_told_once():
 
 
 @virtual_time
+async def test_a_muted_microphone_has_no_level():
+    async with Booth() as booth:
+        await booth.speak(1.0)
+        assert booth.line.level().input_dbfs == -20.0
+        booth.line.set_muted(True)
+        assert booth.line.level().input_dbfs == -96.0
+        booth.line.set_muted(False)
+
+
+@virtual_time
 async def test_volume_is_bounded_and_told_when_it_changes():
     async with Booth() as booth:
         assert booth.line.set_volume(-5) == 0
