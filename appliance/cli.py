@@ -115,6 +115,7 @@ def build() -> argparse.ArgumentParser:
     _pair_verb(verbs)
     _setup_verb(verbs)
     _provision_verb(verbs)
+    _keeping_verbs(verbs)
     _verb(verbs, "version", "appliance.cli:version", "print the version", "handset version")
     return parser
 
@@ -356,6 +357,45 @@ def _setup_verb(verbs: Any) -> None:
         "--root", metavar="D", default="/", help="the tree to set up: a card that is mounted there"
     )
     setup.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _keeping_verbs(verbs: Any) -> None:
+    backup = _verb(
+        verbs,
+        "backup",
+        "provisioning.backup:backup",
+        "write settings, secrets and history to one file, sealed with a passphrase",
+        "handset backup kitchen.handset",
+    )
+    backup.add_argument("file", metavar="F", help="where to; - is standard output")
+    backup.add_argument("--recordings", action="store_true", help="recorded calls too")
+    how = backup.add_mutually_exclusive_group()
+    how.add_argument("--passphrase-file", metavar="P", help="the passphrase stands in this file")
+    how.add_argument(
+        "--without-secrets", action="store_true", help="no passwords, keys and tokens, and not sealed"
+    )
+    restore = _verb(
+        verbs,
+        "restore",
+        "provisioning.restore:restore",
+        "put a backup in force; what is there now is kept beside it",
+        "handset restore kitchen.handset",
+    )
+    restore.add_argument("file", metavar="F", help="what `handset backup` wrote")
+    restore.add_argument("--passphrase-file", metavar="P", help="the passphrase stands in this file")
+    reset = _verb(
+        verbs,
+        "factory-reset",
+        "provisioning.reset:factory_reset",
+        "take away settings, secrets, history and networks, as before the first start",
+        "handset factory-reset",
+    )
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    reset.add_argument("--keep-network", action="store_true", help="leave Wi-Fi and addresses as they are")
+    for parser in (backup, restore, reset):
+        parser.add_argument(
+            "--root", metavar="D", default="/", help="the tree that it is about: a mounted card"
+        )
 
 
 def _provision_verb(verbs: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from appliance import log, plugins, tidings
+from appliance import factory_reset, log, plugins, tidings
 from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
@@ -358,6 +358,9 @@ class Appliance:
             keys = RoomKeys(line, self.bus, lambda: self.lines.open_session(line), self.calls)
         part = self.health.part("gpio", required=False)
         panel = FrontPanel(self.configuration.gpio, keys, self.bus, part, self.health.ready)
+        directory = self.configuration.storage.directory
+        if directory == factory_reset.WATCHED:
+            panel.on_reset = functools.partial(factory_reset.ask, directory)
         self.health.count("panel", panel.counters)
         return panel
 

@@ -6,6 +6,8 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
+from provisioning import restore
+from provisioning.belongings import Belongings
 from provisioning.effects import Effects
 from provisioning.first_boot import Partition
 from provisioning.first_boot import provision as take_over
@@ -13,7 +15,13 @@ from provisioning.first_boot import provision as take_over
 
 def provision(args: argparse.Namespace) -> int:
     """Carry out, and print one line for the log of the service: counts and places, never a setting."""
-    effects = Effects.on(Path(args.root))
+    root = Path(args.root)
+    try:
+        if restore.finish(Belongings.here(root)):
+            print("a restore that was cut off was made good")
+    except OSError as error:
+        print(f"not done: a restore that was cut off: {error.strerror}")
+    effects = Effects.on(root)
     outcome = take_over(Partition.at(Path(args.boot)), effects, datetime.now(UTC), secrets.token_hex(8))
     if not outcome.asked:
         print(f"nothing new on {args.boot}; this is {outcome.host_name or 'without a name'}")

@@ -12,7 +12,12 @@ UNITS = Path(__file__).parents[2] / "systemd"
 SYSTEM = Path("/usr/lib/systemd/system")
 WITH_BACK_OFF = 254
 EXPOSURE = {"handset.service": 2.0, "handset-release.service": 4.0}
-COMMANDS = ("opt/handset/current/bin/handset", "usr/lib/handset/release/bin/handset", "usr/bin/kill")
+COMMANDS = (
+    "opt/handset/current/bin/handset",
+    "usr/lib/handset/release/bin/handset",
+    "usr/bin/kill",
+    "usr/bin/systemctl",
+)
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None,

@@ -1,19 +1,20 @@
 """What became of the settings on the card is told once aloud, and as events at each start."""
 
 import json
+from typing import Any
 
 import pytest
 
 from appliance import tidings
 from appliance.errors import NotPossible
-from appliance.events import EventBus, Provisioned, Warned
+from appliance.events import Event, EventBus, Provisioned, Warned
 
 FAULT = {"file": "handset.toml", "line": 7, "key": "sip.transport", "message": "should be udp", "hint": "udp"}
 
 
 @pytest.fixture
 def told(tmp_path):
-    def leave(at: float = 1.0, faults: tuple[dict, ...] = (FAULT,)) -> tidings.Tidings:
+    def leave(at: float = 1.0, faults: tuple[dict[str, Any], ...] = (FAULT,)) -> tidings.Tidings:
         path = tmp_path / "left.json"
         path.write_text(
             json.dumps({"at": at, "ok": not faults, "sentence": "One thing is wrong.", "faults": faults})
@@ -28,7 +29,7 @@ def told(tmp_path):
 class Room:
     def __init__(self) -> None:
         self.bus = EventBus()
-        self.events: list = []
+        self.events: list[Event] = []
         self.bus.listen(self.events.append)
         self.said: list[str] = []
 
