@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from appliance.errors import (
@@ -113,6 +114,7 @@ def build() -> argparse.ArgumentParser:
     _client_verbs(verbs)
     _call_verbs(verbs)
     _pair_verb(verbs)
+    _update_verb(verbs)
     _setup_verb(verbs)
     _provision_verb(verbs)
     _keeping_verbs(verbs)
@@ -413,6 +415,26 @@ def _provision_verb(verbs: Any) -> None:
         help="where the boot partition is mounted (/boot/firmware)",
     )
     provision.add_argument("--root", metavar="D", default="/", help="the tree to set up")
+
+
+def _update_verb(verbs: Any) -> None:
+    update = _verb(
+        verbs,
+        "update",
+        "appliance.commands.update:update",
+        "put a signed release in force, and take it back where it does not do; without a file, say what is in force",
+        "handset update handset-0.2.0-aarch64.tar.xz",
+    )
+    update.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the release")
+    update.add_argument("--back", action="store_true", help="go back to the version before")
+    update.add_argument("--older", action="store_true", help="take an older version, too")
+    update.add_argument(
+        "--wait", type=float, metavar="MIN", help="minutes to wait for the end of a call (10)"
+    )
+    update.add_argument("--address", metavar="HOST:PORT", help="the control API (or HANDSET_ADDRESS)")
+    for hidden in ("--here", "--settle", "--restart"):
+        update.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
+    _with_config(update, json=True)
 
 
 def _with_line(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ from appliance.night import Night
 from appliance.panel.front_panel import FrontPanel
 from appliance.panel.room_keys import RoomKeys
 from appliance.phone import Phones
+from appliance.releases import ReleaseNews
 from appliance.room import Room
 from appliance.room_calls import RoomCalls
 from appliance.rungs import Rungs
@@ -46,6 +47,8 @@ from appliance.session.standing import Standings
 from appliance.session.turn import TurnState
 from appliance.session.usage import Usage
 from appliance.store.store import Store
+from provisioning.release.places import Places
+from provisioning.release.trial import Releases
 
 STOP_SECONDS: Final = 4.5
 FIRST_STOP_SECONDS: Final = 3.9
@@ -98,6 +101,13 @@ class Appliance:
         self.standings = Standings()
         self.lines = self._build_lines()
         self.room = self._build_room(card)
+        self.releases = ReleaseNews(
+            Releases(Places()),
+            configuration.storage.directory,
+            self.bus,
+            self.lines.notify_room,
+            version("handset"),
+        )
         self.calls: Calls | None = None
         self.phones: Phones | None = None
         self.control: ControlServer | None = None
@@ -120,6 +130,9 @@ class Appliance:
             self._begin_nights(self.room)
         if self.calls is not None:
             await self._start_telephone(self.calls)
+        self.health.count("activity", self._activity)
+        if not self._alone:
+            self._spawn(self.releases.run())
         self.health.count("timer", self.timers.counters)
         self._spawn(self.timers.run())
         self._spawn(self.rungs.warm(self.busy))
@@ -148,6 +161,12 @@ class Appliance:
         await self.timers.save()
         self.usage.write()
         await asyncio.to_thread(self.store.close)
+
+    def _activity(self) -> Mapping[str, float]:
+        return {
+            "calls": len(self.calls.status()) if self.calls is not None else 0,
+            "talking": self.busy(),
+        }
 
     def busy(self) -> bool:
         """True while anything plays, is thought about, or waits to be said."""
@@ -388,6 +407,7 @@ class Appliance:
                 reload=self.reload,
                 diagnose=self.diagnose,
                 panel=self.panel.status if self.panel is not None else None,
+                facts=lambda: {"release": self.releases.status()},
             ),
             version=version("handset"),
             device={"name": settings.device.name},

@@ -22,6 +22,7 @@
     │   └── CredentialsMissing   ... there are none
     ├── QuotaExhausted           a provider's account has nothing left
     ├── SetupRejected            a provider refuses what it was asked for: an unknown model or voice
+    ├── ReleaseRefused           a release cannot be taken: its signature, its contents, or this is no place for it
     ├── StoreUnavailable         the database cannot be written
     └── IllegalTransition        a local event that the present state forbids: a bug of ours
 
@@ -205,6 +206,12 @@ class SetupRejected(ApplianceError):
 
     code = "setup_rejected"
     default_hint = "look at model and voice of this provider in the configuration"
+
+
+class ReleaseRefused(ApplianceError):
+    """A release cannot be taken: its signature, its contents, or this machine forbids it. Nothing was changed."""
+
+    code = "release_refused"
 
 
 class StoreUnavailable(ApplianceError):

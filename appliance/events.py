@@ -312,6 +312,17 @@ class MetricsMeasured(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseChanged(Event):
+    """An update ended: `state` is updated, stepped_back or refused."""
+
+    topic: ClassVar[str] = "release"
+    from_: str
+    to: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
     topic: ClassVar[str] = "warning"
     code: str

@@ -157,3 +157,5 @@ class Actions:
     diagnose: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     panel: Callable[[], Mapping[str, Any]] | None = None
     """The front panel's state, as `status` shows it."""
+    facts: Callable[[], Mapping[str, Any]] = dict
+    """Further keys of `status`, of parts that the control API knows nothing of."""

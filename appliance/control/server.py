@@ -67,7 +67,7 @@ class ControlServer:
         self._device = dict(device or {})
         self._limits = limits or Limits()
         self._logins = LoginLimit(self._limits)
-        self._snapshot = Snapshot(lines, calls, health, providers, actions.panel)
+        self._snapshot = Snapshot(lines, calls, health, providers, actions.panel, actions.facts)
         self._commands = Commands(lines, calls, store, actions, self._snapshot.take)
         self._clients: set[Client] = set()
         self._open: set[ServerConnection] = set()

@@ -24,8 +24,10 @@ class Snapshot:
         health: Health,
         ladder: Sequence[str] = (),
         panel: Callable[[], Mapping[str, Any]] | None = None,
+        facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._panel = panel
+        self._facts = facts
         self._lines = lines
         self._calls = calls
         self._health = health
@@ -91,5 +93,6 @@ class Snapshot:
         state["ready"] = self._health.ready()
         state["reasons"] = self._health.reasons()
         state["counters"] = self._health.counters()
+        state.update(self._facts())
         state["at"] = time.time()
         return state

@@ -1,1 +1,1 @@
-"""Releases of the application: made, checked, switched to, and taken back."""
+"""Releases of the application: packed, signed, checked, unpacked beside the running one, tried, and taken back."""

@@ -1,0 +1,106 @@
+"""What became of an update, told once by whoever runs after it: as an event, aloud, and in `status`."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.errors import ApplianceError
+from appliance.events import EventBus, ReleaseChanged
+from appliance.private import opener
+from provisioning.release.trial import CUT_OFF, Outcome, Releases, Report
+
+LOOK_SECONDS: Final = 5.0
+_TOLD: Final = "update.json"
+logger = logging.getLogger(__name__)
+
+
+def sentence(report: Report) -> str:
+    """What is said aloud; empty for what nobody in the room has to know."""
+    if report.outcome == Outcome.UPDATED:
+        return f"I have been updated to version {_spoken(report.version)}."
+    if report.outcome != Outcome.STEPPED_BACK or not report.version:
+        return ""
+    went = (
+        f"so I went back to version {_spoken(report.from_version)}"
+        if report.from_version
+        else "so I went back"
+    )
+    if report.reason == CUT_OFF:
+        return f"The update to version {_spoken(report.version)} was cut off, {went}."
+    return f"Version {_spoken(report.version)} did not work here, {went}."
+
+
+def _spoken(version: str) -> str:
+    return version.replace(".", " point ")
+
+
+class ReleaseNews:
+    """`say` has a text spoken in the room; what was told is remembered in `directory`, so that it is told once."""
+
+    def __init__(
+        self, releases: Releases, directory: Path, bus: EventBus, say: Callable[[str], None], version: str
+    ) -> None:
+        self._releases = releases
+        self._told_in = directory / _TOLD
+        self._bus = bus
+        self._say = say
+        self._version = version
+        self._seen = 0.0
+        self._last: Report | None = None
+
+    def status(self) -> Mapping[str, Any]:
+        """For `status`: the version that runs, and the last update."""
+        return {"version": self._version, "last": asdict(self._last) if self._last else None}
+
+    async def run(self) -> None:
+        """Look now and then, until cancelled."""
+        while True:
+            report = await asyncio.to_thread(self.news)
+            if report is not None:
+                self.tell(report)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def news(self) -> Report | None:
+        """A report that nobody was told of yet. Blocks."""
+        try:
+            changed = self._releases.places.report.stat().st_mtime
+        except OSError:
+            return None
+        if changed == self._seen:
+            return None
+        self._seen, self._last = changed, self._releases.report()
+        if self._last is None or self._last.id == self._remembered():
+            return None
+        return self._last
+
+    def tell(self, report: Report) -> None:
+        logger.info("update to %s: %s %s", report.version, report.outcome, report.reason)
+        self._bus.publish(
+            ReleaseChanged(
+                from_=report.from_version, to=report.version, state=report.outcome, reason=report.reason
+            )
+        )
+        self._remember(report)
+        if text := sentence(report):
+            try:
+                self._say(text)
+            except ApplianceError as error:
+                logger.info("the update was not told aloud: %s", error.code)
+
+    def _remembered(self) -> str:
+        try:
+            return str(json.loads(self._told_in.read_text(encoding="utf-8")).get("told", ""))
+        except (OSError, ValueError, AttributeError):
+            return ""
+
+    def _remember(self, report: Report) -> None:
+        try:
+            self._told_in.unlink(missing_ok=True)
+            with open(self._told_in, "w", encoding="utf-8", opener=opener) as file:
+                json.dump({"told": report.id}, file)
+        except OSError as error:
+            logger.warning("what was told of an update is not remembered: %s", error.strerror)

@@ -1,0 +1,166 @@
+"""The service as systemd, its control port and a release's own verbs show it."""
+
+import json
+import logging
+import os
+import pwd
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.errors import ReleaseRefused
+from provisioning.release.gate import Reading
+from provisioning.release.places import PROGRAM
+
+UNIT: Final = "handset.service"
+USER: Final = "handset"
+_CREDENTIALS: Final = Path("/run/credentials") / UNIT
+_SYSTEMCTL_SECONDS: Final = 180.0
+_CHECK_SECONDS: Final = 120.0
+_DOCTOR_SECONDS: Final = 300.0
+_HEALTH_SECONDS: Final = 5.0
+_FAULTY: Final = 2
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where /health is; `context` for HTTPS."""
+
+    url: str
+    context: ssl.SSLContext | None = None
+
+
+class SystemdService:
+    """Implements provisioning.release.update.Service. For root."""
+
+    def __init__(self, health: Page, unit: str = UNIT, user: str = USER) -> None:
+        self._health = health
+        self._unit = unit
+        self._user = user
+
+    def reading(self) -> Reading:
+        shown = self._systemctl("show", "--property=ActiveState,NRestarts,MainPID", self._unit).stdout
+        unit = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        return read(unit, self._page())
+
+    def restart(self) -> None:
+        # A service that failed often may still be waiting for its next turn.
+        self._systemctl("reset-failed", self._unit)
+        done = self._systemctl("restart", self._unit)
+        if done.returncode:
+            logger.warning("%s did not start: %s", self._unit, done.stderr.strip())
+
+    def rejects(self, release: Path) -> str:
+        done = self._verb(release, "check", _CHECK_SECONDS)
+        if done.returncode == 0:
+            return ""
+        try:
+            faults: list[Mapping[str, Any]] = json.loads(done.stdout)["faults"]
+            told = [
+                f"{fault.get('key', '')}: {fault['message']}" for fault in faults if not fault.get("warning")
+            ]
+        except (ValueError, KeyError, TypeError):
+            told = []
+        return "; ".join(told) or f"handset check ended with {done.returncode}"
+
+    def failures(self, release: Path) -> Sequence[str]:
+        done = self._verb(release, "doctor", _DOCTOR_SECONDS)
+        try:
+            findings: list[Mapping[str, Any]] = json.loads(done.stdout)["findings"]
+            return sorted({str(finding["check"]) for finding in findings if finding["state"] == "failed"})
+        except (ValueError, KeyError, TypeError):
+            return [f"it ended with {done.returncode}"]
+
+    def now(self) -> float:
+        return time.time()
+
+    def steady(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                ["systemctl", *words],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_SYSTEMCTL_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ReleaseRefused(f"systemctl {words[0]} does not work here: {error}") from error
+
+    def _verb(self, release: Path, verb: str, seconds: float) -> subprocess.CompletedProcess[str]:
+        """As the service's user, with its credentials: a release is asked no more than it may do later anyway."""
+        environ = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LANG": "C.UTF-8",
+        }
+        if _CREDENTIALS.is_dir():
+            environ["CREDENTIALS_DIRECTORY"] = str(_CREDENTIALS)
+        command = [str(release / PROGRAM), verb, "--json"]
+        try:
+            return subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=seconds,
+                env=environ,
+                cwd="/",
+                **_as_user(self._user),
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return subprocess.CompletedProcess(command, 70, "", str(error))
+
+    def _page(self) -> Mapping[str, Any] | None:
+        try:
+            request = urllib.request.Request(self._health.url)  # noqa: S310 - the control port's own address
+            opener = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._health.context)
+            )
+            with opener.open(request, timeout=_HEALTH_SECONDS) as answer:
+                body = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        return body if isinstance(body, dict) else None
+
+
+def read(unit: Mapping[str, str], health: Mapping[str, Any] | None) -> Reading:
+    """Pure: what systemd and /health say, as the gate takes it. None: the control port did not answer."""
+    active = unit.get("ActiveState") == "active"
+    restarts, process = int(unit.get("NRestarts") or 0), int(unit.get("MainPID") or 0)
+    if health is None:
+        return Reading(active, restarts, process)
+    parts: Mapping[str, Any] = health.get("parts", {})
+    hearts: Mapping[str, Any] = health.get("heartbeats", {})
+    counters: Mapping[str, float] = health.get("counters", {})
+    return Reading(
+        active,
+        restarts,
+        process,
+        answers=True,
+        ready=bool(health.get("ready")),
+        reasons=tuple(f"{name}: {part['reason']}" for name, part in parts.items() if not part["ok"]),
+        failing=frozenset(name for name, part in parts.items() if not part["ok"]),
+        stale=frozenset(name for name, heart in hearts.items() if not heart["fresh"]),
+        busy=bool(counters.get("activity.calls") or counters.get("activity.talking")),
+    )
+
+
+def _as_user(name: str) -> dict[str, Any]:
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": os.getgrouplist(name, user.pw_gid)}
