@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from appliance.audio.capture import Captured
+from appliance.audio.level import level_dbfs
 from appliance.audio.playout import Playout
 from appliance.frames import WORKING_RATE
+from appliance.session.backlog import Backlog
 
 AHEAD_MS: Final = 1_000.0
 LATE_MS: Final = 200.0
-"""Sound of another line that may wait: two clocks drift, and what is later than this is left out."""
+"""Sound of another line that may wait: what is later than this is left out."""
+QUIET_DBFS: Final = -50.0
 _LOOK_SECONDS: Final = 0.25
 Listener = Callable[[Captured], None]
 
@@ -27,6 +32,7 @@ class Loan:
         self._timer: asyncio.TimerHandle | None = None
         self._numbers = 0
         self._name = "loan"
+        self._backlog = Backlog()
 
     def repeat(self, pcm: bytes) -> None:
         """Let `pcm` (at the playout's rate) sound again and again, in place of what sounded before."""
@@ -38,7 +44,9 @@ class Loan:
         """The next piece of another line's sound, unless something is repeated; what comes too fast is left out."""
         if self._tune:
             return
-        if self.playout.queued_ms() > LATE_MS:
+        queued = self.playout.queued_ms()
+        quiet = level_dbfs(np.frombuffer(pcm, dtype="<i2")) < QUIET_DBFS
+        if self._backlog.leaves_out(queued, quiet=quiet) or queued > LATE_MS:
             self.dropped += 1
             return
         self.playout.play(self._name, pcm, rate)
