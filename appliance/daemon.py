@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance import factory_reset, log, plugins, tidings
 from appliance.agents.agent import agents_from
@@ -29,8 +29,7 @@ from appliance.events import EventBus, Warned
 from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
 from appliance.night import Night
-from appliance.panel.front_panel import FrontPanel
-from appliance.panel.room_keys import RoomKeys
+from appliance.panel import presence
 from appliance.phone import Phones
 from appliance.releases import ReleaseNews
 from appliance.room import Room
@@ -49,6 +48,9 @@ from appliance.session.usage import Usage
 from appliance.store.store import Store
 from provisioning.release.places import Places
 from provisioning.release.trial import Releases
+
+if TYPE_CHECKING:
+    from appliance.panel.front_panel import FrontPanel
 
 STOP_SECONDS: Final = 4.5
 FIRST_STOP_SECONDS: Final = 3.9
@@ -370,18 +372,36 @@ class Appliance:
         calls.on_dialled = rooms.dialled
         calls.on_place = phones.place
 
-    def _build_panel(self) -> FrontPanel:
+    def _build_panel(self) -> "FrontPanel | None":
+        part = self.health.part("gpio", required=False)
+        driver, amiss = presence.find(self.configuration.gpio, part)
+        if driver is None:
+            return None
+        # Most machines have none: they do without these modules.
+        from appliance.panel.front_panel import FrontPanel
+        from appliance.panel.room_keys import RoomKeys
+
         keys = None
         if self.room is not None:
             line = self.lines.line(ROOM)
             keys = RoomKeys(line, self.bus, lambda: self.lines.open_session(line), self.calls)
-        part = self.health.part("gpio", required=False)
-        panel = FrontPanel(self.configuration.gpio, keys, self.bus, part, self.health.ready)
+        panel = FrontPanel(self.configuration.gpio, keys, self.bus, part, self.health.ready, driver, amiss)
         directory = self.configuration.storage.directory
         if directory == factory_reset.WATCHED:
             panel.on_reset = functools.partial(factory_reset.ask, directory)
         self.health.count("panel", panel.counters)
         return panel
+
+    def _panel_status(self) -> Mapping[str, Any]:
+        if self.panel is not None:
+            return self.panel.status()
+        part = self.health.part("gpio", required=False)
+        return {
+            "state": "off" if part.working else "failed",
+            "reason": part.reason,
+            "active": [],
+            "light": "",
+        }
 
     async def _start_telephone(self, calls: Calls) -> None:
         try:
@@ -406,7 +426,7 @@ class Appliance:
             Actions(
                 reload=self.reload,
                 diagnose=self.diagnose,
-                panel=self.panel.status if self.panel is not None else None,
+                panel=self._panel_status,
                 facts=lambda: {"release": self.releases.status()},
             ),
             version=version("handset"),

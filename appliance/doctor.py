@@ -30,7 +30,7 @@ from appliance.config.providers import build, check_providers, key_place, provid
 from appliance.config.schema import Configuration, ProviderSection
 from appliance.errors import ApplianceError, CredentialsRejected
 from appliance.interfaces import DeviceInfo, Setup
-from appliance.panel.front_panel import DRIVER
+from appliance.panel.presence import DRIVER
 from appliance.probe import probe_all
 
 OK: Final = "ok"

@@ -1,4 +1,4 @@
-"""The front panel at work: finds the hardware, takes its reports, and does what the tables say."""
+"""The front panel at work: opens the hardware, takes its reports, and does what the tables say."""
 
 import asyncio
 import logging
@@ -19,8 +19,6 @@ from appliance.panel.reset import ResetPress
 from appliance.panel.room_keys import RoomKeys
 from appliance.session.line import HOOK, SWITCH
 
-DRIVER: Final = "gpiozero"
-"""What "auto" takes, where there is a Raspberry Pi."""
 OUTSTANDING: Final = 64
 """Reports on their way to the loop; a contact that flutters faster is looked at once it has been heard out."""
 REPEAT_SECONDS: Final = 0.25
@@ -33,7 +31,7 @@ class FrontPanel:
     """`start` and `stop` belong to the loop's thread; the panel's reports may come from any.
 
     `keys` is what it does in the room, None without a room line. `on_reset`, where it is set, is awaited after a very
-    long press in which nobody spoke. `driver` stands in for the one that the settings name.
+    long press in which nobody spoke. `driver` and `amiss` are as presence.py found them.
     """
 
     def __init__(
@@ -43,9 +41,11 @@ class FrontPanel:
         bus: EventBus,
         part: Part,
         ready: Callable[[], bool],
-        driver: Any = None,
+        driver: Callable[[Wiring], Panel],
+        amiss: str = "",
     ) -> None:
         self._driver = driver
+        self._amiss = amiss
         self.on_reset: Callable[[], Awaitable[None]] | None = None
         self._settings = settings
         self._keys = keys
@@ -76,31 +76,15 @@ class FrontPanel:
         part.required = False
 
     def start(self) -> None:
-        """Look for the hardware; returns at once. Where there is none, say so once and be done."""
-        if self._settings.driver == "off":
-            self._part.ok("switched off (gpio.driver)")
-            return
-        asked = self._settings.driver != "auto"
-        name = self._settings.driver if asked else DRIVER
-        try:
-            factory: Any = self._driver or plugins.load("appliance.panels", name)
-            reason = factory.look(self._settings.chip)
-        except ApplianceError as error:
-            self._absent(error)
-            return
-        if reason and not asked:
-            logger.info("no GPIO, so no buttons, switches and lights: %s", reason)
-            self._part.ok(f"not there: {reason}")
-            return
+        """Shut the microphone until its switch was read, and open the pins; returns at once."""
         if self._keys is not None:
             self._keys.shut_first(self._contacts.keys())
-        if reason:
-            self._absent(DeviceUnavailable(reason, hint="look at gpio.driver and gpio.chip"))
-            return
-        if not self._wired and not self._lit() and not self._settings.ring and not self._settings.knob_a:
+        if self._amiss:
+            self._absent(DeviceUnavailable(self._amiss, hint="look at gpio.driver and gpio.chip"))
+        elif not self._wired and not self._lit() and not self._settings.ring and not self._settings.knob_a:
             self._part.ok("no pin is set")
-            return
-        self._opening = self._loop.create_task(self._open(factory), name="front panel")
+        else:
+            self._opening = self._loop.create_task(self._open(), name="front panel")
 
     async def stop(self) -> None:
         """Lights out, pins released."""
@@ -130,9 +114,9 @@ class FrontPanel:
 
     # --- finding it
 
-    async def _open(self, factory: Callable[[Wiring], Panel]) -> None:
+    async def _open(self) -> None:
         try:
-            panel = factory(self._wiring())
+            panel = self._driver(self._wiring())
             found = await asyncio.to_thread(panel.start, self._report)
         except ApplianceError as error:
             self._absent(error)

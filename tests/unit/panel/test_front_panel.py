@@ -465,33 +465,30 @@ async def test_in_the_end_it_is_dark():
     assert box.fake.colours[-1] == (0.0, 0.0, 0.0)
 
 
-# --- where there is no hardware
+# --- where there is little
 
 
 @virtual_time
-async def test_without_gpio_it_says_so_once_and_goes_on(caplog: pytest.LogCaptureFixture):
-    class Nowhere(FakePanel):
-        absent = "this machine is no Raspberry Pi"
-
-    caplog.set_level("INFO")
+async def test_where_no_pin_is_set_nothing_is_claimed():
     async with Box() as box:
-        panel = FrontPanel(Gpio(mute=22), None, box.bus, box.health.part("gpio"), lambda: True, Nowhere())
-        caplog.clear()
-        panel.start()
-        await box.wait(60.0)
-        assert [record.levelname for record in caplog.records] == ["INFO"]
-        assert (panel.status()["state"], box.warnings()) == ("off", [])
-
-
-@pytest.mark.parametrize("gpio", [{"driver": "off"}, {"button": 0}])
-@virtual_time
-async def test_what_is_switched_off_claims_nothing(gpio: dict[str, Any]):
-    async with Box() as box:
-        fake, settings = FakePanel(), Gpio(**{"driver": "fake", **gpio})
-        panel = FrontPanel(settings, None, box.bus, box.health.part("none"), lambda: True, fake)
+        fake = FakePanel()
+        panel = FrontPanel(Gpio(button=0), None, box.bus, box.health.part("none"), lambda: True, fake)
         panel.start()
         await box.wait(0.5)
         assert (fake.wiring, panel.status()["state"]) == (None, "off")
+        await panel.stop()
+
+
+@virtual_time
+async def test_a_chip_that_was_asked_for_and_is_not_there_leaves_the_microphone_with_a_switch_off():
+    async with Box() as box:
+        keys = RoomKeys(box.line, box.bus, lambda: None, None)
+        settings, part, fake = Gpio(driver="gpiozero", mute=22), box.health.part("asked"), FakePanel()
+        panel = FrontPanel(settings, keys, box.bus, part, lambda: True, fake, "there is no /dev/gpiochip9")
+        panel.start()
+        await box.wait(0.5)
+        assert (fake.wiring, box.line.muted, panel.status()["state"]) == (None, True, "failed")
+        assert box.warnings() == ["device_unavailable"]
         await panel.stop()
 
 
