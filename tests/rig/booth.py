@@ -129,7 +129,8 @@ class Speaker:
 
     def heard_ms(self, level: int, since: float = 0.0) -> float:
         """How much was played of what has the sample value `level`."""
-        return sum(int((block == level).sum()) for at, block in self.blocks if at >= since) * 1000 / RATE
+        blocks = [block for at, block in self.blocks if at >= since]
+        return int((np.concatenate(blocks) == level).sum()) * 1000 / RATE if blocks else 0.0
 
     def silent_since(self) -> float:
         """The second of the last block that was not silence."""

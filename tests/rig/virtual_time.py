@@ -29,11 +29,13 @@ class _Selector(selectors.SelectSelector):
 
     def __init__(self, turn: Callable[[float], None], threads_busy: Callable[[], bool]) -> None:
         super().__init__()
+        self.woken = False
+        """A thread has written to the loop's own socket. Where no other is watched, nothing else can have happened."""
         self._turn = turn
         self._threads_busy = threads_busy
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        ready = self._ready()
         if ready or timeout == 0:
             return ready
         if self._threads_busy():
@@ -46,6 +48,12 @@ class _Selector(selectors.SelectSelector):
             raise NothingWillHappen
         return ready
 
+    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+        if not self.woken and len(self.get_map()) == 1:
+            return []
+        self.woken = False
+        return super().select(0)
+
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """`time()` starts at 1000 s, so that a zero is never mistaken for a time."""
@@ -53,10 +61,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual_now = 1000.0
         self._in_threads = 0
-        super().__init__(_Selector(self._turn_clock, lambda: self._in_threads > 0))
+        self._own_selector = _Selector(self._turn_clock, lambda: self._in_threads > 0)
+        super().__init__(self._own_selector)
 
     def time(self) -> float:
         return self._virtual_now
+
+    def _write_to_self(self) -> None:
+        super()._write_to_self()  # type: ignore[misc]
+        self._own_selector.woken = True
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
