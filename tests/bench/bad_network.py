@@ -28,7 +28,7 @@ from tests.rig.talking_phone import TalkingPhone
 
 LOSSES = (0, 2, 5, 10)
 DELAYS = ((20, 10), (100, 40), (200, 100))
-"""Each packet takes so many milliseconds, and up to so many more: from 20 on they overtake each other."""
+"""Milliseconds that each packet takes, and up to so many more; one in a hundred comes 50 ms later, and one twice."""
 ASKED = 6
 TALK = "the quick brown fox jumps over the lazy dog while seven wizards make toxic brew for the evil queen and jack"
 Figure = dict[str, Any]

@@ -26,22 +26,25 @@ _LENGTH = re.compile(r"(?mi)^(Content-Length|l)\s*:\s*\d+")
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Shares from 0 to 1; each packet takes `delay_ms` and up to `jitter_ms` more, whatever those before it took."""
+    """Shares from 0 to 1; each packet takes `delay_ms` and up to `jitter_ms` more, and none overtakes another."""
 
     loss: float = 0.0
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     held_back: float = 0.0
-    """So many come HELD_BACK_SECONDS later, behind those that left after them."""
+    """But for so many that come HELD_BACK_SECONDS later, behind those that left after them."""
     doubled: float = 0.0
 
 
-def fate(conditions: Conditions, chance: random.Random) -> tuple[float, ...]:
-    """After how many seconds a packet arrives: never, once, or twice. Takes the same draws whatever the conditions."""
+def fate(conditions: Conditions, chance: random.Random, before: float = 0.0) -> tuple[float, ...]:
+    """After how many seconds a packet arrives: never, once, or twice; `before` is when the one before it does.
+
+    Takes the same draws whatever the conditions.
+    """
     lost, late, back, twice, again = (chance.random() for _ in range(5))
     if lost < conditions.loss:
         return ()
-    first = (conditions.delay_ms + late * conditions.jitter_ms) / 1000
+    first = max(before, (conditions.delay_ms + late * conditions.jitter_ms) / 1000)
     first += HELD_BACK_SECONDS * (back < conditions.held_back)
     return (first, first + again * 0.03) if twice < conditions.doubled else (first,)
 
@@ -52,14 +55,19 @@ class _Way:
     def __init__(self, conditions: Conditions, seed: str) -> None:
         self.conditions = conditions
         self.carried = self.lost = 0
+        self._last = 0.0
+        """When the last one arrives that was not held back."""
         self._chance = random.Random(seed)
 
     def carry(self, send: Callable[[], None]) -> None:
-        after = fate(self.conditions, self._chance)
+        loop = asyncio.get_running_loop()
+        after = fate(self.conditions, self._chance, max(0.0, self._last - loop.time()))
         self.carried += 1
         self.lost += not after
+        if after and after[0] * 1000 <= self.conditions.delay_ms + self.conditions.jitter_ms:
+            self._last = loop.time() + after[0]
         for seconds in after:
-            asyncio.get_running_loop().call_later(seconds, send)
+            loop.call_later(seconds, send)
 
 
 class _Link:

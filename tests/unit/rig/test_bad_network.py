@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.rig.bad_network import Conditions, fate
+from tests.rig.bad_network import HELD_BACK_SECONDS, Conditions, fate
 
 COUNT = 20_000
 
@@ -26,6 +26,13 @@ def test_the_shares_are_those_that_were_asked_for() -> None:
     assert sum(times[0] >= 0.15 for times in came) == pytest.approx(0.05 * len(came), rel=0.15)
     assert min(times[0] for times in came) >= 0.1
     assert max(times[0] for times in came) <= 0.19
+
+
+def test_none_overtakes_another_but_behind_one_that_was_held_back() -> None:
+    conditions = Conditions(delay_ms=20, jitter_ms=100, held_back=0.5)
+    chance = random.Random(3)
+    times = [fate(conditions, chance, 0.12)[0] for _ in range(COUNT)]
+    assert {round(time, 3) for time in times} == {0.12, round(0.12 + HELD_BACK_SECONDS, 3)}
 
 
 def test_one_seed_is_one_course_and_another_condition_leaves_the_rest_of_it() -> None:
