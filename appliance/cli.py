@@ -117,6 +117,7 @@ def build() -> argparse.ArgumentParser:
     _update_verb(verbs)
     _setup_verb(verbs)
     _provision_verb(verbs)
+    _portal_verb(verbs)
     _keeping_verbs(verbs)
     _verb(verbs, "version", "appliance.cli:version", "print the version", "handset version")
     return parser
@@ -359,6 +360,16 @@ def _setup_verb(verbs: Any) -> None:
         "--root", metavar="D", default="/", help="the tree to set up: a card that is mounted there"
     )
     setup.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _portal_verb(verbs: Any) -> None:
+    _verb(
+        verbs,
+        "portal",
+        "provisioning.portal.visit:portal",
+        "while there is no network, open one of its own with a set-up page, as handset-setup.service does",
+        "handset portal",
+    )
 
 
 def _keeping_verbs(verbs: Any) -> None:

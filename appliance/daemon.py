@@ -139,7 +139,8 @@ class Appliance:
         self._spawn(self.timers.run())
         self._spawn(self.rungs.warm(self.busy))
         if not self._alone:
-            self._spawn(self._tell_tidings())
+            directory = self.configuration.storage.directory
+            self._spawn(tidings.watch(directory, self.bus, self.lines.notify_room))
 
     async def stop(self) -> None:
         """Hang up, close every session and device, write what is left; at most 4.5 s."""
@@ -474,11 +475,6 @@ class Appliance:
                     code="timer_unheard", message="a timer rang where nobody could hear it", hint=error.hint
                 )
             )
-
-    async def _tell_tidings(self) -> None:
-        found = await asyncio.to_thread(tidings.read, tidings.LEFT_HERE)
-        if found is not None:
-            tidings.tell(found, self.configuration.storage.directory, self.bus, self.lines.notify_room)
 
     def _warn_from_thread(self, code: str, message: str, hint: str) -> None:
         self._loop.call_soon_threadsafe(self.bus.publish, Warned(code=code, message=message, hint=hint))

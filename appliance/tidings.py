@@ -1,8 +1,9 @@
 """What became of the settings on the boot partition, told once; `handset-firstboot.service` leaves it for us."""
 
+import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,9 @@ from appliance.errors import ApplianceError
 from appliance.events import EventBus, Provisioned, Warned
 
 LEFT_HERE: Final = Path("/run/handset-provisioned.json")
+SET_UP_HERE: Final = Path("/run/handset-setup.json")
+"""How to reach the network that the appliance opened to be set up, while it is open."""
+LOOK_SECONDS: Final = 5.0
 LABEL: Final = "provisioned"
 _TOLD: Final = "provisioned.told"
 _MOST: Final = 20
@@ -42,8 +46,26 @@ def read(path: Path) -> Tidings | None:
         return None
 
 
-def tell(tidings: Tidings, directory: Path, bus: EventBus, say: Callable[[str, str], None]) -> bool:
-    """As events, and aloud unless an earlier run has: `directory` keeps which. Return whether it was said."""
+Say = Callable[[str, str], None]
+"""Say a sentence with its label; raise NotPossible where nobody would hear it."""
+
+
+async def watch(
+    directory: Path, bus: EventBus, say: Say, places: Sequence[Path] = (LEFT_HERE, SET_UP_HERE)
+) -> None:
+    """Tell what is new in `places`, the first of which is told once, also over restarts; without end."""
+    told: dict[Path, float] = {}
+    while True:
+        for path in places:
+            found = await asyncio.to_thread(read, path)
+            if found is not None and told.get(path) != found.at:
+                told[path] = found.at
+                tell(found, bus, say, directory / _TOLD if path == places[0] else None)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def tell(tidings: Tidings, bus: EventBus, say: Say, marker: Path | None = None) -> bool:
+    """As events, and aloud unless the file `marker` says that an earlier run has. Return whether it was said."""
     count = len(tidings.faults)
     bus.publish(Provisioned(ok=tidings.ok, message=tidings.sentence, faults=count))
     for fault in tidings.faults[:_MOST]:
@@ -51,15 +73,15 @@ def tell(tidings: Tidings, directory: Path, bus: EventBus, say: Callable[[str, s
         key = f"{fault['key']}: " if fault.get("key") else ""
         message = f"{where}: {key}{fault.get('message', '')}"
         bus.publish(Warned(code="provisioning_fault", message=message, hint=str(fault.get("hint", ""))))
-    marker = directory / _TOLD
-    if _marked(marker) == repr(tidings.at):
+    if marker is not None and _marked(marker) == repr(tidings.at):
         return False
     try:
         say(tidings.sentence, LABEL)
     except ApplianceError as error:
-        logger.info("the settings on the card are told to nobody: %s", error.message)
+        logger.info("what became of the settings is told to nobody: %s", error.message)
         return False
-    _mark(marker, repr(tidings.at))
+    if marker is not None:
+        _mark(marker, repr(tidings.at))
     return True
 
 

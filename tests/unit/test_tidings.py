@@ -1,5 +1,6 @@
 """What became of the settings on the card is told once aloud, and as events at each start."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from appliance import tidings
 from appliance.errors import NotPossible
 from appliance.events import Event, EventBus, Provisioned, Warned
+from tests.rig.virtual_time import virtual_time
 
 FAULT = {"file": "handset.toml", "line": 7, "key": "sip.transport", "message": "should be udp", "hint": "udp"}
 
@@ -39,21 +41,21 @@ class Room:
 
 def test_it_is_said_once_and_an_event_at_each_start(tmp_path, told):
     room = Room()
-    assert tidings.tell(told(), tmp_path, room.bus, room.say)
-    assert not tidings.tell(told(), tmp_path, room.bus, room.say)
+    assert tidings.tell(told(), room.bus, room.say, tmp_path / "told")
+    assert not tidings.tell(told(), room.bus, room.say, tmp_path / "told")
     assert room.said == ["One thing is wrong."]
     assert [event.faults for event in room.events if isinstance(event, Provisioned)] == [1, 1]
 
 
 def test_another_start_with_new_files_is_said_again(tmp_path, told):
     room = Room()
-    tidings.tell(told(1.0), tmp_path, room.bus, room.say)
-    assert tidings.tell(told(2.0, ()), tmp_path, room.bus, room.say)
+    tidings.tell(told(1.0), room.bus, room.say, tmp_path / "told")
+    assert tidings.tell(told(2.0, ()), room.bus, room.say, tmp_path / "told")
 
 
 def test_each_fault_is_a_warning_with_place_and_remedy(tmp_path, told):
     room = Room()
-    tidings.tell(told(), tmp_path, room.bus, room.say)
+    tidings.tell(told(), room.bus, room.say, tmp_path / "told")
     (warned,) = (event for event in room.events if isinstance(event, Warned))
     assert warned.message == "handset.toml, line 7: sip.transport: should be udp"
     assert (warned.code, warned.hint) == ("provisioning_fault", "udp")
@@ -64,8 +66,8 @@ def test_without_anybody_to_tell_it_waits_for_the_next_start(tmp_path, told):
         raise NotPossible("There is nobody left to tell.")
 
     room = Room()
-    assert not tidings.tell(told(), tmp_path, room.bus, nobody)
-    assert tidings.tell(told(), tmp_path, room.bus, room.say)
+    assert not tidings.tell(told(), room.bus, nobody, tmp_path / "told")
+    assert tidings.tell(told(), room.bus, room.say, tmp_path / "told")
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,14 @@ def test_what_cannot_be_read_is_nothing(tmp_path, text):
     (tmp_path / "left.json").write_text(text)
     assert tidings.read(tmp_path / "left.json") is None
     assert tidings.read(tmp_path / "never.json") is None
+
+
+@virtual_time
+async def test_what_is_left_later_is_told_too_and_what_stays_is_told_once(tmp_path):
+    room, first, second = Room(), tmp_path / "first", tmp_path / "second"
+    watching = asyncio.ensure_future(tidings.watch(tmp_path, room.bus, room.say, (first, second)))
+    await asyncio.sleep(tidings.LOOK_SECONDS * 3)
+    second.write_text(json.dumps({"at": 1, "ok": True, "sentence": "Join me.", "faults": []}))
+    await asyncio.sleep(tidings.LOOK_SECONDS * 3)
+    watching.cancel()
+    assert room.said == ["Join me."]

@@ -1,0 +1,1 @@
+"""The page that an appliance without a network shows to whoever joins its own."""

@@ -1,0 +1,183 @@
+"""The verb `portal`: while there is no network, one of the appliance's own, with the set-up page in it."""
+
+import argparse
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+from appliance import plugins
+from appliance.errors import ApplianceError
+from appliance.interfaces.network import Network
+from provisioning import identity, settings
+from provisioning.actions import Remove, WriteFile
+from provisioning.draft import Draft, Note, Tree
+from provisioning.effects import Effects
+from provisioning.hotspot import Hotspot, Seen, Step
+from provisioning.portal.requests import Portal
+from provisioning.portal.server import PageServer
+from provisioning.settings import Place
+from provisioning.setup import put_in_force
+
+TOLD: Final = PurePosixPath("/run/handset-setup.json")
+LOOK_SECONDS: Final = 2.0
+LINGER_SECONDS: Final = 3.0
+"""The last page is to arrive before its network goes away."""
+_PORT: Final = 80
+
+
+class Page(Protocol):
+    """A page that is being served."""
+
+    def close(self) -> None: ...
+
+
+Serve = Callable[[tuple[str, int], Portal, Callable[[], None], Callable[[Draft], None]], Page]
+
+
+def portal(_: argparse.Namespace) -> int:
+    """Return once there is a network; the timer of the service looks again."""
+    network: Network = plugins.load("appliance.networks", "nmcli")()
+    visit = Visit(network, Effects.on(Path("/")), time.monotonic())
+    try:
+        while not visit.step(time.monotonic()):
+            time.sleep(LOOK_SECONDS)
+    finally:
+        visit.close()
+    return 0
+
+
+class Visit:
+    """From the loss of the network to the next one. Not for more than one thread; the page's come in by `_page`."""
+
+    def __init__(
+        self, network: Network, effects: Effects, at: float, serve: Serve = PageServer, port: int = _PORT
+    ) -> None:
+        self._network = network
+        self._effects = effects
+        self._serve = serve
+        self._port = port
+        self._hotspot = Hotspot(at)
+        self._code = f"{secrets.randbelow(10**8):08}"
+        self._name = identity.own_name(identity.hardware_address(effects.root)) or "handset-setup"
+        self._server: Page | None = None
+        self._failure = ""
+        self._page = threading.Lock()
+        self._used = False
+        self._draft: Draft | None = None
+        self._leave_at: float | None = None
+
+    @property
+    def server(self) -> Page | None:
+        return self._server
+
+    def step(self, at: float) -> bool:
+        """Look, and do what follows; True once there is a network and nothing of ours is open."""
+        with self._page:
+            draft, self._draft = self._draft, None
+            if self._used:
+                self._hotspot.used(at)
+            self._used = False
+        if draft is not None:
+            self._take(draft, at)
+        if self._leave_at is not None:
+            if at < self._leave_at:
+                return False
+            self._leave_at = None
+            self._close()
+            self._hotspot.submitted(at)
+        try:
+            status = self._network.status()
+        except ApplianceError as error:
+            print(f"no look at the networks: {error.message}")
+            return False
+        seen = Seen(status.online, status.radio, status.known)
+        self._do(self._hotspot.look(seen, at), at)
+        return seen.online and self._server is None
+
+    def close(self) -> None:
+        """Leave no network of ours behind."""
+        self._close()
+
+    def _do(self, step: Step, at: float) -> None:
+        if step is Step.OPEN:
+            self._open(at)
+        elif step is Step.REOPEN:
+            self._failure = "the network could not be joined: is the password right, and is it in reach?"
+            self._open(at)
+        elif step in (Step.CLOSE, Step.DONE):
+            self._close()
+
+    def _open(self, at: float) -> None:
+        try:
+            found = self._network.scan()
+        except ApplianceError:
+            found = ()
+        try:
+            address = self._network.open_hotspot(self._name, self._code)
+            notes = [Note(self._failure, kind="fault")] if self._failure else []
+            page = Portal(self._name, address, secrets.token_hex(16), self._check, found, notes)
+            self._server = self._serve((address, self._port), page, self._was_used, self._was_taken)
+        except (ApplianceError, OSError) as error:
+            print(f"no network of our own: {error}")
+            self._hotspot.failed(at)
+            self._close()
+            return
+        print(f"open: {self._name}")
+        self._tell(self._invitation(), at)
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        with suppress(ApplianceError):
+            self._network.close_hotspot()
+        self._effects.carry_out([Remove(TOLD)])
+
+    def _was_used(self) -> None:
+        with self._page:
+            self._used = True
+
+    def _was_taken(self, draft: Draft) -> None:
+        with self._page:
+            self._draft = draft
+
+    def _check(self, draft: Draft) -> Sequence[Note]:
+        settings.recall(draft.tree, self._before(), self._effects)
+        return [note for note in settings.check(draft, self._effects.root).notes if note.kind == "fault"]
+
+    def _before(self) -> Tree:
+        try:
+            return settings.read_before(self._effects.place(Place().settings))
+        except ApplianceError:
+            return {}
+
+    def _take(self, draft: Draft, at: float) -> None:
+        before = self._before()
+        tree = settings.check(draft, self._effects.root).tree
+        tree = settings.overlay(before, settings.completed(tree, before)) if tree else {}
+        try:
+            put_in_force(tree, draft, Place(), self._effects)
+            self._network.reload()
+        except ApplianceError as error:
+            self._failure = error.message
+            print(f"not taken: {error.message}")
+            return
+        self._failure = ""
+        print("taken; joining")
+        self._leave_at = at + LINGER_SECONDS
+
+    def _invitation(self) -> str:
+        spoken = " ".join(self._code)
+        name = f"{self._name.partition('-')[0]} {' '.join(self._name.rpartition('-')[2])}"
+        lead = "I could not join the network. " if self._failure else "I have no network. "
+        return f"{lead}To set me up, join the Wi-Fi network {name}, with the password {spoken}. Then a page opens."
+
+    def _tell(self, sentence: str, at: float) -> None:
+        told = {"at": at, "ok": not self._failure, "sentence": sentence, "faults": []}
+        with suppress(ApplianceError):
+            self._effects.carry_out([WriteFile(TOLD, json.dumps(told) + "\n")])

@@ -1,0 +1,380 @@
+"""Without a network the appliance opens one of its own, and its page takes what is needed to join another."""
+
+import http.client
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config.load import load
+from appliance.errors import DriverMissing, NotPossible
+from appliance.interfaces.network import FoundNetwork
+from drivers.network_nmcli import NmcliNetwork
+from provisioning.draft import Draft, Note
+from provisioning.effects import Effects
+from provisioning.hotspot import (
+    FIRST_SECONDS,
+    JOIN_SECONDS,
+    LATER_SECONDS,
+    RETRY_SECONDS,
+    USED_SECONDS,
+    Hotspot,
+    Phase,
+    Seen,
+    Step,
+)
+from provisioning.portal.requests import Portal, Request, Response
+from provisioning.portal.server import PageServer
+from provisioning.portal.visit import LINGER_SECONDS, Visit
+
+NOWHERE = Seen(online=False, radio=True, known=False)
+ONLINE = Seen(online=True, radio=True, known=True)
+
+
+def test_it_waits_a_minute_for_cables_and_known_networks_before_it_opens():
+    hotspot = Hotspot(0.0)
+    assert hotspot.look(NOWHERE, FIRST_SECONDS - 1) is Step.NOTHING
+    assert hotspot.look(NOWHERE, FIRST_SECONDS) is Step.OPEN
+    assert hotspot.look(NOWHERE, FIRST_SECONDS + 1) is Step.NOTHING
+
+
+def test_a_router_that_is_started_anew_opens_nothing():
+    hotspot = Hotspot(0.0)
+    hotspot.look(ONLINE, 10.0)
+    assert hotspot.look(NOWHERE, 10.0 + FIRST_SECONDS * 2) is Step.NOTHING
+    assert hotspot.look(NOWHERE, 10.0 + LATER_SECONDS) is Step.OPEN
+
+
+def test_a_cable_that_is_plugged_in_closes_it():
+    hotspot = Hotspot(0.0)
+    hotspot.look(NOWHERE, FIRST_SECONDS)
+    assert hotspot.look(ONLINE, FIRST_SECONDS + 5) is Step.CLOSE
+    assert hotspot.phase is Phase.WATCHING
+
+
+def test_without_a_radio_there_is_nothing_to_open():
+    assert Hotspot(0.0).look(Seen(online=False, radio=False, known=False), 1e6) is Step.NOTHING
+
+
+def test_known_networks_are_tried_again_unless_somebody_reads_the_page():
+    known = Seen(online=False, radio=True, known=True)
+    hotspot = Hotspot(0.0)
+    hotspot.look(known, FIRST_SECONDS)
+    hotspot.used(FIRST_SECONDS + RETRY_SECONDS - 10)
+    assert hotspot.look(known, FIRST_SECONDS + RETRY_SECONDS) is Step.NOTHING
+    later = FIRST_SECONDS + RETRY_SECONDS + USED_SECONDS
+    assert hotspot.look(known, later) is Step.CLOSE
+    assert hotspot.look(known, later + FIRST_SECONDS) is Step.OPEN
+
+
+def test_what_cannot_be_joined_is_given_up_and_the_page_comes_back():
+    hotspot = Hotspot(0.0)
+    hotspot.look(NOWHERE, FIRST_SECONDS)
+    hotspot.submitted(100.0)
+    assert hotspot.look(NOWHERE, 100.0 + JOIN_SECONDS - 1) is Step.NOTHING
+    assert hotspot.look(NOWHERE, 100.0 + JOIN_SECONDS) is Step.REOPEN
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([NOWHERE, ONLINE]), st.floats(0.1, 400), st.booleans()), max_size=40)
+)
+def test_it_is_never_open_twice_nor_closed_unopened(story):
+    hotspot, at, is_open = Hotspot(0.0), 0.0, False
+    for seen, seconds, submit in story:
+        at += seconds
+        if submit and is_open:
+            hotspot.submitted(at)
+            is_open = False
+        step = hotspot.look(seen, at)
+        assert not (step in (Step.OPEN, Step.REOPEN) and is_open)
+        assert not (step is Step.CLOSE and not is_open)
+        is_open = is_open or step in (Step.OPEN, Step.REOPEN)
+        is_open = is_open and step is not Step.CLOSE
+
+
+ADDRESS = "10.42.0.1"
+
+
+def page(check: object = None) -> Portal:
+    networks = [FoundNetwork('Home & "Garden"', 80, secured=True), FoundNetwork("<b>", 30, secured=False)]
+    return Portal("handset-3f2a", ADDRESS, "ticket", check or (lambda _: []), networks)  # type: ignore[arg-type]
+
+
+def post(portal: Portal, **form: str) -> Response:
+    body = urlencode({"ticket": "ticket", **form}).encode()
+    return portal.answer(Request("POST", "/setup", ADDRESS, body))
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("connectivitycheck.gstatic.com", "/generate_204"),
+        ("captive.apple.com", "/hotspot-detect.html"),
+        ("www.msftconnecttest.com", "/connecttest.txt"),
+        ("example.org", "/"),
+        (ADDRESS, "/favicon.ico"),
+    ],
+)
+def test_whatever_a_telephone_asks_for_leads_to_the_page(host, path):
+    response = page().answer(Request("GET", path, host))
+    assert (response.status, response.headers["Location"]) == (302, f"http://{ADDRESS}/")
+
+
+def test_the_page_has_no_script_and_nothing_from_elsewhere():
+    response = page().answer(Request("GET", "/", ADDRESS))
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert not re.search(r"<script|javascript:|\son\w+=|https?://", response.body)
+    assert "Home &amp; &quot;Garden&quot;" in response.body
+    assert "<b>" not in response.body
+    style = page().answer(Request("GET", "/style.css", ADDRESS))
+    assert style.kind.startswith("text/css")
+    assert "url(" not in style.body
+
+
+def test_what_is_filled_in_becomes_settings():
+    response = post(
+        page(), ssid="home", wifi_password=" long enough ", country="at", name="Hall", sip_server="pbx", sip_user="1",
+        sip_password="pw", sip_transport="tls", provider="openai", key="sk-x",
+    )  # fmt: skip
+    assert response.taken is not None
+    assert response.taken.tree == {
+        "device": {"name": "Hall"},
+        "sip": {"enabled": True, "server": "pbx", "user": "1", "password": "pw", "transport": "tls"},
+        "providers": {"openai": {"api_key": "sk-x"}},
+    }
+    (network,) = response.taken.system.networks
+    assert (network.ssid, network.password) == ("home", " long enough ")
+
+
+def test_a_fault_is_shown_on_the_page_which_keeps_everything_but_secrets():
+    response = post(
+        page(), ssid_other="Home <2>", wifi_password="short", sip_server="pbx", sip_password="hush-hush"
+    )
+    assert (response.status, response.taken) == (422, None)
+    assert "it has 5 characters" in response.body
+    assert 'value="Home &lt;2&gt;"' in response.body
+    assert "hush-hush" not in response.body
+    assert "short" not in response.body
+
+
+def test_faults_of_the_configurations_own_rules_are_shown_too():
+    portal = page(lambda _: [Note("is not TOML", "sip.server", kind="fault")])
+    assert "sip.server: is not TOML" in post(portal, ssid="home", wifi_password="long enough").body
+
+
+def test_another_page_cannot_fill_it_in():
+    body = urlencode({"ssid": "evil", "wifi_password": "long enough", "ticket": "guess"}).encode()
+    response = page().answer(Request("POST", "/setup", ADDRESS, body))
+    assert (response.status, response.taken) == (403, None)
+    elsewhere = page().answer(Request("POST", "/setup", "evil.example.org", body))
+    assert (elsewhere.status, elsewhere.taken) == (302, None)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (Request("PUT", "/", ADDRESS), 405),
+        (Request("POST", "/other", ADDRESS, b"x"), 404),
+        (Request("POST", "/setup", ADDRESS, b"x" * 20_000), 413),
+        (Request("POST", "/setup", ADDRESS, b"\xff\xfe"), 400),
+        (Request("POST", "/setup", ADDRESS, b"&".join(b"a=1" for _ in range(60))), 400),
+    ],
+)
+def test_what_no_browser_sends_is_refused(request_, status):
+    assert page().answer(request_).status == status
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.binary(max_size=300))
+def test_no_request_breaks_the_page(host, path, body):
+    for method in ("GET", "POST"):
+        assert page().answer(Request(method, path, host, body)).status in range(200, 500)
+
+
+class Air:
+    """A machine with one Wi-Fi radio, no cable, and a network in reach; NetworkManager is the stand-in."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        self.connections = self.root / "etc/NetworkManager/system-connections"
+        self.volatile = directory / "run"
+        for path in (self.connections, self.volatile, self.root / "sys/class/net/wlan0"):
+            path.mkdir(parents=True)
+        (self.root / "sys/class/net/wlan0/address").write_text("b8:27:eb:12:3f:2a")
+        self.file = directory / "world.json"
+        world = {
+            "devices": [["wlan0", "wifi"], ["eth0", "ethernet"]],
+            "air": {"Home: 1": {"password": "long enough", "signal": 70}, "open": {"password": "", "signal": 90}},
+            "cable": False, "active": "", "directories": [str(self.connections), str(self.volatile)],
+        }  # fmt: skip
+        self.file.write_text(json.dumps(world))
+        fake = Path(__file__).parents[2] / "fakes/nmcli.py"
+        self.network = NmcliNetwork((sys.executable, "-S", str(fake), str(self.file)), self.volatile)
+
+    @property
+    def world(self) -> dict[str, Any]:
+        return dict(json.loads(self.file.read_text()))
+
+    def plug_in(self) -> None:
+        self.file.write_text(json.dumps({**self.world, "cable": True}))
+
+
+@pytest.fixture
+def air(tmp_path):
+    return Air(tmp_path)
+
+
+def test_networks_in_reach_are_listed_strongest_first_with_colons_in_their_names(air):
+    assert air.network.scan() == [
+        FoundNetwork("open", 90, secured=False), FoundNetwork("Home: 1", 70, secured=True),
+    ]  # fmt: skip
+
+
+def test_a_hotspot_is_no_way_out(air):
+    assert not air.network.status().online
+    assert air.network.open_hotspot("handset-3f2a", "12345678") == ADDRESS
+    assert air.world["active"] == "handset-hotspot"
+    assert air.network.status() == type(air.network.status())(online=False, radio=True, known=False)
+    air.network.close_hotspot()
+    assert air.world["active"] == ""
+    assert not list(air.volatile.iterdir())
+
+
+def test_a_cable_is(air):
+    air.plug_in()
+    assert air.network.status().online
+
+
+def test_what_networkmanager_refuses_is_told_in_its_words(air):
+    air.file.write_text("{}")
+    with pytest.raises(NotPossible, match="NetworkManager"):
+        air.network.status()
+    with pytest.raises(DriverMissing):
+        NmcliNetwork(("no-such-nmcli",)).status()
+
+
+class Pages:
+    """In place of the server: hands on what browsers ask."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        portal: Portal,
+        used: Callable[[], None],
+        taken: Callable[[Draft], None],
+    ) -> None:
+        self.address, self.portal, self.used, self.taken = address, portal, used, taken
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def fill_in(self, **form: str) -> Response:
+        self.used()
+        body = urlencode({"ticket": self.portal.ticket, **form}).encode()
+        response = self.portal.answer(Request("POST", "/setup", ADDRESS, body))
+        if response.taken is not None:
+            self.taken(response.taken)
+        return response
+
+
+@pytest.fixture
+def visit(air) -> Iterator[Visit]:
+    found = Visit(air.network, Effects(air.root), 0.0, Pages)
+    yield found
+    found.close()
+
+
+def opened(visit: Visit) -> Pages:
+    assert not visit.step(FIRST_SECONDS)
+    pages = shown(visit)
+    assert pages
+    return pages
+
+
+def was_closed(pages: Pages) -> bool:
+    return pages.closed
+
+
+def shown(visit: Visit) -> Pages | None:
+    server = visit.server
+    return server if isinstance(server, Pages) else None
+
+
+def told(air: Air) -> dict[str, Any]:
+    return dict(json.loads((air.root / "run/handset-setup.json").read_text()))
+
+
+def test_from_no_network_to_the_one_that_was_chosen(air, visit):
+    pages = opened(visit)
+    assert "Home: 1" in pages.portal.answer(Request("GET", "/", ADDRESS)).body
+    code = re.search(r"password ([\d ]+)\.", told(air)["sentence"])
+    assert code
+    assert f"psk={code[1].replace(' ', '')}" in (air.volatile / "handset-hotspot.nmconnection").read_text()
+    assert pages.fill_in(ssid="Home: 1", wifi_password="long enough", name="Hall").status == 200
+    assert not visit.step(70.0)
+    assert not visit.step(70.0 + LINGER_SECONDS - 1)
+    assert not was_closed(pages)
+    assert visit.step(70.0 + LINGER_SECONDS)
+    assert was_closed(pages)
+    assert air.world["active"].startswith("handset-")
+    assert air.network.status().online
+    sound = load(environ={}, root=air.root).sound
+    assert sound is not None
+    assert sound.device.name == "Hall"
+    assert not (air.root / "run/handset-setup.json").exists()
+
+
+def test_a_wrong_password_brings_the_page_back_and_says_so(air, visit):
+    opened(visit).fill_in(ssid="Home: 1", wifi_password="not the one")
+    visit.step(70.0)
+    at = 70.0 + LINGER_SECONDS
+    visit.step(at)
+    assert shown(visit) is None
+    visit.step(at + JOIN_SECONDS)
+    pages = shown(visit)
+    assert pages
+    assert "could not be joined" in pages.portal.answer(Request("GET", "/", ADDRESS)).body
+    assert told(air)["sentence"].startswith("I could not join")
+    pages.fill_in(ssid="Home: 1", wifi_password="long enough")
+    visit.step(at + JOIN_SECONDS + 10)
+    assert visit.step(at + JOIN_SECONDS + 10 + LINGER_SECONDS)
+
+
+def test_a_cable_ends_it(air, visit):
+    pages = opened(visit)
+    air.plug_in()
+    assert visit.step(FIRST_SECONDS + 5)
+    assert was_closed(pages)
+
+
+def test_a_networkmanager_that_is_gone_for_a_while_is_survived(air, visit):
+    world = air.file.read_text()
+    air.file.write_text("{}")
+    assert not visit.step(FIRST_SECONDS)
+    air.file.write_text(world)
+    opened(visit)
+
+
+def test_over_a_real_socket_the_page_is_served_and_the_form_taken():
+    taken: list[Draft] = []
+    portal = Portal("handset", "127.0.0.1", "ticket", lambda _: [])
+    server = PageServer(("127.0.0.1", 0), portal, lambda: None, taken.append)
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/", headers={"Host": "127.0.0.1"})
+        response = connection.getresponse()
+        assert (response.status, b"<form" in response.read()) == (200, True)
+        body = urlencode({"ticket": "ticket", "ssid": "home", "wifi_password": "long enough"})
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("POST", "/setup", body, {"Host": "127.0.0.1"})
+        assert connection.getresponse().status == 200
+    finally:
+        server.close()
+    assert [draft.system.networks[0].ssid for draft in taken] == ["home"]
