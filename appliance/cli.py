@@ -118,6 +118,7 @@ def build() -> argparse.ArgumentParser:
     _setup_verb(verbs)
     _provision_verb(verbs)
     _portal_verb(verbs)
+    _fetch_verb(verbs)
     _keeping_verbs(verbs)
     _verb(verbs, "version", "appliance.cli:version", "print the version", "handset version")
     return parser
@@ -370,6 +371,21 @@ def _portal_verb(verbs: Any) -> None:
         "while there is no network, open one of its own with a set-up page, as handset-setup.service does",
         "handset portal",
     )
+
+
+def _fetch_verb(verbs: Any) -> None:
+    fetch = _verb(
+        verbs,
+        "fetch",
+        "provisioning.fetch:fetch",
+        "fetch settings from the server that the configuration or the network (DHCP option 66) names",
+        "handset fetch --url https://pbx.example.org/phones/ --dry-run",
+    )
+    fetch.add_argument("--url", metavar="U", default="", help="in place of provisioning.url")
+    fetch.add_argument(
+        "--dry-run", action="store_true", help="tell what is wrong with it, and change nothing"
+    )
+    fetch.add_argument("--root", metavar="D", default="/", help="the tree to set up")
 
 
 def _keeping_verbs(verbs: Any) -> None:

@@ -15,6 +15,7 @@ _UUID: Final = "0d2b5a6e-1f57-4f0c-9a59-3f3f7a1c9e10"
 _RUN: Final = Path("/run/NetworkManager/system-connections")
 _SECONDS: Final = 45.0
 _WIFI: Final = "802-11-wireless"
+_OPTION: Final = re.compile(r"^DHCP4\.OPTION\[\d+\]:tftp_server_name = (.+)$")
 _FIELD: Final = re.compile(r"(?<!\\):")
 
 
@@ -58,6 +59,11 @@ class NmcliNetwork:
         if self._path.exists():
             self._path.unlink()
             self._run("connection", "reload")
+
+    def provisioning_server(self) -> str:
+        told = self._run("--terse", "--fields", "DHCP4", "device", "show")
+        found = (_OPTION.search(line) for line in told.splitlines())
+        return next((match[1].replace("\\:", ":").strip("\"' ") for match in found if match), "")
 
     def reload(self) -> None:
         self._run("connection", "reload")

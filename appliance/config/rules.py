@@ -1,5 +1,6 @@
 """What a single key's type cannot say: names that must exist, ranges, and settings that only make sense together."""
 
+import base64
 import difflib
 import ipaddress
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
-from appliance.config.schema import FIRST_ACCOUNT, Configuration, Gpio, Sip
+from appliance.config.schema import FIRST_ACCOUNT, Configuration, Gpio, Provisioning, Sip
 from appliance.config.secrets import reveal
 from appliance.config.stages import KINDS
 from appliance.errors import ConfigurationInvalid
@@ -23,6 +24,7 @@ _CALLABLE: Final = re.compile(
 )
 """A SIP address, a number as people write it, or an extension."""
 _KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
+_KEY_BYTES: Final = 32
 LAST_PIN: Final = 27
 PINS: Final = (
     *("button", "hook", "mute", "led_red", "led_green", "led_blue"),
@@ -85,6 +87,7 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _pins(configuration.gpio)
     yield from _control(configuration)
     yield from _sip(configuration)
+    yield from _fetched(configuration.provisioning)
     for name, account in configuration.sip.each().items():
         prefix = "sip" if name == FIRST_ACCOUNT else f"sip.accounts.{name}"
         yield from _hosts(prefix, account)
@@ -225,6 +228,36 @@ def _control(configuration: Configuration) -> Iterator[_Finding]:
             f"{control.bind} is reachable from outside, and there is no TLS",
             hint,
         )
+
+
+def _fetched(settings: Provisioning) -> Iterator[_Finding]:
+    if settings.url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", settings.url):
+        yield (
+            "provisioning.url",
+            f"{settings.url!r} is no address",
+            "for example https://pbx.example.org/phones/",
+        )
+    elif settings.url.startswith("http:") and not settings.public_key:
+        yield (
+            "provisioning.url",
+            "plain HTTP can be forged",
+            "https, or files signed for provisioning.public_key",
+        )
+    if settings.ca and not Path(settings.ca).is_file():
+        yield "provisioning.ca", f"there is no file {settings.ca}", "the authority's certificate, PEM"
+    if settings.public_key and not _is_key(settings.public_key):
+        yield (
+            "provisioning.public_key",
+            "it is no Ed25519 key",
+            "32 bytes in base64, see docs/provisioning.md",
+        )
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == _KEY_BYTES
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -255,6 +255,13 @@ class Limits(Section):
     dial_minutes_per_day: Annotated[int, Field(ge=0)] = 0
 
 
+class Provisioning(Section):
+    url: str = ""
+    dhcp: Literal["first", "always", "off"] = "first"
+    ca: str = ""
+    public_key: str = ""
+
+
 class Storage(Section):
     directory: Path = Path("/var/lib/handset")
 
@@ -279,5 +286,6 @@ class Configuration(Section):
     gpio: Gpio = Gpio()
     recording: Recording = Recording()
     limits: Limits = Limits()
+    provisioning: Provisioning = Provisioning()
     storage: Storage = Storage()
     log: Log = Log()

@@ -41,6 +41,10 @@ class Network(Protocol):
         """Close it. Nothing where it is not open."""
         ...
 
+    def provisioning_server(self) -> str:
+        """What the network's DHCP server names for telephones to fetch their settings from (option 66), or ""."""
+        ...
+
     def reload(self) -> None:
         """Take note of connections that were written meanwhile, and try them."""
         ...

@@ -85,6 +85,10 @@ def main(arguments: list[str]) -> int:
             rows = [
                 [ssid, str(one["signal"]), "WPA2" if one["password"] else ""] for ssid, one in air.items()
             ]
+        case ["device", "show"]:
+            for number, (name, value) in enumerate(manager.world.get("lease", {}).items(), 1):
+                print(f"DHCP4.OPTION[{number}]:{name} = {value}")
+            rows = []
         case ["connection", "show"]:
             files = manager.connections().items()
             kinds = {"wifi": "802-11-wireless", "ethernet": "802-3-ethernet"}

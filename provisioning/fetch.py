@@ -1,0 +1,188 @@
+"""The verb `fetch`: settings from the server that the configuration or the network names, checked as all others are."""
+
+import argparse
+import hashlib
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import suppress
+from dataclasses import replace
+from http.client import HTTPMessage
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from appliance import plugins
+from appliance.config.load import load
+from appliance.config.schema import Provisioning
+from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
+from appliance.interfaces.network import Network
+from provisioning import identity, remote, settings
+from provisioning.actions import Run, WriteFile
+from provisioning.draft import Draft
+from provisioning.effects import Effects
+from provisioning.remote import NotBelieved, Source
+from provisioning.settings import Place
+from provisioning.setup import put_in_force
+from provisioning.sources import understand
+from provisioning.system import System
+
+REMEMBERED: Final = PurePosixPath("/etc/handset/fetched.json")
+_SECONDS: Final = 20.0
+_RELOAD: Final = Run(("systemctl", "--no-block", "try-reload-or-restart", "handset.service"))
+
+
+def fetch(args: argparse.Namespace) -> int:
+    """0 where there is nothing to fetch, nothing new, or it is in force; 1 where the server cannot be reached, 2 for a
+    file with faults, 4 for one that is not believed: nothing has changed then."""
+    effects = Effects.on(Path(args.root))
+    configured = load(environ={}, root=effects.root).sound
+    chosen = configured.provisioning if configured else Provisioning()
+    if args.url:
+        chosen = chosen.model_copy(update={"url": args.url})
+    offered = "" if chosen.url or chosen.dhcp == "off" else _offered()
+    try:
+        print(take(chosen, offered, effects, dry=args.dry_run))
+    except UnicodeDecodeError as error:
+        raise ConfigurationInvalid(
+            "the file that was fetched is not text", hint="it must be UTF-8"
+        ) from error
+    return 0
+
+
+def _offered() -> str:
+    network: Network = plugins.load("appliance.networks", "nmcli")()
+    with suppress(ApplianceError):
+        return network.provisioning_server()
+    return ""
+
+
+def take(chosen: Provisioning, offered: str, effects: Effects, *, dry: bool = False) -> str:
+    """Fetch, check and put in force; return a sentence for the log. Raise what `fetch` makes an exit code of."""
+    known = _remembered(effects)
+    found = remote.source(
+        chosen, offered, identity.hardware_address(effects.root), str(known.get("host", ""))
+    )
+    if found is None:
+        return "no server is named, neither in the configuration nor by the network"
+    url, data = _download(found, chosen)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest == known.get("sha256") and not dry:
+        return f"{url}: nothing new"
+    draft = _allowed(understand(data.decode("utf-8")))
+    where = Place.here(effects.root)
+    before = settings.read_before(effects.place(where.settings))
+    settings.recall(draft.tree, before, effects)
+    checked = settings.check(draft, effects.root)
+    faults = [note for note in (*draft.notes, *checked.notes) if note.kind == "fault"]
+    if faults or not checked.tree:
+        told = "\n".join(map(str, faults)) or "there is nothing in it to be set"
+        raise ConfigurationInvalid(
+            f"{url} has faults, and nothing of it was taken:\n{told}", hint="correct the file"
+        )
+    if dry:
+        return f"{url}: {len(checked.tree)} sections, no fault; nothing was changed"
+    tree = settings.overlay(before, settings.completed(checked.tree, before))
+    put_in_force(tree, replace(draft, system=System()), where, effects)
+    remember = {"host": found.host, "sha256": digest}
+    effects.carry_out([WriteFile(REMEMBERED, json.dumps(remember) + "\n", 0o600), _RELOAD])
+    return f"{url}: in force ({', '.join(checked.tree)})"
+
+
+def _allowed(draft: Draft) -> Draft:
+    """Settings alone: a server adds no people, networks or keys to log in with, and names no other server."""
+    draft.tree, refused = remote.allowed(draft.tree)
+    for name in refused:
+        draft.leave("is not a server's to set", key=name)
+    if not draft.system.empty:
+        draft.leave("people and networks are not a server's to set")
+    return draft
+
+
+def _remembered(effects: Effects) -> dict[str, Any]:
+    try:
+        known = json.loads(effects.place(REMEMBERED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _download(found: Source, chosen: Provisioning) -> tuple[str, bytes]:
+    """The first file that is there, and where; its signature is checked already where it needs one."""
+    opener = _opener(found, chosen.ca)
+    for url in found.urls:
+        data = _get(opener, url)
+        if data is None:
+            continue
+        if found.signed:
+            signature = _get(opener, f"{url}.sig")
+            if signature is None:
+                raise NotBelieved(f"{url} has no signature beside it", hint=f"sign it: {url}.sig")
+            remote.check_signature(data, signature, chosen.public_key)
+        return url, data
+    raise NotPossible(
+        f"{found.host} has no file for this appliance", hint=f"it asked for {', '.join(found.urls)}"
+    )
+
+
+def _get(opener: urllib.request.OpenerDirector, url: str) -> bytes | None:
+    """None where there is no such file."""
+    try:
+        with opener.open(url, timeout=_SECONDS) as response:
+            data: bytes = response.read(remote.LONGEST + 1)
+    except urllib.error.HTTPError as error:
+        if error.code in (403, 404, 410):
+            return None
+        raise NotPossible(f"{url}: the server says {error.code}", hint="see the server's log") from error
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise NotBelieved(
+                f"{url}: the server's certificate is not believed: {error.reason.verify_message}",
+                hint="a certificate for that name, or provisioning.ca; and a clock that is right",
+            ) from error
+        raise NotPossible(f"{url} cannot be reached: {error.reason}", hint="handset doctor") from error
+    except (OSError, ValueError) as error:
+        raise NotPossible(
+            f"{url} cannot be reached: {type(error).__name__}", hint="handset doctor"
+        ) from error
+    if len(data) > remote.LONGEST:
+        raise NotPossible(f"{url} is too long", hint=f"at most {remote.LONGEST // 1024} KiB")
+    return data
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows only to the host that is believed, and never down to plain HTTP."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if (new.hostname, new.scheme) != (old.hostname, old.scheme):
+            raise NotBelieved(
+                f"{old.hostname} sends us on to {new.scheme}://{new.hostname}", hint="name that server itself"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(found: Source, ca: str) -> urllib.request.OpenerDirector:
+    opener = urllib.request.OpenerDirector()
+    context = ssl.create_default_context(cafile=ca or None)
+    handlers: list[urllib.request.BaseHandler] = [
+        urllib.request.HTTPSHandler(context=context),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _SameHost(),
+    ]
+    if found.signed:
+        handlers.append(urllib.request.HTTPHandler())
+    for handler in handlers:
+        opener.add_handler(handler)
+    opener.addheaders = [("User-Agent", "handset")]
+    return opener
