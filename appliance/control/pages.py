@@ -13,6 +13,8 @@ API: Final = "/v1"
 _ASSETS: Final[Mapping[str, tuple[str, str]]] = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/kiosk.css": ("kiosk.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/telephone.js": ("telephone.js", "text/javascript; charset=utf-8"),
     "/kiosk.js": ("kiosk.js", "text/javascript; charset=utf-8"),
 }
 _PLAIN: Final = "text/plain; charset=utf-8"

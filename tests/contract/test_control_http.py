@@ -63,7 +63,14 @@ async def test_metrics_parse(here):
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("/", "text/html"), ("/kiosk.js", "text/javascript"), ("/kiosk.css", "text/css")]
+    ("path", "kind"),
+    [
+        ("/", "text/html"),
+        ("/kiosk.js", "text/javascript"),
+        ("/telephone.js", "text/javascript"),
+        ("/kiosk.css", "text/css"),
+        ("/icon.svg", "image/svg+xml"),
+    ],
 )
 async def test_the_page_has_a_strict_policy_and_nothing_from_elsewhere(here, path, kind):
     response, body = await get(here, path)

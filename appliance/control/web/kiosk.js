@@ -6,8 +6,7 @@ const RETRY_FIRST_MS = 500;
 const RETRY_LAST_MS = 10000;
 const TURNS = { idle: "Idle", listening: "Listening", thinking: "Thinking", speaking: "Speaking" };
 
-const find = (id) => document.getElementById(id);
-const calls = new Map();
+const results = new Map();
 const lines = new Map();
 let socket = null;
 let nextId = 1;
@@ -37,6 +36,8 @@ function connect() {
 
 function closed(event) {
   held = false;
+  results.clear();
+  find("telephone").hidden = true;
   find("talk").classList.remove("held");
   for (const id of ["talk", "mute"]) find(id).disabled = true;
   if (event.code === 4401 || event.code === 4403) {
@@ -50,21 +51,31 @@ function closed(event) {
   retryMs = Math.min(retryMs * 2, RETRY_LAST_MS);
 }
 
-function send(type, fields) {
+function send(type, fields, done) {
   if (socket.readyState !== WebSocket.OPEN) return;
-  socket.send(JSON.stringify({ type, id: String(nextId++), ...fields }));
+  const id = String(nextId++);
+  if (done) results.set(id, done);
+  socket.send(JSON.stringify({ type, id, ...fields }));
+}
+
+function answered(message) {
+  const done = results.get(message.id);
+  results.delete(message.id);
+  if (done && message.type === "result") done(message.data);
 }
 
 function take(message) {
   const show = {
     hello: () => greeted(message),
-    error: () => notice(message.message, message.hint),
+    result: () => answered(message),
+    error: () => { answered(message); notice(message.message, message.hint); },
     warning: () => notice(message.message, message.hint),
     turn: () => turn(message.state),
     transcript: () => transcript(message),
     notification: () => notice(message.text, ""),
     registration: () => registration(message),
-    call: () => called(message),
+    call: () => telephone.heard(message),
+    recording: () => telephone.heard(message),
     mute: () => { if (message.line === undefined || message.line === ROOM) muteIs(message.on); },
     provider: () => { find("provider").textContent = message.state === "up" ? message.provider : `${message.provider} is ${message.state}`; },
     interrupted: () => turn("listening"),
@@ -86,9 +97,7 @@ function greeted(hello) {
   const state = hello.state;
   const account = state.registration.state || "off";
   find("registration").textContent = account === "off" ? state.telephone.state : account;
-  calls.clear();
-  for (const call of state.calls) called(call);
-  if (state.calls.length === 0) showCalls();
+  telephone.greet(hello);
   muteIs(Boolean(state.mute));
   const provider = Object.entries(state.providers).find(([, entry]) => entry.state === "up");
   if (provider) find("provider").textContent = provider[0];
@@ -121,16 +130,6 @@ function transcript(said) {
   item.lastChild.textContent = said.heard !== undefined ? said.heard : said.text;
   item.classList.toggle("unfinished", !said.final);
   list.scrollTop = list.scrollHeight;
-}
-
-function called(call) {
-  if (call.state === "ended") calls.delete(call.call);
-  else calls.set(call.call, `${call.peer} (${call.state})`);
-  showCalls();
-}
-
-function showCalls() {
-  find("calls").textContent = [...calls.values()].join(", ") || "none";
 }
 
 function muteIs(on) {
