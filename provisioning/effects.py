@@ -81,7 +81,7 @@ class Effects:
             elif isinstance(action, MakeDirectory):
                 self._make(path, action.mode, action.owner)
             elif isinstance(action, Link):
-                _replace_by_link(path, action.target)
+                _replace_by_link(path, action.target, self.root)
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -135,10 +135,10 @@ def _write_in_place(path: Path, content: str) -> None:
         os.fsync(file.fileno())
 
 
-def _replace_by_link(path: Path, target: str) -> None:
+def _replace_by_link(path: Path, target: str, root: Path) -> None:
     """What leads on to a place of its own, as on a read-only root, is followed there."""
-    if path.is_symlink() and not path.readlink().is_relative_to("/usr"):
-        path = path.parent / path.readlink()
+    if path.is_symlink() and (led := path.readlink()).is_absolute() and not led.is_relative_to("/usr"):
+        path = root / led.relative_to("/")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)

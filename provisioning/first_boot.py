@@ -31,7 +31,9 @@ from provisioning.wifi import COUNTRY
 
 SETTINGS: Final = "handset.toml"
 RESULT: Final = "handset-result.txt"
-FILES: Final = (*cloud_init.FILES, SETTINGS)
+CUSTOM: Final = "custom.toml"
+"""Of Raspberry Pi OS before cloud-init: the same tables."""
+FILES: Final = (*cloud_init.FILES, CUSTOM, SETTINGS)
 """Later ones count for more."""
 REMEMBERED: Final = PurePosixPath("/etc/handset/provisioned.json")
 TOLD: Final = PurePosixPath("/run/handset-provisioned.json")
@@ -98,8 +100,9 @@ def provision(partition: Partition, effects: Effects, now: datetime, salt: str) 
 def read(texts: Mapping[str, str]) -> list[Draft]:
     """A draft of each file, notes told with its name."""
     drafts = cloud_init.parse(texts)
-    if SETTINGS in texts and texts[SETTINGS].strip():
-        drafts.append(understand(texts[SETTINGS]).in_file(SETTINGS))
+    for name in (CUSTOM, SETTINGS):
+        if texts.get(name, "").strip():
+            drafts.append(understand(texts[name]).in_file(name))
     return drafts
 
 
@@ -139,7 +142,7 @@ def _take_over(drafts: list[Draft], effects: Effects, outcome: Outcome, salt: st
     held: list[str] = []
     for draft in drafts:
         outcome.notes += draft.notes
-    own = next((draft for draft in drafts if draft.tree), None)
+    own = drafts[-1] if drafts and drafts[-1].tree else None
     if own is not None:
         held += _settings(own, effects, outcome, salt)
     system = combined(drafts)

@@ -93,7 +93,10 @@ class Card:
 
     def put(self, **files: str) -> "Card":
         for name, text in files.items():
-            (self.boot / {"settings": "handset.toml"}.get(name, name.replace("_", "-"))).write_text(text)
+            (
+                self.boot
+                / {"settings": "handset.toml", "custom": "custom.toml"}.get(name, name.replace("_", "-"))
+            ).write_text(text)
         return self
 
     def start(self) -> Outcome:
@@ -258,6 +261,20 @@ def test_without_a_name_it_takes_one_from_its_hardware_address(card):
 def test_a_name_that_somebody_gave_stays(card):
     (card.root / "etc/hostname").write_text("lobby\n")
     assert card.start().host_name == "lobby"
+
+
+def test_on_the_image_the_time_zone_goes_where_its_link_leads(card):
+    (card.root / "etc/localtime").symlink_to("/data/state/localtime")
+    card.put(user_data="timezone: Europe/Vienna\n").start()
+    assert str((card.root / "data/state/localtime").readlink()) == "/usr/share/zoneinfo/Europe/Vienna"
+    assert str((card.root / "etc/localtime").readlink()) == "/data/state/localtime"
+
+
+def test_the_older_file_of_imager_has_the_same_tables(card):
+    text = 'config_version = 1\n[system]\nhostname = "old"\n[wlan]\nssid = "home"\npassword = "a secret passphrase"\n'
+    outcome = card.put(custom=text).start()
+    assert (outcome.host_name, outcome.faults) == ("old", [])
+    assert "a secret passphrase" not in card.on_the_card()
 
 
 def test_on_the_image_keys_open_root_and_nobody_gets_a_password(card):
