@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import gc
+import itertools
 from collections.abc import Generator
 from typing import Any
 
@@ -35,14 +36,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("system") is not None:
             item.add_marker(pytest.mark.flaky(reruns=SYSTEM_RERUNS))
-    items.sort(key=lambda item: _turn(item.nodeid))
+    items[:] = _in_turn(items)
 
 
-def _turn(nodeid: str) -> int:
-    """The longest first; then what waits for sound and phones, side by side; what calculates fills the time left."""
-    if nodeid.startswith(LONGEST):
-        return 0
-    return 1 if nodeid.startswith("tests/system/") else 2
+def _in_turn(items: list[pytest.Item]) -> list[pytest.Item]:
+    """What waits for sound and phones first, side by side; what calculates fills the time left.
+
+    The longest hold many conversations at once: they are spread among the other files, so that few of them meet.
+    """
+    longest = [item for item in items if item.nodeid.startswith(LONGEST)]
+    system = [item for item in items if item.nodeid.startswith("tests/system/") and item not in longest]
+    files = [list(file) for _, file in itertools.groupby(system, key=lambda item: item.path)]
+    spread = [item for file in files for item in file]
+    for place, item in enumerate(longest):
+        before = files[place * len(files) // len(longest)] if files else []
+        spread.insert(spread.index(before[0]) if before else len(spread), item)
+    return spread + [item for item in items if not item.nodeid.startswith("tests/system/")]
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -60,7 +60,7 @@ class Person:
         block, self.saying = self.saying[:size], self.saying[size:]
         if len(block) and not self.began_at:
             self.began_at = due - PERIOD
-        self.line.capture.feed(np.pad(block, (0, size - len(block))).astype("<i2").tobytes(), due)
+        self.line.capture.feed(block.astype("<i2").tobytes().ljust(2 * size, b"\0"), due)
         self.played_at.append(time.monotonic())
         self.played.append(np.frombuffer(self.line.pull(size), dtype="<i2"))
 

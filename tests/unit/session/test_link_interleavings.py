@@ -99,14 +99,8 @@ def contiguous(frames: list[bytes]) -> bool:
     return got == sorted(set(got))
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@pytest.mark.timeout(900)
+@settings(max_examples=90, derandomize=True, deadline=None, suppress_health_check=SLOW)
 @given(STORY)
 def test_whatever_becomes_of_the_providers_the_best_serves_in_the_end_and_nothing_is_left(steps):
-    run(live(steps))
-
-
-@pytest.mark.timeout(900)
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=SLOW)
-@given(STORY)
-def test_the_same_many_times(steps):
     run(live(steps))
