@@ -31,6 +31,8 @@ from provisioning.system import System
 REMEMBERED: Final = PurePosixPath("/etc/handset/fetched.json")
 _SECONDS: Final = 20.0
 _RELOAD: Final = Run(("systemctl", "--no-block", "try-reload-or-restart", "handset.service"))
+_RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.service"))
+"""Credentials are given to a service when it starts."""
 
 
 def fetch(args: argparse.Namespace) -> int:
@@ -86,7 +88,9 @@ def take(chosen: Provisioning, offered: str, effects: Effects, *, dry: bool = Fa
     tree = settings.overlay(before, settings.completed(checked.tree, before))
     put_in_force(tree, replace(draft, system=System()), where, effects)
     remember = {"host": found.host, "sha256": digest}
-    effects.carry_out([WriteFile(REMEMBERED, json.dumps(remember) + "\n", 0o600), _RELOAD])
+    effects.carry_out(
+        [WriteFile(REMEMBERED, json.dumps(remember) + "\n", 0o600), _RESTART if where.sealed else _RELOAD]
+    )
     return f"{url}: in force ({', '.join(checked.tree)})"
 
 

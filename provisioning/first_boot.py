@@ -159,7 +159,7 @@ def _take_over(drafts: list[Draft], effects: Effects, outcome: Outcome, salt: st
 
 
 def _settings(draft: Draft, effects: Effects, outcome: Outcome, salt: str) -> list[str]:
-    where = Place()
+    where = Place.here(effects.root)
     try:
         before = settings.read_before(effects.place(where.settings))
     except ApplianceError as error:
@@ -173,19 +173,12 @@ def _settings(draft: Draft, effects: Effects, outcome: Outcome, salt: str) -> li
     tree = settings.overlay(before, settings.completed(checked.tree, before))
     try:
         effects.carry_out(settings.plan(tree, where, salt))
-        _forget_old_secrets(effects, where)
+        settings.forget_outdated(effects, where)
     except ApplianceError as error:
         outcome.notes.append(Note(error.message, hint="see whether the data partition is full", kind="fault"))
         return []
     outcome.taken += _in_words(checked)
     return secrets_in(checked.tree, is_secret)
-
-
-def _forget_old_secrets(effects: Effects, where: Place) -> None:
-    directory = effects.place(where.secrets)
-    there = sorted(path.name for path in directory.iterdir())
-    now = settings.read_before(effects.place(where.settings))
-    effects.carry_out(settings.outdated(now, where, there))
 
 
 _WORDS: Final[Mapping[str, str]] = {

@@ -16,15 +16,18 @@ from appliance.config.files import CHECKOUT
 from appliance.config.load import Fault, is_secret, load
 from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
-from appliance.config.secrets import is_reference
+from appliance.config.secrets import CREDENTIAL_PREFIX, SEALED_STORE, is_reference
 from appliance.errors import ConfigurationInvalid
-from provisioning.actions import SERVICE_USER, Action, MakeDirectory, Remove, WriteFile
+from provisioning.actions import SERVICE_USER, Action, MakeDirectory, Remove, Run, WriteFile
 from provisioning.draft import Draft, Note, Tree, drop, leaves, merged, place
 from provisioning.effects import Effects
 from provisioning.toml_text import dump, nearest_line
 
 _GIVEN: Final = "command line"
 """What the rules call settings that stand in no file."""
+_SEALED: Final = PurePosixPath(SEALED_STORE)
+_SEALING: Final = ("sys/class/tpm/tpm0", "usr/lib/systemd/system/handset.service.d/50-newer.conf")
+"""A TPM, and a systemd that gives the daemon every credential of ours."""
 _STORES: Final = ("credstore", "credstore.encrypted")
 _SETTINGS: Final = PurePosixPath("/etc/handset/conf.d/60-setup.toml")
 _SECRETS: Final = PurePosixPath("/etc/handset/secrets")
@@ -42,6 +45,8 @@ class Place:
     settings: PurePosixPath = _SETTINGS
     secrets: PurePosixPath = _SECRETS
     owner: str = SERVICE_USER
+    sealed: bool = False
+    """Secrets become credentials that only this board's TPM opens."""
 
     @classmethod
     def here(cls, root: Path = Path("/")) -> "Place":
@@ -49,7 +54,7 @@ class Place:
         if root == Path("/") and (CHECKOUT / "checkout.toml").exists():
             state = PurePosixPath(CHECKOUT / ".state")
             return cls(state / "conf.d/60-setup.toml", state / "secrets", "")
-        return cls()
+        return cls(sealed=all((root / path).exists() for path in _SEALING))
 
 
 @dataclass(slots=True)
@@ -185,8 +190,12 @@ def plan(tree: Mapping[str, Any], where: Place, salt: str) -> list[Action]:
     actions: list[Action] = [MakeDirectory(where.secrets, 0o700, where.owner)]
     for path, secret in _secrets(tree):
         name = f"{'.'.join(path)}-{hashlib.sha256(f'{salt}{path}'.encode()).hexdigest()[:8]}"
-        actions.append(WriteFile(where.secrets / name, f"{secret}\n", 0o600, where.owner))
-        place(shown, list(path), f"file:{where.secrets / name}")
+        if where.sealed:
+            actions += _seal(name, secret)
+            place(shown, list(path), f"credential:{name}")
+        else:
+            actions.append(WriteFile(where.secrets / name, f"{secret}\n", 0o600, where.owner))
+            place(shown, list(path), f"file:{where.secrets / name}")
     actions.append(WriteFile(where.settings, _HEAD + "\n" + dump(shown)))
     return actions
 
@@ -197,10 +206,27 @@ def _secrets(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             yield path, value
 
 
-def outdated(tree: Mapping[str, Any], where: Place, there: list[str]) -> list[Action]:
-    """Take away the secrets in `there` (names of files) that `tree`, as it stands in the file, does not name."""
-    named = {value for _, value in leaves(tree) if isinstance(value, str)}
-    return [Remove(where.secrets / name) for name in there if f"file:{where.secrets / name}" not in named]
+def _seal(name: str, secret: str) -> list[Action]:
+    sealed = f"{CREDENTIAL_PREFIX}{name}"
+    command = ("systemd-creds", "encrypt", "--with-key=tpm2", f"--name={sealed}", "-", str(_SEALED / sealed))
+    return [MakeDirectory(_SEALED, 0o700), Run(command, secret, needed=True)]
+
+
+def forget_outdated(effects: Effects, where: Place) -> None:
+    """Take away the secrets of ours that the settings, as they stand in the file, do not name any more."""
+    named = {
+        value for _, value in leaves(read_before(effects.place(where.settings))) if isinstance(value, str)
+    }
+    stores = {
+        where.secrets: ("*", "file:{path}"),
+        _SEALED: (f"{CREDENTIAL_PREFIX}*-????????", "credential:{name}"),
+    }
+    for store, (pattern, reference) in stores.items():
+        found = [store / path.name for path in sorted(effects.place(store).glob(pattern))]
+        names = {path: path.name.removeprefix(CREDENTIAL_PREFIX) for path in found}
+        effects.carry_out(
+            [Remove(path) for path in found if reference.format(path=path, name=names[path]) not in named]
+        )
 
 
 def read_before(path: Path) -> Tree:

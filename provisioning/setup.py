@@ -79,10 +79,7 @@ def put_in_force(tree: Tree, draft: Draft, where: Place, effects: Effects) -> No
     """Write the settings `tree` and do to the machine what the draft says of it; old secrets go last."""
     actions: Plan = settings.plan(tree, where, secrets.token_hex(8)) if tree else []
     effects.carry_out([*actions, *system_actions(draft.system)])
-    directory = effects.place(where.secrets)
-    there = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    now = settings.read_before(effects.place(where.settings))
-    effects.carry_out(settings.outdated(now, where, there))
+    settings.forget_outdated(effects, where)
 
 
 def _overridden(tree: Tree, path: Path, root: Path) -> list[str]:

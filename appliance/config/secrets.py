@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 from appliance.errors import ConfigurationInvalid
 
 CREDENTIAL_STORE: Final = "/etc/credstore"
+SEALED_STORE: Final = "/etc/credstore.encrypted"
+_DECRYPT_SECONDS: Final = 20.0
 CREDENTIAL_PREFIX: Final = "handset."
 _REFERENCE: Final = re.compile(r"^(credential|env|file):(.+)$", re.DOTALL)
 
@@ -44,6 +47,8 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 def _from_credential(name: str, environ: Mapping[str, str]) -> str:
     directory = environ.get("CREDENTIALS_DIRECTORY")
+    if not directory and (kept := _from_store(name)) is not None:
+        return kept
     if not directory:
         raise ConfigurationInvalid(
             f"credential {name} is not there: the service manager gave no CREDENTIALS_DIRECTORY",
@@ -59,6 +64,23 @@ def _from_credential(name: str, environ: Mapping[str, str]) -> str:
         f"credential {name} is not there",
         hint=f"sudo install -m 600 /dev/stdin {CREDENTIAL_STORE}/{CREDENTIAL_PREFIX}{name}, then restart the service",
     )
+
+
+def _from_store(name: str) -> str | None:
+    """Outside the service, as for root's `handset check`: from where systemd takes it. None where it cannot be had."""
+    if "/" in name or name.startswith("."):
+        return None
+    plain, sealed = (Path(store) / f"{CREDENTIAL_PREFIX}{name}" for store in (CREDENTIAL_STORE, SEALED_STORE))
+    try:
+        if plain.is_file():
+            return _read(plain)
+        if not sealed.is_file():
+            return None
+        opening = ["systemd-creds", "decrypt", f"--name={CREDENTIAL_PREFIX}{name}", str(sealed), "-"]
+        done = subprocess.run(opening, capture_output=True, text=True, timeout=_DECRYPT_SECONDS, check=True)
+    except (OSError, ConfigurationInvalid, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.rstrip("\r\n")
 
 
 def _from_file(path: Path) -> str:

@@ -152,7 +152,7 @@ class Visit:
 
     def _before(self) -> Tree:
         try:
-            return settings.read_before(self._effects.place(Place().settings))
+            return settings.read_before(self._effects.place(Place.here(self._effects.root).settings))
         except ApplianceError:
             return {}
 
@@ -161,7 +161,7 @@ class Visit:
         tree = settings.check(draft, self._effects.root).tree
         tree = settings.overlay(before, settings.completed(tree, before)) if tree else {}
         try:
-            put_in_force(tree, draft, Place(), self._effects)
+            put_in_force(tree, draft, Place.here(self._effects.root), self._effects)
             self._network.reload()
         except ApplianceError as error:
             self._failure = error.message

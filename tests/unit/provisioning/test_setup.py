@@ -13,12 +13,14 @@ from appliance.config.files import CHECKOUT
 from appliance.config.load import load
 from appliance.config.schema import Configuration
 from appliance.config.secrets import reveal
+from appliance.errors import ConfigurationInvalid, NotPossible
 from provisioning import settings
-from provisioning.actions import WriteFile
+from provisioning.actions import Run, WriteFile
 from provisioning.dialogue import ask_all
 from provisioning.draft import Draft
 from provisioning.effects import CannotWrite, Effects
 from provisioning.settings import Place
+from provisioning.setup import put_in_force
 
 LINE = '"Kit" <sip:201:hush-hush@pbx.example.org;transport=tls>;regint=600\n'
 
@@ -213,3 +215,44 @@ def test_the_password_that_was_written_is_the_one_that_is_used(tmp_path):
     effects.carry_out(settings.plan(draft.tree, where, "salt"))
     (path,) = secrets_of(tmp_path)
     assert reveal(SecretStr(f"file:{path}")) == 'with "quotes" and ümlauts'
+
+
+def test_a_board_with_a_tpm_keeps_secrets_as_credentials_that_only_it_opens(tmp_path):
+    for path in ("sys/class/tpm/tpm0", "usr/lib/systemd/system/handset.service.d/50-newer.conf"):
+        (tmp_path / path).mkdir(parents=True)
+    ran: list[Run] = []
+
+    def program(run: Run) -> None:
+        """As systemd-creds: what is sealed is in the file that is named last."""
+        ran.append(run)
+        if run.command[0] == "systemd-creds":
+            (tmp_path / run.command[-1].removeprefix("/")).write_text("sealed")
+
+    effects, where = Effects(tmp_path, program), Place.here(tmp_path)
+    for password in ("first", "second"):
+        draft = Draft()
+        draft.tree = {"sip": {"server": "pbx", "user": "1", "password": password}}
+        put_in_force(draft.tree, draft, where, effects)
+    assert [run.stdin for run in ran] == ["first", "second"]
+    assert not any("first" in " ".join(run.command) for run in ran)
+    (sealed,) = (tmp_path / "etc/credstore.encrypted").iterdir()
+    assert f'password = "credential:{sealed.name.removeprefix("handset.")}"' in written(tmp_path)
+    assert not (tmp_path / "etc/handset/secrets").exists() or secrets_of(tmp_path) == []
+
+
+def test_what_cannot_be_sealed_changes_nothing(tmp_path):
+    def broken(run: Run) -> None:
+        raise NotPossible(f"{run.command[0]} failed")
+
+    where = Place(sealed=True)
+    with pytest.raises(NotPossible):
+        Effects(tmp_path, broken).carry_out(settings.plan({"sip": {"password": "x"}}, where, "salt"))
+    assert not (tmp_path / "etc/handset/conf.d").exists()
+
+
+def test_a_credential_is_found_outside_the_service_by_whoever_may_read_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("appliance.config.secrets.CREDENTIAL_STORE", str(tmp_path))
+    (tmp_path / "handset.sip").write_text("wonderland\n")
+    assert reveal(SecretStr("credential:sip"), {}) == "wonderland"
+    with pytest.raises(ConfigurationInvalid):
+        reveal(SecretStr("credential:../handset.sip"), {})
