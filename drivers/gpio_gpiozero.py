@@ -5,6 +5,7 @@ Neither library is imported before `start`: a machine without GPIO pays nothing 
 
 import array
 import fcntl
+import logging
 import os
 import tempfile
 import time
@@ -23,7 +24,9 @@ _CHIP_INFO: Final = 0x8044B401
 """GPIO_GET_CHIPINFO_IOCTL: name and label, 32 bytes each, and the number of lines."""
 _ANY_PI: Final = 0xA02082
 """A revision with the 40-pin header, for chips of other boards: gpiozero knows lines only by a Pi's header."""
+_GLOW: Final = 0.02
 _OFF: Final = (0.0, 0.0, 0.0)
+logger = logging.getLogger(__name__)
 
 
 class GpioPanel:
@@ -81,13 +84,14 @@ class GpioPanel:
         self._shown = wanted
 
     def stop(self) -> None:
+        for led in filter(None, self._leds):
+            _glow(led)
         devices = [*self._contacts.values(), self._knob, *self._leds]
         self._contacts, self._knob, self._leds, self._shown = {}, None, [None, None, None], _OFF
-        for device in filter(None, devices):
-            device.close()
         factory, self._factory = self._factory, None
-        if factory is not None and self._own_factory:
-            factory.close()
+        for part in (*devices, factory if self._own_factory else None):
+            if part is not None:
+                _close(part)
 
     def _open(self, report: Callable[[PanelReport], None]) -> None:
         import gpiozero
@@ -120,6 +124,14 @@ def fitted(colour: Colour, pins: tuple[int, int, int]) -> Colour:
     return values[0], values[1], values[2]
 
 
+def _close(part: Any) -> None:
+    """What one pin has against being released must not keep the others."""
+    try:
+        part.close()
+    except Exception as error:  # noqa: BLE001 - as in start
+        logger.warning("a pin was not released: %s", error)
+
+
 def _poster(report: Callable[[PanelReport], None], control: Control, active: bool) -> Callable[[], None]:
     return lambda: report(ContactMoved(control, active, time.monotonic()))
 
@@ -129,6 +141,15 @@ def _led(gpiozero: Any, pin: int, **settings: Any) -> Any:
         return gpiozero.PWMLED(pin, **settings)
     except gpiozero.PinPWMUnsupported:
         return gpiozero.LED(pin, **settings)
+
+
+def _glow(led: Any) -> None:
+    """Before it is released: lgpio 0.2.2 has ended the pulses of a LED that is quite dark, and refuses to end none."""
+    try:
+        if led.pin.frequency is not None:
+            led.value = _GLOW
+    except Exception as error:  # noqa: BLE001 - as in start
+        logger.warning("a light was not switched off: %s", error)
 
 
 def _pin_factory(gpiozero: Any, chip: str) -> tuple[Any, bool]:
@@ -159,17 +180,14 @@ def _pin_factory(gpiozero: Any, chip: str) -> tuple[Any, bool]:
 def _import_lgpio() -> None:
     """At its import lgpio makes a FIFO in $LG_WD, and makes that the process's working directory."""
     here = Path.cwd()
-    os.environ.setdefault("LG_WD", _place())
+    if "LG_WD" not in os.environ:
+        # It lives as long as the process does: a child that is started meanwhile may be in it.
+        _PLACES.append(tempfile.TemporaryDirectory(prefix="handset-gpio-"))
+        os.environ["LG_WD"] = _PLACES[-1].name
     try:
         import lgpio  # noqa: F401 - for what it does when it is imported
     finally:
         os.chdir(here)
-
-
-def _place() -> str:
-    # It lives as long as the process does: a child that is started meanwhile may be in it.
-    _PLACES.append(tempfile.TemporaryDirectory(prefix="handset-gpio-"))
-    return _PLACES[-1].name
 
 
 _PLACES: Final[list[tempfile.TemporaryDirectory[str]]] = []

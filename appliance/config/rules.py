@@ -26,11 +26,10 @@ _CALLABLE: Final = re.compile(
 _KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
 _KEY_BYTES: Final = 32
 LAST_PIN: Final = 27
-PINS: Final = (
-    *("button", "hook", "mute", "led_red", "led_green", "led_blue"),
-    *("volume_up", "volume_down", "knob_a", "knob_b"),
-)
+CONTACTS: Final = ("button", "hook", "mute", "volume_up", "volume_down")
+PINS: Final = (*CONTACTS, "led_red", "led_green", "led_blue", "knob_a", "knob_b")
 """The keys of [gpio] that are pins."""
+PULLED_UP: Final = (2, 3)
 SPI_PINS: Final = (8, 9, 10, 11)
 """Select, data in, data out and clock of the port behind /dev/spidev0.0."""
 _LANGUAGE: Final = re.compile(r"(multi|[A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
@@ -183,6 +182,11 @@ def _pins(gpio: Gpio) -> Iterator[_Finding]:
         elif pin and pin in taken:
             yield f"gpio.{key}", f"pin {pin} is that of {taken[pin]} already", "another pin, or 0 for none"
         taken.setdefault(pin, key)
+    if not gpio.active_low:
+        for key in CONTACTS:
+            if (pin := getattr(gpio, key)) in PULLED_UP:
+                hint = f"active_low = true, or a pin other than {' and '.join(map(str, PULLED_UP))}"
+                yield f"gpio.{key}", f"pin {pin} has a resistor to 3.3 V on the board", hint
     if bool(gpio.knob_a) != bool(gpio.knob_b):
         missing = "knob_b" if gpio.knob_a else "knob_a"
         yield f"gpio.{missing}", "a knob has two pins, A and B", "set both, or neither"

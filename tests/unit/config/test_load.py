@@ -261,6 +261,7 @@ def test_a_secret_file_that_is_missing_is_told_in_words_with_the_way_to_make_it(
         ("[gpio]\nbutton = 99", "gpio.button"),
         ("[gpio]\nhook = 17", "gpio.hook"),
         ("[gpio]\nknob_a = 5", "gpio.knob_b"),
+        ("[gpio]\nactive_low = false\nbutton = 2", "gpio.button"),
         ('[gpio]\nring = "apa102"\nmute = 10', "gpio.mute"),
         ('[gpio]\ndriver = "gpiozeros"', "gpio.driver"),
         ('[gpio]\ninverted = ["hock"]', "gpio.inverted.0"),

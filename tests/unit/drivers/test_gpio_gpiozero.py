@@ -141,6 +141,17 @@ def test_what_another_has_is_told_with_a_remedy_and_nothing_stays_claimed(pins: 
             pass
 
 
+def test_a_pin_that_cannot_be_released_keeps_no_other(pins: Any, monkeypatch: pytest.MonkeyPatch):
+    def busy(_: object) -> None:
+        raise OSError("GPIO busy")
+
+    with Wired(contacts={BUTTON: 17, MUTE: 22}) as wired:
+        monkeypatch.setattr(pins.pin(17), "close", busy.__get__(pins.pin(17)))
+        wired.panel.stop()
+    with Wired(contacts={MUTE: 22}) as again:
+        assert list(again.found) == [MUTE]
+
+
 @pytest.mark.parametrize(
     ("pins_there", "lit"),
     [
