@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench local-model asterisk kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench local-model asterisk booted kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -49,6 +49,11 @@ asterisk: ## a real Asterisk (from Debian unstable, in a directory of its own), 
 kiosk: ## the kiosk page in a real browser (apt-get install chromium), its buttons pressed
 	@provisioning/setup.sh test
 	@HANDSET_BROWSER=chromium $(BIN)/python -m pytest tests/system/test_kiosk_page.py $(ARGS)
+
+booted: ## a Debian under its own systemd (made once, in a directory of its own), and the service in it; as root
+	@provisioning/setup.sh test
+	@tests/rig/booted_system.sh .cache/booted
+	@HANDSET_BOOTED="$(CURDIR)/.cache/booted" $(BIN)/python -m pytest -m booted tests/system/test_service_booted.py $(ARGS)
 
 pjsua2: ## the SIP library compiled from source, in place of the wheel
 	@provisioning/setup.sh pjsua2

@@ -22,10 +22,12 @@ from appliance.config.check import usable
 from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Configuration
 from appliance.control.auth import Tokens
+from appliance.control.mqtt import MqttDoor
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
 from appliance.errors import ApplianceError, DriverMissing, UnknownName, kind_and_place
 from appliance.events import EventBus, Warned
+from appliance.fleet import open_mqtt
 from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
 from appliance.night import Night
@@ -113,6 +115,7 @@ class Appliance:
         self.calls: Calls | None = None
         self.phones: Phones | None = None
         self.control: ControlServer | None = None
+        self.mqtt: MqttDoor | None = None
         if configuration.sip.enabled and not alone:
             self._build_telephone()
         self.panel = None if alone else self._build_panel()
@@ -151,6 +154,8 @@ class Appliance:
             steps.append(self.room.stop())
         if self.panel is not None:
             steps.append(self.panel.stop())
+        if self.mqtt is not None:
+            steps.append(self.mqtt.stop())
         await _settle(*steps, within=FIRST_STOP_SECONDS)
         if self.phones is not None:
             await _settle(self.phones.stop())
@@ -435,6 +440,9 @@ class Appliance:
             providers=settings.conversation.providers,
         )
         await self.control.start(first=self._open_store)
+        self.mqtt = open_mqtt(settings, self.control, self.bus, self.health, version("handset"))
+        if self.mqtt is not None:
+            self._spawn(self.mqtt.run())
 
     async def _open_store(self) -> None:
         self.store.open()

@@ -87,7 +87,7 @@ install_packages() {
   apt install --yes --no-remove --no-install-recommends "${names[@]}" ||
     { apt update && apt install --yes --no-remove --no-install-recommends "${names[@]}"; } ||
     fail "the packages could not be installed. To see why: $command"
-  for name in kamailio coturn; do # they would take ports 5060 and 3478 at the next start of the machine
+  for name in kamailio coturn mosquitto; do # they would take ports 5060, 3478 and 1883 at the next start of the machine
     case " ${names[*]} " in *" $name "*) as_root update-rc.d "$name" disable ;; esac
   done
 }

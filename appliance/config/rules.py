@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
-from appliance.config.schema import FIRST_ACCOUNT, Configuration, Gpio, Provisioning, Sip
+from appliance.config.schema import FIRST_ACCOUNT, Configuration, Gpio, Mqtt, Provisioning, Sip
 from appliance.config.secrets import reveal
 from appliance.config.stages import KINDS
 from appliance.errors import ConfigurationInvalid
@@ -85,6 +85,7 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _contacts(configuration.contacts)
     yield from _pins(configuration.gpio)
     yield from _control(configuration)
+    yield from _mqtt(configuration.mqtt)
     yield from _sip(configuration)
     yield from _fetched(configuration.provisioning)
     for name, account in configuration.sip.each().items():
@@ -350,6 +351,26 @@ def _account(prefix: str, sip: Sip) -> Iterator[_Finding]:
                 reveal(secret)
             except ConfigurationInvalid as error:
                 yield f"{prefix}.{key}", error.message, error.hint
+
+
+def _mqtt(mqtt: Mqtt) -> Iterator[_Finding]:
+    if mqtt.enabled and not mqtt.server:
+        yield "mqtt.server", "MQTT is on and no broker is set", "host[:port] of the broker"
+    if mqtt.server and not _is_host_port(mqtt.server):
+        yield "mqtt.server", f"{mqtt.server!r} is no host[:port]", 'as in "broker.example.org:1883"'
+    for key, topic in (("topic", mqtt.topic), ("discovery", mqtt.discovery)):
+        if set(topic) & set("#+\0") or topic.startswith(("/", "$")) or topic.endswith("/"):
+            yield f"mqtt.{key}", f"{topic!r} is no topic", "levels with / between them, without # and +"
+    if not mqtt.topic:
+        yield "mqtt.topic", "it must not be empty", 'as "handset"'
+    if mqtt.ca and not Path(mqtt.ca).is_file():
+        yield "mqtt.ca", f"there is no file {mqtt.ca}", "the authority's certificates as PEM"
+    if mqtt.enabled:
+        yield from _unknown("mqtt.driver", [mqtt.driver], _installed("appliance.brokers"))
+        try:
+            reveal(mqtt.password)
+        except ConfigurationInvalid as error:
+            yield "mqtt.password", error.message, error.hint
 
 
 def _is_host_port(text: str) -> bool:

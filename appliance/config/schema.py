@@ -262,6 +262,25 @@ class Provisioning(Section):
     public_key: str = ""
 
 
+class Mqtt(Section):
+    enabled: bool = False
+    server: str = ""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    tls: bool = False
+    ca: str = ""
+    topic: str = "handset"
+    discovery: str = "homeassistant"
+    driver: str = "paho"
+
+    def address(self) -> tuple[str, int]:
+        """Host and port of `server`."""
+        host, colon, port = self.server.rpartition(":")
+        if colon and port.isdecimal() and not host.endswith(":"):
+            return host.strip("[]"), int(port)
+        return self.server.strip("[]"), 8883 if self.tls else 1883
+
+
 class Storage(Section):
     directory: Path = Path("/var/lib/handset")
 
@@ -287,5 +306,6 @@ class Configuration(Section):
     recording: Recording = Recording()
     limits: Limits = Limits()
     provisioning: Provisioning = Provisioning()
+    mqtt: Mqtt = Mqtt()
     storage: Storage = Storage()
     log: Log = Log()

@@ -58,7 +58,8 @@ def _from_credential(name: str, environ: Mapping[str, str]) -> str:
         raise ConfigurationInvalid(f"{name!r} is no credential name", hint="a credential name has no slash")
     # One that systemd imported by pattern keeps the name that it has in its store, among those of other services.
     for path in (Path(directory) / name, Path(directory) / f"{CREDENTIAL_PREFIX}{name}"):
-        if path.exists():
+        # Where it found none at all, systemd leaves a directory that only root may look into.
+        if os.access(path, os.R_OK):
             return _read(path)
     raise ConfigurationInvalid(
         f"credential {name} is not there",

@@ -126,6 +126,15 @@ class ControlServer:
             return self._settings.port
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def commands(self) -> Commands:
+        """What the appliance does on command, for other doors than this one."""
+        return self._commands
+
+    def state(self) -> Mapping[str, Any]:
+        """What the command `status` answers."""
+        return self._snapshot.take()
+
     def wants(self, topic: str) -> bool:
         """True while any client is subscribed to `topic`."""
         return any(client.wants(topic) for client in self._clients)

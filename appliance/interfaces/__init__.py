@@ -15,6 +15,7 @@ from appliance.interfaces.audio import (
     Voice,
     VoiceDetector,
 )
+from appliance.interfaces.broker import Broker, Heard
 from appliance.interfaces.panel import (
     Colour,
     ContactMoved,
@@ -78,6 +79,7 @@ from appliance.interfaces.tools import (
 )
 
 __all__ = [
+    "Broker",
     "CallReport",
     "CalledTool",
     "CancelResponse",
@@ -94,6 +96,7 @@ __all__ = [
     "DiscardTurn",
     "DtmfReport",
     "EchoCanceller",
+    "Heard",
     "HistoryItem",
     "IncomingCall",
     "Journal",

@@ -1,6 +1,7 @@
 """The configuration tells every fault at once, with its origin and a remedy."""
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,13 @@ def test_a_credential_that_is_not_there_says_where_to_put_it(tmp_path: Path) -> 
     with pytest.raises(ConfigurationInvalid) as raised:
         reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert "/etc/credstore/handset.sip" in raised.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_directory_of_credentials_that_is_closed_has_none(tmp_path: Path) -> None:
+    tmp_path.chmod(0)
+    with pytest.raises(ConfigurationInvalid, match="not there"):
+        reveal(SecretStr("credential:sip"), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 
 def test_a_secret_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
