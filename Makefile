@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench local-model asterisk booted kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench local-model asterisk image booted kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -54,6 +54,10 @@ booted: ## a Debian under its own systemd (made once, in a directory of its own)
 	@provisioning/setup.sh test
 	@tests/rig/booted_system.sh .cache/booted
 	@HANDSET_BOOTED="$(CURDIR)/.cache/booted" $(BIN)/python -m pytest -m booted tests/system/test_service_booted.py $(ARGS)
+
+image: ## the SD image, into build/image: half an hour the first time, then minutes; as root (FRESH=1 takes today's packages)
+	@provisioning/setup.sh image
+	@$(BIN)/python -m image $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(FRESH),--fresh) $(ARGS)
 
 pjsua2: ## the SIP library compiled from source, in place of the wheel
 	@provisioning/setup.sh pjsua2

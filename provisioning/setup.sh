@@ -4,6 +4,7 @@
 #   provisioning/setup.sh run     Debian packages, .venv with the locked runtime, the SIP library
 #   provisioning/setup.sh check   and the tools that check the code
 #   provisioning/setup.sh test    and the servers and phones that the tests run against
+#   provisioning/setup.sh image   and what an SD image is built and booted with
 #   provisioning/setup.sh pjsua2  the SIP library, compiled from source, also where a wheel would do
 #
 # PYTHON=/path/to/python3 takes another Python; HANDSET_PACKAGES=skip leaves the Debian packages to you.
@@ -27,7 +28,8 @@ case $goal in
   run | pjsua2) ;;
   check) locks=(requirements-dev.txt) ;;
   test) locks=(requirements-dev.txt) lists+=(provisioning/packages/test.txt) ;;
-  *) fail "no such goal: $goal" "use: provisioning/setup.sh run|check|test|pjsua2" ;;
+  image) locks=(requirements-dev.txt) lists+=(provisioning/packages/{test,image}.txt) ;;
+  *) fail "no such goal: $goal" "use: provisioning/setup.sh run|check|test|image|pjsua2" ;;
 esac
 
 # The Python of .venv stays in use until it is gone or PYTHON names another.

@@ -49,6 +49,7 @@ readonly recipe
 # ---- Talking to the person
 
 log=/dev/null work='' apt='' step=0 running=()
+host=() compiler='' # cross.sh: what configure is told, and the compiler's prefix
 readonly STEPS=8
 
 elapsed() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
@@ -274,7 +275,7 @@ configure() {
   # Debian's source lacks this non-free driver, but the Makefile still names it
   [[ -f $src/pjmedia/src/pjmedia-audiodev/bdimad_dev.c ]] || sed -i 's/ bdimad_dev\.o//' "$src/pjmedia/build/Makefile"
   local flags="$FLAGS -ffile-prefix-map=$src=."
-  (cd "$src" && logged ./configure "${CONFIGURE[@]}" CFLAGS="$flags" CXXFLAGS="$flags -std=c++17") ||
+  (cd "$src" && logged ./configure "${CONFIGURE[@]}" "${host[@]}" CFLAGS="$flags" CXXFLAGS="$flags -std=c++17") ||
     fail "configuring PJSIP failed" "report it with $log"
 }
 
@@ -325,7 +326,7 @@ compile() { # the wrapper is one file and needs no library: it is compiled besid
     finish
     flags+=(--param ggc-min-expand=10 --param ggc-min-heapsize=65536)
   fi
-  start wrapper g++ "${flags[@]}" "${WRAPPER_FLAGS[@]}" "-I$include" -c "$work/wrapper.cpp" -o "$work/wrapper.o"
+  start wrapper "${compiler}g++" "${flags[@]}" "${WRAPPER_FLAGS[@]}" "-I$include" -c "$work/wrapper.cpp" -o "$work/wrapper.o"
   finish
 }
 
@@ -334,10 +335,10 @@ link() {
   mapfile -t libraries < <(make -s -C "$src/pjsip-apps/src/swig/python" --no-print-directory -f helper.mak libs)
   mapfile -t folders < <(make -s -C "$src/pjsip-apps/src/swig/python" --no-print-directory -f helper.mak ldflags)
   printf '%s\n' "$EXPORTS" >"$work/exports"
-  logged g++ "${LINK_FLAGS[@]}" "-Wl,--version-script=$work/exports" "$work/wrapper.o" "${folders[@]}" "${libraries[@]/#/-l}" -o "$work/stage/_pjsua2$suffix" ||
+  logged "${compiler}g++" "${LINK_FLAGS[@]}" "-Wl,--version-script=$work/exports" "$work/wrapper.o" "${folders[@]}" "${libraries[@]/#/-l}" -o "$work/stage/_pjsua2$suffix" ||
     fail "linking failed" "report it with $log"
   mkdir "$work/out"
-  logged "$python" "$here/wheel.py" try "$work/stage" || fail "the module was built but does not work" "report it with $log"
+  [[ -n $compiler ]] || logged "$python" "$here/wheel.py" try "$work/stage" || fail "the module was built but does not work" "report it with $log"
   logged "$python" "$here/wheel.py" pack "$work/stage" "$src/COPYING" "$version" "$work/out" || fail "the wheel could not be packed" "report it with $log"
 }
 
@@ -388,4 +389,4 @@ main() {
   install || fail "the module could not be installed into $python" "see $log"
 }
 
-main "$@"
+[[ ${BASH_SOURCE[0]} != "$0" ]] || main "$@" # cross.sh takes the functions

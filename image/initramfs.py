@@ -1,0 +1,19 @@
+"""The initramfs: generated inside an unpacked root, with our scripts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from image import trees
+
+
+def generate(tree: Path, overlays: Sequence[tuple[Path, Path]], log: Path) -> None:
+    """Has the tree's own programs generate it for its kernel, under emulation.
+
+    `overlays` are folders and where their files go.
+    """
+    for source, target in overlays:
+        trees.overlay(source, target)
+    with trees.entered(tree) as inside:
+        # Not update-initramfs: its hooks would set up a boot partition of their own making.
+        make = "for r in $(ls /lib/modules); do mkinitramfs -o /boot/initrd.img-$r $r || exit; done"
+        trees.run([*inside, "sh", "-c", make], log)
