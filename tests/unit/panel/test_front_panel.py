@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import pytest
 
-from appliance.config.schema import Gpio, Room
+from appliance.call.controller import Calls
+from appliance.config.schema import Gpio, Room, Sip
 from appliance.errors import ApplianceError, DeviceUnavailable, MuteSwitchOn, NotPossible
 from appliance.events import (
     ButtonMoved,
@@ -20,7 +21,9 @@ from appliance.health import Health
 from appliance.interfaces import Control, LineKind
 from appliance.panel.front_panel import OUTSTANDING, FrontPanel
 from appliance.panel.room_keys import RoomKeys
+from appliance.store.store import CallRecord
 from tests.fakes.panel import FakePanel
+from tests.fakes.telephone import FakeTelephone
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 
@@ -30,28 +33,11 @@ BUTTON, UP, DOWN, HOOK, MUTE = (
 )
 
 
-class Desk:
-    """Calls that are up, as `status` lists them, and what was asked for with them."""
+class Journal:
+    """Where ended calls are written down."""
 
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, ...]] = []
-
-    def rings(self, state: str = "ringing") -> None:
-        self.calls = [{"call": "c1", "direction": "in", "state": state, "place": "agent"}]
-
-    def status(self) -> list[dict[str, Any]]:
-        return self.calls
-
-    def answer(self, call: str | None = None, line: str = "") -> str:
-        self.asked.append(("answer", str(call), line))
-        self.calls = [{"call": "c1", "direction": "in", "state": "connected", "place": "room"}]
-        return str(call)
-
-    def hang_up(self, call: str | None = None) -> str:
-        self.asked.append(("hang_up", str(call)))
-        self.calls = []
-        return str(call)
+    def add_call(self, record: CallRecord) -> None:
+        return
 
 
 class Box(Booth):
@@ -65,13 +51,17 @@ class Box(Booth):
         )
         self.fake = panel or FakePanel()
         self.settings = Gpio(driver="fake", **gpio)
-        self.desk = Desk()
+        self.telephone = FakeTelephone()
         self.resets = 0
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.health = Health()
-        keys = RoomKeys(self.line, self.bus, lambda: self.lines.open_session(self.line), self.desk)
+        sip = Sip(enabled=True, auto_answer=False)
+        self.calls = Calls(self.telephone, sip, self.bus, Journal(), lambda _: None, lambda _: None)
+        self.calls.on_place = lambda call, place: None
+        await self.calls.start()
+        keys = RoomKeys(self.line, self.bus, lambda: self.lines.open_session(self.line), self.calls)
         self.panel = FrontPanel(
             self.settings, keys, self.bus, self.health.part("gpio"), lambda: True, self.fake
         )
@@ -84,6 +74,7 @@ class Box(Booth):
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         await self.panel.stop()
         assert not self.fake.running
+        await self.calls.stop()
         await super().__aexit__(kind, *rest)
 
     async def _reset(self) -> None:
@@ -329,13 +320,27 @@ async def test_what_is_said_near_a_receiver_on_the_hook_opens_nothing():
 @virtual_time
 async def test_lifting_the_receiver_answers_the_call_that_rings_and_laying_it_down_hangs_up():
     async with Box(hook=23) as box:
-        box.desk.rings()
+        call = box.telephone.rings_in()
         box.fake.move(HOOK, True)
         await box.wait(0.1)
+        assert (box.calls.call(call).state, box.calls.call(call).place) == ("connected", "room")
         assert box.line.session is None
         box.fake.move(HOOK, False)
         await box.wait(0.5)
-        assert box.desk.asked == [("answer", "c1", "room"), ("hang_up", "c1")]
+        assert [told for told in box.telephone.told if told[0] in ("answer", "hang_up")] == [
+            ("answer", call),
+            ("hang_up", call),
+        ]
+
+
+@virtual_time
+async def test_laying_the_receiver_down_leaves_the_calls_of_others_alone():
+    async with Box(FakePanel(active=(HOOK,)), hook=23) as box:
+        call = box.telephone.rings_in()
+        box.calls.answer(call)
+        box.fake.move(HOOK, False)
+        await box.wait(0.5)
+        assert box.calls.call(call).state == "connected"
 
 
 @virtual_time
