@@ -2,12 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import DriverMissing, NotPossible
 from appliance.interfaces.network import FoundNetwork, NetworkStatus
+from drivers import network_inform
 
 HOTSPOT: Final = "handset-hotspot"
 ADDRESS: Final = "10.42.0.1"
@@ -15,15 +16,23 @@ _UUID: Final = "0d2b5a6e-1f57-4f0c-9a59-3f3f7a1c9e10"
 _RUN: Final = Path("/run/NetworkManager/system-connections")
 _SECONDS: Final = 45.0
 _WIFI: Final = "802-11-wireless"
-_OPTION: Final = re.compile(r"^DHCP4\.OPTION\[\d+\]:tftp_server_name = (.+)$")
+_SHOWN: Final = re.compile(r"^(?:GENERAL\.(\w+):(.*)|DHCP4\.OPTION\[\d+\]:(\w+) = (.*))$")
 _FIELD: Final = re.compile(r"(?<!\\):")
 
 
-class NmcliNetwork:
-    """Implements `Network`. `command` stands in for nmcli, `volatile` for where connections of this run go."""
+Inform = Callable[[str, str, bytes, str], str]
+"""Option 66 by interface, our address, hardware address and server."""
 
-    def __init__(self, command: Sequence[str] = ("nmcli",), volatile: Path = _RUN) -> None:
+
+class NmcliNetwork:
+    """Implements `Network`. `command` stands in for nmcli, `volatile` for where connections of this run go, `inform`
+    for asking the DHCP server itself."""
+
+    def __init__(
+        self, command: Sequence[str] = ("nmcli",), volatile: Path = _RUN, inform: Inform = network_inform.ask
+    ) -> None:
         self._command = tuple(command)
+        self._inform = inform
         self._path = volatile / f"{HOTSPOT}.nmconnection"
 
     def status(self) -> NetworkStatus:
@@ -61,9 +70,21 @@ class NmcliNetwork:
             self._run("connection", "reload")
 
     def provisioning_server(self) -> str:
-        told = self._run("--terse", "--fields", "DHCP4", "device", "show")
-        found = (_OPTION.search(line) for line in told.splitlines())
-        return next((match[1].replace("\\:", ":").strip("\"' ") for match in found if match), "")
+        told = self._run("--terse", "--fields", "GENERAL.DEVICE,GENERAL.HWADDR,DHCP4", "device", "show")
+        for lease in leases(told):
+            # NetworkManager's own client leaves this option out; dhclient under it does not.
+            if found := lease.get("tftp_server_name") or self._ask(lease):
+                return found
+        return ""
+
+    def _ask(self, lease: Mapping[str, str]) -> str:
+        try:
+            hardware = bytes.fromhex(lease["HWADDR"].replace(":", ""))
+            return self._inform(
+                lease["DEVICE"], lease["ip_address"], hardware, lease["dhcp_server_identifier"]
+            )
+        except (KeyError, ValueError):
+            return ""
 
     def reload(self) -> None:
         self._run("connection", "reload")
@@ -93,6 +114,19 @@ class NmcliNetwork:
             said = (done.stderr.strip() or done.stdout.strip()).removeprefix("Error: ")
             raise NotPossible(f"NetworkManager: {said or 'failed'}", hint="journalctl -u NetworkManager")
         return done.stdout
+
+
+def leases(told: str) -> Iterator[Mapping[str, str]]:
+    """Of each device that `nmcli device show` tells about, what DHCP gave it, with its DEVICE and HWADDR."""
+    device: dict[str, str] = {}
+    for match in filter(None, map(_SHOWN.match, told.splitlines())):
+        key, value = (match[1], match[2]) if match[1] else (match[3], match[4])
+        if key == "DEVICE" and device:
+            yield device
+            device = {}
+        device[key] = value.replace("\\:", ":").strip("\"' ")
+    if device:
+        yield device
 
 
 def _keyfile(ssid: str, password: str) -> str:

@@ -86,6 +86,7 @@ def main(arguments: list[str]) -> int:
                 [ssid, str(one["signal"]), "WPA2" if one["password"] else ""] for ssid, one in air.items()
             ]
         case ["device", "show"]:
+            print("GENERAL.DEVICE:eth0\nGENERAL.HWADDR:B8:27:EB:12:3F:2A")
             for number, (name, value) in enumerate(manager.world.get("lease", {}).items(), 1):
                 print(f"DHCP4.OPTION[{number}]:{name} = {value}")
             rows = []

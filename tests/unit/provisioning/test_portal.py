@@ -215,7 +215,8 @@ class Air:
         }  # fmt: skip
         self.file.write_text(json.dumps(world))
         fake = Path(__file__).parents[2] / "fakes/nmcli.py"
-        self.network = NmcliNetwork((sys.executable, "-S", str(fake), str(self.file)), self.volatile)
+        self.command = (sys.executable, "-S", str(fake), str(self.file))
+        self.network = NmcliNetwork(self.command, self.volatile)
 
     @property
     def world(self) -> dict[str, Any]:
@@ -257,6 +258,24 @@ def test_what_networkmanager_refuses_is_told_in_its_words(air):
         air.network.status()
     with pytest.raises(DriverMissing):
         NmcliNetwork(("no-such-nmcli",)).status()
+
+
+def test_what_dhcp_names_for_telephones_is_shown_or_asked_for(air):
+    asked: list[tuple[object, ...]] = []
+
+    def inform(*about: object) -> str:
+        asked.append(about)
+        return "https://pbx.example.org/"
+
+    network = NmcliNetwork(air.command, air.volatile, inform)
+    assert network.provisioning_server() == ""
+    lease = {"dhcp_server_identifier": "10.0.0.1", "ip_address": "10.0.0.7"}
+    air.file.write_text(json.dumps({**air.world, "lease": lease}))
+    assert network.provisioning_server() == "https://pbx.example.org/"
+    assert asked == [("eth0", "10.0.0.7", bytes.fromhex("b827eb123f2a"), "10.0.0.1")]
+    lease["tftp_server_name"] = "https://shown.example:8443/"
+    air.file.write_text(json.dumps({**air.world, "lease": lease}))
+    assert network.provisioning_server() == "https://shown.example:8443/"
 
 
 class Pages:
