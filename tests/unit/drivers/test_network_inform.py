@@ -80,9 +80,14 @@ def test_answers_are_read_along_from_what_the_interface_receives():
     assert payload(packet(b"answer")) == b"answer"
     assert payload(packet(b"answer", options=3)) == b"answer"
     assert payload(packet(b"answer", fragment=0x4000)) == b"answer"  # may not be fragmented, and is not
+    newer = b"\x60" + packet(b"x")[1:]
     for other in (
-        packet(b"x", port=53), packet(b"x", protocol=6), packet(b"x", fragment=0x2000), b"\x60" + packet(b"x")[1:], b"\x45",
-    ):  # fmt: skip
+        packet(b"x", port=53),
+        packet(b"x", protocol=6),
+        packet(b"x", fragment=0x2000),
+        newer,
+        b"\x45",
+    ):
         assert payload(other) == b""
 
 
