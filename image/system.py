@@ -13,8 +13,11 @@ from image.layers import Recipe
 PRESETS: Final = (
     "getty@.service",
     "remote-fs.target",
+    "handset-fetch.timer",
     "handset-firstboot.service",
     "handset-release.service",
+    "handset-reset.path",
+    "handset-setup.timer",
 )
 LINKS: Final = {
     "/etc/resolv.conf": "/run/NetworkManager/resolv.conf",

@@ -105,7 +105,7 @@ class Effects:
 
     def _write(self, path: Path, action: WriteFile) -> None:
         self._make(path.parent, 0o755, "")
-        if path.is_mount():
+        if _is_mount(path):
             _write_in_place(path, action.content)
             return
         draft = path.with_name(f".{path.name}.new")
@@ -124,6 +124,11 @@ class Effects:
             draft.unlink(missing_ok=True)
             raise
         _sync_directory(path.parent)
+
+
+def _is_mount(path: Path) -> bool:
+    """Also of a file; pathlib knows directories only."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_dev != path.parent.stat().st_dev
 
 
 def _write_in_place(path: Path, content: str) -> None:
