@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
-from appliance.config.schema import FIRST_ACCOUNT, Configuration, Gpio, Mqtt, Provisioning, Sip
+from appliance.config.pins import pin_faults
+from appliance.config.schema import FIRST_ACCOUNT, Configuration, Mqtt, Provisioning, Sip
 from appliance.config.secrets import reveal
 from appliance.config.stages import KINDS
 from appliance.errors import ConfigurationInvalid
@@ -25,13 +26,6 @@ _CALLABLE: Final = re.compile(
 """A SIP address, a number as people write it, or an extension."""
 _KERNELS: Final = tuple(map(Path, ("/proc", "/sys", "/dev")))
 _KEY_BYTES: Final = 32
-LAST_PIN: Final = 27
-CONTACTS: Final = ("button", "hook", "mute", "volume_up", "volume_down")
-PINS: Final = (*CONTACTS, "led_red", "led_green", "led_blue", "knob_a", "knob_b")
-"""The keys of [gpio] that are pins."""
-PULLED_UP: Final = (2, 3)
-SPI_PINS: Final = (8, 9, 10, 11)
-"""Select, data in, data out and clock of the port behind /dev/spidev0.0."""
 _LANGUAGE: Final = re.compile(r"(multi|[A-Za-z]{2,3})(-[A-Za-z0-9]{1,8})*")
 _TWO_LETTERS: Final = (
     "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv "
@@ -83,7 +77,10 @@ def _findings(configuration: Configuration) -> Iterator[_Finding]:
     yield from _names(configuration)
     yield from _directories(configuration)
     yield from _contacts(configuration.contacts)
-    yield from _pins(configuration.gpio)
+    yield from pin_faults(configuration.gpio)
+    if configuration.gpio.driver not in ("auto", "off"):
+        known = [*_installed("appliance.panels"), "auto", "off"]
+        yield from _unknown("gpio.driver", [configuration.gpio.driver], known)
     yield from _control(configuration)
     yield from _mqtt(configuration.mqtt)
     yield from _sip(configuration)
@@ -171,29 +168,6 @@ def _contacts(contacts: Mapping[str, str]) -> Iterator[_Finding]:
         if not _CALLABLE.fullmatch(number.strip()):
             message = f"{number!r} cannot be called" if number.strip() else "there is no number"
             yield f"contacts.{name}", message, "a number, an extension, or sip:user@host"
-
-
-def _pins(gpio: Gpio) -> Iterator[_Finding]:
-    # With a ring, the pins of its SPI port are taken.
-    taken: dict[int, str] = dict.fromkeys(SPI_PINS, "the ring's SPI port") if gpio.ring else {}
-    for key in PINS:
-        pin = getattr(gpio, key)
-        if not 0 <= pin <= LAST_PIN:
-            yield f"gpio.{key}", f"there is no pin {pin}", f"BCM numbers go from 1 to {LAST_PIN}; 0 is none"
-        elif pin and pin in taken:
-            yield f"gpio.{key}", f"pin {pin} is that of {taken[pin]} already", "another pin, or 0 for none"
-        taken.setdefault(pin, key)
-    if not gpio.active_low:
-        for key in CONTACTS:
-            if (pin := getattr(gpio, key)) in PULLED_UP:
-                hint = f"active_low = true, or a pin other than {' and '.join(map(str, PULLED_UP))}"
-                yield f"gpio.{key}", f"pin {pin} has a resistor to 3.3 V on the board", hint
-    if bool(gpio.knob_a) != bool(gpio.knob_b):
-        missing = "knob_b" if gpio.knob_a else "knob_a"
-        yield f"gpio.{missing}", "a knob has two pins, A and B", "set both, or neither"
-    if gpio.driver not in ("auto", "off"):
-        known = [*_installed("appliance.panels"), "auto", "off"]
-        yield from _unknown("gpio.driver", [gpio.driver], known)
 
 
 def _unknown(key: str, names: Iterable[str], known: Iterable[str]) -> Iterator[_Finding]:

@@ -1,90 +1,26 @@
 """The front panel in the room, in virtual time: contacts move at one edge, the line and the bus tell at the other."""
 
-import asyncio
-from typing import Any, Self
-
 import pytest
 
-from appliance.call.controller import Calls
-from appliance.config.schema import Gpio, Room, Sip
-from appliance.errors import ApplianceError, DeviceUnavailable, MuteSwitchOn, NotPossible
+from appliance.config.schema import Gpio
+from appliance.errors import DeviceUnavailable, MuteSwitchOn, NotPossible
 from appliance.events import (
-    ButtonMoved,
-    CallChanged,
     HookMoved,
     Interrupted,
     MuteChanged,
     VolumeChanged,
-    Warned,
 )
-from appliance.health import Health
-from appliance.interfaces import Control, LineKind
+from appliance.interfaces import Control
 from appliance.panel.front_panel import OUTSTANDING, FrontPanel
 from appliance.panel.room_keys import RoomKeys
-from appliance.store.store import CallRecord
 from tests.fakes.panel import FakePanel
-from tests.fakes.telephone import FakeTelephone
-from tests.rig.booth import Booth
+from tests.rig.box import Box
 from tests.rig.virtual_time import virtual_time
 
 BUTTON, UP, DOWN, HOOK, MUTE = (
     *(Control.BUTTON, Control.VOLUME_UP, Control.VOLUME_DOWN),
     *(Control.HOOK, Control.MUTE),
 )
-
-
-class Journal:
-    """Where ended calls are written down."""
-
-    def add_call(self, record: CallRecord) -> None:
-        return
-
-
-class Box(Booth):
-    """A room with a panel on it."""
-
-    def __init__(
-        self, panel: FakePanel | None = None, *, mode: Any = "push-to-talk", booth: Any = None, **gpio: Any
-    ) -> None:
-        super().__init__(
-            kind=LineKind.ROOM, room=Room(mode=mode), open_session=False, greeting="Welcome.", **(booth or {})
-        )
-        self.fake = panel or FakePanel()
-        self.settings = Gpio(driver="fake", **gpio)
-        self.telephone = FakeTelephone()
-        self.resets = 0
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self.health = Health()
-        sip = Sip(enabled=True, auto_answer=False)
-        self.calls = Calls(self.telephone, sip, self.bus, Journal(), lambda _: None, lambda _: None)
-        self.calls.on_place = lambda call, place: None
-        await self.calls.start()
-        keys = RoomKeys(self.line, self.bus, lambda: self.lines.open_session(self.line), self.calls)
-        self.panel = FrontPanel(
-            self.settings, keys, self.bus, self.health.part("gpio"), lambda: True, self.fake
-        )
-        self.panel.on_reset = self._reset
-        self.panel.start()
-        self.shut_at_first = self.line.deaf
-        await asyncio.sleep(0.1)
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        await self.panel.stop()
-        assert not self.fake.running
-        await self.calls.stop()
-        await super().__aexit__(kind, *rest)
-
-    async def _reset(self) -> None:
-        self.resets += 1
-
-    def actions(self, control: Control = BUTTON) -> list[str]:
-        return [event.action for event in self.of(ButtonMoved) if event.button == control.value]
-
-    def warnings(self) -> list[str]:
-        return [event.code for event in self.of(Warned)]
 
 
 # --- talk
@@ -373,101 +309,6 @@ async def test_a_volume_button_that_is_held_goes_on_until_it_is_let_go():
         await box.fake.hold(UP, 2.1)
         await box.wait(5.0)
         assert box.line.volume == 80
-
-
-# --- reset
-
-
-@virtual_time
-async def test_a_very_long_press_in_silence_counts_aloud_and_resets():
-    async with Box(led_red=16) as box:
-        box.fake.move(BUTTON, True)
-        await box.wait(9.0)
-        assert box.warnings() == []
-        await box.wait(5.0)
-        assert (box.warnings(), box.panel.lamps.told) == (["reset_countdown"], "countdown")
-        assert box.speaker.silent_since() > box.loop.time() - 1.1, "a beep a second"
-        await box.wait(2.0)
-        assert box.resets == 1
-        box.fake.move(BUTTON, False)
-        await box.wait(0.5)
-        assert box.line.loan is None
-
-
-@virtual_time
-async def test_letting_go_while_it_is_counted_keeps_everything():
-    async with Box() as box:
-        await box.fake.hold(BUTTON, 13.0)
-        await box.wait(20.0)
-        assert (box.resets, box.line.loan) == (0, None)
-        assert box.warnings() == ["reset_countdown"]
-
-
-@virtual_time
-async def test_whoever_talks_while_the_button_is_held_resets_nothing():
-    async with Box() as box:
-        box.fake.move(BUTTON, True)
-        await box.speak(2.0)
-        await box.wait(18.0)
-        box.fake.move(BUTTON, False)
-        assert (box.resets, box.warnings()) == (0, [])
-        await box.idle()
-
-
-@virtual_time
-async def test_a_reset_that_fails_is_told():
-    async with Box() as box:
-
-        async def full() -> None:
-            raise ApplianceError("the card is full", hint="make room")
-
-        box.panel.on_reset = full
-        await box.fake.hold(BUTTON, 16.0)
-        await box.wait(0.1)
-        assert box.warnings() == ["reset_countdown", "internal"]
-
-
-# --- light
-
-
-@virtual_time
-async def test_the_light_follows_the_conversation():
-    async with Box(led_red=16, led_green=20, led_blue=21, brightness=100) as box:
-        told: list[str] = []
-
-        def note(_: object) -> None:
-            if not told or told[-1] != box.panel.lamps.told:
-                told.append(box.panel.lamps.told)
-
-        box.bus.listen(note)
-        await box.wait(1.5)
-        box.fake.move(BUTTON, True)
-        await box.speak(1.0)
-        assert box.fake.colours[-1] == (0.0, 0.7, 1.0)
-        box.fake.move(BUTTON, False)
-        await box.state("speaking")
-        await box.idle()
-        assert [name for name in told if name != "idle"] == ["listening", "thinking", "speaking"]
-        assert box.fake.colours[-1] == (0.0, 0.0, 0.0)
-
-
-@virtual_time
-async def test_a_call_that_rings_blinks():
-    async with Box(led_green=20) as box:
-        await box.wait(1.5)
-        box.bus.publish(CallChanged(call="c1", direction="in", state="ringing", peer="x"))
-        before = len(box.fake.colours)
-        await box.wait(3.4)
-        assert [colour[1] > 0 for colour in box.fake.colours[before - 1 :]] == [True, False] * 5
-        box.bus.publish(CallChanged(call="c1", direction="in", state="ended", peer="x"))
-        assert box.panel.lamps.told == "idle"
-
-
-@virtual_time
-async def test_in_the_end_it_is_dark():
-    async with Box(led_red=16) as box:
-        await box.wait(0.5)
-    assert box.fake.colours[-1] == (0.0, 0.0, 0.0)
 
 
 # --- where there is little
