@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench local-model asterisk image booted kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench acoustics local-model asterisk image booted kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -35,6 +35,10 @@ check: ## format, lint, layers, types, and beside them the fast tests: in a minu
 bench: ## the figures of docs/performance.md: one JSON object a line
 	@provisioning/setup.sh test >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+acoustics: ## seven simulated rooms, half an hour of playback in each: echo, drift, distortion, people who talk over it
+	@provisioning/setup.sh test >&2
+	@HANDSET_ACOUSTIC_MINUTES=$(or $(MINUTES),30) nice -n 19 $(BIN)/python -m tests.bench acoustics
 
 local-model: ## a real language model behind the stage "openai": built once (a quarter of an hour), then tested
 	@provisioning/setup.sh test

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.double_talk import DoubleTalk
+from appliance.audio.echo_guard import EchoGuard
 from appliance.audio.far_end import FarEnd
 from appliance.audio.level import SILENCE_DBFS, level_dbfs
 from appliance.audio.resample import Resampler, lag_samples
@@ -51,6 +53,8 @@ class Captured:
     over: bool = False
     """Somebody seems to talk over what is played: weaker evidence than `speech`, and sooner. Such a frame is as the
     microphone took it."""
+    foreign_ms: float = math.inf
+    """Of the last 300 ms, how much cannot be the echo of what is played; inf where nothing is, or nobody looked."""
 
 
 class CapturePath:
@@ -78,6 +82,7 @@ class CapturePath:
         self._gate = SpeechGate(settings, detector, confirm)
         self._canceller = canceller
         self._double_talk = double_talk if canceller is not None else None
+        self._guard = EchoGuard() if self._double_talk is not None else None
         self._pending = bytearray()
         self._raw = bytearray()
         self._played = bytearray()
@@ -164,7 +169,11 @@ class CapturePath:
         del self._raw[:FRAME_BYTES]
         del self._played[:FRAME_BYTES]
         try:
-            over = self._double_talk.process(raw, played, speech=captured.speech)
+            if self._guard is not None:
+                foreign_ms = self._guard.process(raw, played, speech=captured.speech)
+                captured = replace(captured, foreign_ms=foreign_ms)
+            foreign = self._guard is not None and self._guard.foreign
+            over = self._double_talk.process(raw, played, speech=captured.speech, foreign=foreign)
         except Exception as error:  # noqa: BLE001  as above
             self._fault("voice detector", error)
             return captured

@@ -101,16 +101,17 @@ class DoubleTalk:
         self._trusted_ms = 0.0
         self._calm_ms = CALM_MS
 
-    def process(self, near: bytes, far: bytes, *, speech: bool) -> bool:
+    def process(self, near: bytes, far: bytes, *, speech: bool, foreign: bool = False) -> bool:
         """Take 20 ms of the raw microphone and of what is played, s16le mono at 16 kHz.
 
-        `speech`: it was found behind the canceller. False whenever nothing was played in the last ECHO_MS.
+        `speech`: it was found behind the canceller. `foreign`: the echo guard cannot explain the frame. False whenever
+        nothing was played in the last ECHO_MS.
         """
         for likelihood in self._detector.likelihoods(near):
             self._detected = likelihood >= LIKELY
         levels = band_levels(near)
         stands_out = self._floor.stands_out_db(levels) >= FLOOR_MARGIN_DB
-        over = self._exceeds(levels, far) and stands_out and self._detected
+        over = (self._exceeds(levels, far) or foreign) and stands_out and self._detected
         self._run_ms = self._run_ms + FRAME_MS if over else max(0, self._run_ms - FRAME_MS)
         self._calm_ms = 0.0 if over else self._calm_ms + FRAME_MS
         if speech:

@@ -6,9 +6,9 @@ from typing import Final
 
 from appliance.audio.sweep import Acoustics
 
-FULL_UP_TO_DB: Final = -3.0
+FULL_UP_TO_DB: Final = -9.0
 """An echo no louder than this, against what is played, leaves the canceller and the level test enough to go by."""
-MOST_DUCK_DB: Final = 9.0
+MOST_DUCK_DB: Final = 12.0
 """More quietly than by this the appliance would not be understood."""
 LEAST_DUCK_DB: Final = 3.0
 LEAST_ERLE_DB: Final = 10.0

@@ -16,6 +16,7 @@ from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, W
 from appliance.frames import FRAME_MS
 from appliance.interfaces import LineKind
 from appliance.session.loan import Listener, Loan
+from appliance.session.onset import FOREIGN_START_MS
 from appliance.session.session import Session
 
 MARKS_SECONDS: Final = 0.01
@@ -81,6 +82,7 @@ class Line:
         self._level_dbfs = SILENCE_DBFS
         self._watch: asyncio.TimerHandle | None = None
         self._unheard = 0
+        self._begun = False
 
     @property
     def muted(self) -> bool:
@@ -114,6 +116,7 @@ class Line:
             if loan.listener is not None:
                 loan.listener(captured)
         elif session is not None:
+            self._begun = False
             session.hear(captured)
         elif self.kind is LineKind.ROOM:
             self._wait_for_speech(captured)
@@ -247,8 +250,12 @@ class Line:
 
     def _wait_for_speech(self, captured: Captured) -> None:
         self._remembered.append(captured)
-        if not self.by_voice or captured.edge is not Edge.STARTED:
+        if captured.edge is not None:
+            self._begun = captured.edge is Edge.STARTED
+        # The tail of what sounded last is no person: who begins within it is heard as soon as they are more than that.
+        if not self.by_voice or not self._begun or captured.foreign_ms < FOREIGN_START_MS:
             return
+        self._begun = False
         try:
             session = self._open_session(self)
         except ApplianceError as fault:

@@ -3,6 +3,8 @@
 The detector says "speech" until its hangover is over, 600 ms after a cough. A candidate that has fallen silent is let
 go sooner, so that a paused answer goes on; should the voice rise again within the hangover, that is a new onset.
 
+What the echo of our own sound explains (`Captured.foreign_ms`) neither starts nor confirms.
+
 While the appliance speaks, a suspicion (`Captured.over`) is an onset too. The playout being paused, the detector finds
 the voice or does not: nothing but what it finds confirms.
 """
@@ -20,6 +22,11 @@ SUSPICION_LULL_MS: Final = 300.0
 """As long as the plosive in "excuse me", with the canceller still holding back what surrounds it."""
 LONGEST_SUSPICION_MS: Final = 1_000.0
 """How long the playout stands still for what the detector does not find."""
+FOREIGN_START_MS: Final = 20.0
+FOREIGN_CONFIRM_MS: Final = 80.0
+"""Of the last 300 ms so much must not be our own sound for an onset, and for a barge-in."""
+LONGEST_OWN_MS: Final = 700.0
+"""A candidate that is still our own sound after so much of it is none."""
 
 
 class OnsetWatch:
@@ -28,6 +35,8 @@ class OnsetWatch:
     def __init__(self, start_ms: float, confirm_ms: float) -> None:
         self.running = False
         """Speech has started, and neither stopped nor been dismissed."""
+        self.withheld = 0
+        """Onsets that were our own sound."""
         self._start_ms = start_ms
         self._confirm_ms = confirm_ms
         self._base_ms = 0.0
@@ -45,7 +54,7 @@ class OnsetWatch:
         self._spent &= captured.over
         if captured.speech:
             self._suspected_ms = 0.0
-        elif self._suspected_ms or (captured.over and sounding and self._may_suspect()):
+        elif self._suspected_ms or (captured.over and sounding and self._may_suspect(captured)):
             return self._suspect(captured, doubtful)
         if not captured.speech:
             event = self._end(doubtful)
@@ -56,10 +65,17 @@ class OnsetWatch:
         if not self.running:
             if captured.edge is not Edge.STARTED and run_ms < self._start_ms:
                 return None
+            if captured.foreign_ms < FOREIGN_START_MS:
+                self.withheld += captured.edge is Edge.STARTED
+                return None
             self.running = True
             return SpeechStarted()
         if doubtful and run_ms >= self._confirm_ms:
-            return SpeechConfirmed()
+            if captured.foreign_ms >= FOREIGN_CONFIRM_MS:
+                return SpeechConfirmed()
+            if run_ms >= LONGEST_OWN_MS:
+                self.withheld += 1
+                return self.cut(doubtful=True)
         if doubtful and self._still_ms >= LULL_MS:
             return self.cut(doubtful=True)
         return None
@@ -79,8 +95,9 @@ class OnsetWatch:
         self.running = False
         self._base_ms = math.inf
 
-    def _may_suspect(self) -> bool:
-        return not self.running and not self._spent and math.isfinite(self._base_ms)
+    def _may_suspect(self, captured: Captured) -> bool:
+        foreign = captured.foreign_ms >= FOREIGN_START_MS
+        return foreign and not self.running and not self._spent and math.isfinite(self._base_ms)
 
     def _suspect(self, captured: Captured, doubtful: bool) -> TurnEvent | None:
         """A frame in which somebody seems to talk, or seemed to just before, and the detector has found nothing."""

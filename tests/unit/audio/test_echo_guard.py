@@ -1,0 +1,66 @@
+"""The echo guard: our own sound is explained, a person is not. In simulated rooms, without canceller and detectors."""
+
+import math
+
+import numpy as np
+import pytest
+
+from appliance.audio.echo_guard import EchoGuard
+from tests.rig.acoustics import RATE, Echo, Setting, Signal
+from tests.unit.audio.sounds import at_level, pcm_of, speech
+
+FRAME = 320
+SECONDS = 8.0
+PERSON_AT = 6.0
+COUNTING = "one two three four five six seven eight nine ten"
+WAIT = "wait a moment please"
+ROOMS = [
+    Setting(coupling_db=-30, delay_ms=20),
+    Setting(coupling_db=-12, delay_ms=100, drift_ppm=200),
+    Setting(coupling_db=-6, delay_ms=300, drift_ppm=-200),
+    Setting(coupling_db=0, delay_ms=300, drive=2),
+]
+
+
+def foreign(setting: Setting, person: Signal | None = None, *, speech_found: bool = False) -> list[float]:
+    """`foreign_ms` of each frame."""
+    guard, echo, told = EchoGuard(), Echo(setting), []
+    far = at_level(np.resize(speech(COUNTING), round(SECONDS * RATE)), -20)
+    for start in range(0, len(far) - FRAME + 1, FRAME):
+        played = far[start : start + FRAME]
+        echo.play(played)
+        heard = echo.take(FRAME)
+        at = start - round(PERSON_AT * RATE)
+        if person is not None and at >= 0:
+            voice = person[at : at + FRAME]
+            heard[: len(voice)] += voice
+        told.append(guard.process(pcm_of(heard), pcm_of(played), speech=speech_found))
+    return told
+
+
+@pytest.mark.parametrize("setting", ROOMS, ids=str)
+def test_our_own_sound_is_explained_once_it_was_heard_for_two_seconds(setting: Setting):
+    later = foreign(setting)[100:]
+    assert np.mean([ms >= 80 for ms in later]) <= 0.02
+
+
+@pytest.mark.parametrize("setting", ROOMS[:3], ids=str)
+def test_a_person_is_not_and_that_is_seen_within_200_ms(setting: Setting):
+    told = foreign(setting, at_level(speech(WAIT), -22))
+    first = round(PERSON_AT * RATE / FRAME)
+    assert max(told[first : first + 10]) >= 80
+
+
+def test_our_own_sound_is_learnt_though_the_detector_took_it_for_speech_from_the_start():
+    later = foreign(ROOMS[1], speech_found=True)[250:]
+    assert np.mean([ms >= 80 for ms in later]) <= 0.05
+
+
+def test_while_nothing_is_played_it_has_no_opinion():
+    guard = EchoGuard()
+    voice = at_level(speech(WAIT), -20)
+    told = {
+        guard.process(pcm_of(voice[start : start + FRAME]), bytes(2 * FRAME), speech=True)
+        for start in range(0, len(voice) - FRAME, FRAME)
+    }
+    assert told == {math.inf}
