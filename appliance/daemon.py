@@ -17,6 +17,7 @@ from appliance.audio.vad import load_confirm, load_detector
 from appliance.calibration import CalibrationFile
 from appliance.call.call import ROOM
 from appliance.call.controller import Calls
+from appliance.clock import Clock
 from appliance.config import accounts
 from appliance.config.check import usable
 from appliance.config.schema import Agent as AgentSection
@@ -95,6 +96,7 @@ class Appliance:
         self._reloading = asyncio.Lock()
         self.bus = EventBus()
         self.health = Health()
+        self.clock = Clock(self.bus, self.health.part("clock", required=False))
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
         self.rungs = Rungs(configuration, self.bus)
         self.usage = self._meter()
@@ -140,6 +142,7 @@ class Appliance:
             self._spawn(self.releases.run())
         self.health.count("timer", self.timers.counters)
         self._spawn(self.timers.run())
+        self._spawn(self.clock.run())
         self._spawn(self.rungs.warm(self.busy))
         if not self._alone:
             directory = self.configuration.storage.directory
@@ -460,7 +463,7 @@ class Appliance:
             self._spawn(self.lines.close_line(line.id, reason))
 
     def _tools(self, agents: Mapping[str, AgentSection], contacts: Mapping[str, str]) -> dict[str, Tool]:
-        services = Services(self.timers, contacts)
+        services = Services(self.timers, contacts, self.clock.believed)
         wanted = {name for agent in agents.values() for name in agent.tools}
         installed = plugins.names("appliance.tools")
         return {

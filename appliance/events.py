@@ -312,6 +312,15 @@ class MetricsMeasured(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockChanged(Event):
+    """`state` is synchronized, unsynchronized, or stepped by `by_seconds`."""
+
+    topic: ClassVar[str] = "clock"
+    state: str
+    by_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseChanged(Event):
     """An update ended: `state` is updated, stepped_back or refused."""
 

@@ -34,7 +34,7 @@ cp -a "$($python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" "
 rm -rf "$release/site"/{systemd,__editable__*,handset-*,pip,setuptools,mypy,mypyc,ruff*,hypothesis,_pytest,pytest,elevenlabs,xdist}
 source=$(mktemp -d)
 trap 'rm -rf "$source"' EXIT
-git ls-files -z appliance drivers provisioning pyproject.toml README.md LICENSE NOTICE | xargs -0 cp --parents -t "$source"
+git ls-files -z --cached --others --exclude-standard -- appliance drivers provisioning pyproject.toml README.md LICENSE NOTICE | xargs -0 cp --parents -t "$source"
 $python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation --target "$release/site" "$source"
 install -m 755 provisioning/release/handset.sh "$release/bin/handset"
 cp systemd/*.service "$root/usr/lib/systemd/system/"

@@ -13,7 +13,6 @@ from tests.fakes.releases import new_key
 from tests.rig.booted_system import ROOT, BootedSystem, thin_release
 
 pytestmark = [
-    pytest.mark.system,
     pytest.mark.slow,
     pytest.mark.booted,
     pytest.mark.timeout(600),

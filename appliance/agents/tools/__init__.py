@@ -1,6 +1,6 @@
 """What an agent can do: classes built from `Services`, named in the entry-point group `appliance.tools`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ class Services:
 
     timers: Timers
     contacts: Mapping[str, str] = field(default_factory=dict)
+    clock_believed: Callable[[], bool] = lambda: True
+    """False while the wall clock may be wrong."""
 
 
 def declare(
