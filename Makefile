@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench acoustics local-model asterisk image booted kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench acoustics local-model asterisk image booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -49,6 +49,10 @@ asterisk: ## a real Asterisk (from Debian unstable, in a directory of its own), 
 	@provisioning/setup.sh test
 	@tests/rig/asterisk.sh .cache/asterisk
 	@HANDSET_ASTERISK="$(CURDIR)/.cache/asterisk" $(BIN)/python -m pytest -m asterisk tests/system/test_sip_asterisk.py $(ARGS)
+
+linphone: ## calls with linphone, where it is installed (apt-get install linphone-cli)
+	@provisioning/setup.sh test
+	@HANDSET_LINPHONE=1 $(BIN)/python -m pytest tests/system/test_sip_linphone.py $(ARGS)
 
 kiosk: ## the kiosk page in a real browser (apt-get install chromium), its buttons pressed
 	@provisioning/setup.sh test
