@@ -6,6 +6,7 @@ from typing import Final
 from appliance.config.schema import Gpio
 
 LAST_PIN: Final = 27
+COUNTDOWN_MS: Final = 5_000
 CONTACTS: Final = ("button", "hook", "mute", "volume_up", "volume_down")
 PINS: Final = (*CONTACTS, "led_red", "led_green", "led_blue", "knob_a", "knob_b")
 """The keys of [gpio] that are pins."""
@@ -33,3 +34,7 @@ def pin_faults(gpio: Gpio) -> Iterator[tuple[str, str, str]]:
     if bool(gpio.knob_a) != bool(gpio.knob_b):
         missing = "knob_b" if gpio.knob_a else "knob_a"
         yield f"gpio.{missing}", "a knob has two pins, A and B", "set both, or neither"
+    if gpio.very_long_ms < gpio.long_ms + COUNTDOWN_MS:
+        least = gpio.long_ms + COUNTDOWN_MS
+        message = f"{gpio.very_long_ms} leaves no {COUNTDOWN_MS} ms to be counted after long_ms"
+        yield "gpio.very_long_ms", message, f"at least {least}, or a shorter long_ms"

@@ -234,7 +234,7 @@ class Gpio(Section):
     factory_reset: bool = True
     led_active_low: bool = False
     ring: Literal["", "ws2812", "apa102"] = ""
-    ring_leds: Annotated[int, Field(ge=1, le=256)] = 12
+    ring_leds: Annotated[int, Field(ge=1, le=64)] = 12
     ring_device: str = "/dev/spidev0.0"
     brightness: Annotated[int, Field(ge=1, le=100)] = 60
 

@@ -127,8 +127,8 @@ class FrontPanel:
             return
         self._panel = panel
         self._part.ok()
-        await self._light()
         self._begin(found)
+        await self._light()
         logger.info("the front panel is there: %s", ", ".join(control.value for control in self._wired))
 
     async def _light(self) -> None:
@@ -238,9 +238,15 @@ class FrontPanel:
                 self._tell_hook(control, change.active)
                 self._guarded(self._keys.lifted if change.active else self._keys.laid_down)
             else:
-                self._keys.line.shut(SWITCH, change.active)
+                self._switched(self._keys, change.active)
         contact = self._contacts[control]
         self._wake("contact", control, contact.due, lambda: self._heed(control, contact.look(self._now())))
+
+    def _switched(self, keys: RoomKeys, off: bool) -> None:
+        """The switch's own thread may have shut the microphone again since: so look once it is open."""
+        keys.line.shut(SWITCH, off)
+        if not off and self._panel is not None and self._panel.active(Control.MUTE):
+            keys.line.shut(SWITCH, True)
 
     def _tell_hook(self, control: Control, active: bool) -> None:
         if control is Control.HOOK:

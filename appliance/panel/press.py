@@ -170,11 +170,14 @@ class Press:
 
     def _after(self) -> float | None:
         timing = self._timing
+        # Whatever the times are, the countdown is never shorter than it says.
+        counted = max(timing.long, timing.very_long - COUNTDOWN_SECONDS)
+        very_long = counted + COUNTDOWN_SECONDS
         return {
             Phase.FIRST: timing.long,
             Phase.GAP: timing.double,
             Phase.SECOND: timing.long,
-            Phase.HELD: max(timing.long, timing.very_long - COUNTDOWN_SECONDS),
-            Phase.COUNTING: timing.very_long,
-            Phase.SPENT: max(timing.stuck, timing.very_long),
+            Phase.HELD: counted,
+            Phase.COUNTING: very_long,
+            Phase.SPENT: max(timing.stuck, very_long),
         }.get(self.phase)

@@ -51,6 +51,10 @@ class FakePanel:
         (self._active.add if active else self._active.discard)(control)
         self._report(ContactMoved(control, active, asyncio.get_running_loop().time()))
 
+    def close_unseen(self, control: Control) -> None:
+        """The contact becomes active, and its report is still on its way."""
+        self._active.add(control)
+
     def turn(self, steps: int) -> None:
         self._report(KnobTurned(steps))
 

@@ -269,6 +269,7 @@ def test_a_secret_file_that_is_missing_is_told_in_words_with_the_way_to_make_it(
         ("[gpio]\nbutton = 99", "gpio.button"),
         ("[gpio]\nhook = 17", "gpio.hook"),
         ("[gpio]\nknob_a = 5", "gpio.knob_b"),
+        ("[gpio]\nlong_ms = 3000\nvery_long_ms = 6000", "gpio.very_long_ms"),
         ("[gpio]\nactive_low = false\nbutton = 2", "gpio.button"),
         ('[gpio]\nring = "apa102"\nmute = 10', "gpio.mute"),
         ('[gpio]\ndriver = "gpiozeros"', "gpio.driver"),

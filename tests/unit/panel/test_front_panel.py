@@ -193,6 +193,16 @@ async def test_while_the_switch_is_off_nothing_of_the_microphone_passes_and_nobo
 
 
 @virtual_time
+async def test_a_switch_that_was_closed_again_before_its_opening_was_heeded_keeps_the_microphone_off():
+    async with Box(FakePanel(active=(MUTE,)), mute=22) as box:
+        box.fake.move(MUTE, False)
+        await box.wait(0.05)
+        box.fake.close_unseen(MUTE)
+        await box.wait(1.0)
+        assert box.line.muted
+
+
+@virtual_time
 async def test_the_microphone_is_off_until_the_switch_was_read():
     async with Box(mute=22) as box:
         assert (box.shut_at_first, box.line.deaf) == (True, False)

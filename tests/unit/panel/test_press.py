@@ -39,6 +39,12 @@ def test_a_press_means_what_it_lasts(edges: tuple[float, ...], told: list[str]):
     assert gestures(*edges) == told
 
 
+def test_whatever_the_times_are_five_seconds_are_counted():
+    press = Press(Timing(long=10.0, very_long=5.0))
+    told = {one.gesture.value: one.at for one in (*press.down(0.0), *press.look(50.0))}
+    assert told["very_long"] - told["countdown"] == 5.0
+
+
 def test_three_taps_are_a_double_and_a_single():
     taps = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
     assert [g for g in gestures(*taps) if g in ("single", "double")] == ["double", "single"]
