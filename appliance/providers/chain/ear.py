@@ -58,6 +58,8 @@ class _Turn:
     committed: bool = False
     sent: int = 0
     commit_sent: bool = False
+    owed_since: float = 0.0
+    """Since when its final transcript is the next that the stage owes."""
     losses: int = 0
 
 
@@ -327,8 +329,14 @@ class Ear:
                 return
             if event.final:
                 self._turns.remove(entry)
+                self._owe_from_now()
                 self._wake.set()
         self.told(event)
+
+    def _owe_from_now(self) -> None:
+        """A stage that works off one turn after the other has its time for each."""
+        for entry in self._turns:
+            entry.owed_since = self._now()
 
     async def _write(self, connection: Transcription) -> ApplianceError:
         try:
@@ -346,9 +354,10 @@ class Ear:
             while self._dropped:
                 await connection.discard(self._dropped.popleft())
             entry = next((one for one in self._turns if not one.commit_sent), None)
+            if self._left_alone():
+                return
             if entry is None or not await self._send(connection, entry):
-                if await self._idle():
-                    return
+                await self._idle()
                 continue
             now = self._now()
             behind = len(entry.frames) - entry.sent
@@ -366,23 +375,25 @@ class Ear:
             await connection.hear(entry.key, pcm)
             return True
         if entry.committed:
-            entry.commit_sent = True
+            entry.commit_sent, entry.owed_since = True, self._now()
             await connection.commit(entry.key)
             return True
         return False
 
-    async def _idle(self) -> bool:
-        """Wait for something to send; True when a final transcript is owed for too long."""
-        owed = next((one for one in self._turns if one.commit_sent), None)
-        if owed is None:
-            await self._wake.wait()
-            return False
-        try:
-            async with asyncio.timeout(FINAL_SECONDS):
+    def _owed(self) -> _Turn | None:
+        return next((one for one in self._turns if one.commit_sent), None)
+
+    def _left_alone(self) -> bool:
+        """A final transcript is owed for too long."""
+        owed = self._owed()
+        return owed is not None and self._now() >= owed.owed_since + FINAL_SECONDS
+
+    async def _idle(self) -> None:
+        """Wait for something to send, or until a final transcript is owed for too long."""
+        owed = self._owed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(owed.owed_since + FINAL_SECONDS if owed else None):
                 await self._wake.wait()
-        except TimeoutError:
-            return owed in self._turns
-        return False
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         fault = None if task.cancelled() else task.exception()

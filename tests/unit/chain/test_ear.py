@@ -102,6 +102,18 @@ async def test_a_final_transcript_that_never_comes_is_asked_for_anew():
 
 
 @virtual_time
+async def test_who_goes_on_talking_does_not_put_off_what_is_owed():
+    async with Talker() as talker:
+        talker.stt[0].will_hear("hello", "there")
+        talker.stt[0].hang_in_final()
+        await talker.says(1)
+        speaking = asyncio.create_task(talker.says(2, 20.0))
+        await asyncio.sleep(10.0)
+        assert len(talker.stt[0].connections) == 2
+        await speaking
+
+
+@virtual_time
 async def test_a_turn_that_ends_every_connection_is_given_up():
     async with Talker() as talker:
         talker.stt[0].hang_in_final(9)
