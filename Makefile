@@ -61,7 +61,7 @@ kiosk: ## the kiosk page in a real browser (apt-get install chromium), its butto
 booted: ## a Debian under its own systemd (made once, in a directory of its own), and the service in it; as root
 	@provisioning/setup.sh test
 	@tests/rig/booted_system.sh .cache/booted
-	@HANDSET_BOOTED="$(CURDIR)/.cache/booted" $(BIN)/python -m pytest -m booted tests/system/test_service_booted.py $(ARGS)
+	@HANDSET_BOOTED="$(CURDIR)/.cache/booted" $(BIN)/python -m pytest -m booted tests/system/test_service_booted.py tests/system/test_provisioning_booted.py $(ARGS)
 
 image: ## the SD image, into build/image: half an hour the first time, then minutes; as root (FRESH=1 takes today's packages)
 	@provisioning/setup.sh image

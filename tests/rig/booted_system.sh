@@ -37,10 +37,10 @@ trap 'rm -rf "$source"' EXIT
 git ls-files -z --cached --others --exclude-standard -- appliance drivers provisioning pyproject.toml README.md LICENSE NOTICE | xargs -0 cp --parents -t "$source"
 $python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation --target "$release/site" "$source"
 install -m 755 provisioning/release/handset.sh "$release/bin/handset"
-cp systemd/*.service "$root/usr/lib/systemd/system/"
+cp systemd/*.{service,path,timer} "$root/usr/lib/systemd/system/"
 [ $suite = bookworm ] || cp systemd/handset.service.d/*.conf "$root/usr/lib/systemd/system/handset.service.d/"
 cp systemd/sysusers.d/* "$root/usr/lib/sysusers.d/"
 cp systemd/tmpfiles.d/* "$root/usr/lib/tmpfiles.d/"
 cp systemd/80-handset.preset "$root/usr/lib/systemd/system-preset/"
 ln -sfn /opt/handset/current/bin/handset "$root/usr/bin/handset"
-systemctl --quiet --root="$root" enable handset.service handset-release.service
+systemctl --quiet --root="$root" enable handset.service handset-release.service handset-firstboot.service handset-reset.path
