@@ -1,7 +1,7 @@
 """DHCPINFORM: what is asked, and which answers are believed."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.network_inform import TFTP_SERVER_NAME, decode, encode, payload
@@ -63,6 +63,7 @@ def test_what_is_no_answer_to_us_is_nothing(data):
     assert decode(data, TRANSACTION) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=700))
 def test_no_packet_breaks_it(data):
     decode(data, TRANSACTION)
@@ -91,6 +92,7 @@ def test_answers_are_read_along_from_what_the_interface_receives():
         assert payload(other) == b""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_no_packet_of_the_interface_breaks_it(data):
     payload(data)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.cli import main
@@ -274,6 +274,7 @@ def test_check_knows_what_cannot_be_fetched(tmp_path, text, told):
     assert any(told in fault.message and fault.hint for fault in faults)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_whatever_a_network_names_is_used_over_https_or_refused(offered):
     try:

@@ -342,12 +342,13 @@ def test_the_sentence_is_short_enough_to_be_understood():
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=200))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_file_of_imager_whatever_it_holds_breaks_the_start(user_data, network, meta):
     drafts = cloud_init.parse({"user-data": user_data, "network-config": network, "meta-data": meta})
     assert len(drafts) == 3
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=8, max_size=20).filter(
         lambda text: not is_taken_over(text) and text.strip() == text

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config.load import load
@@ -82,6 +82,7 @@ def test_what_cannot_be_joined_is_given_up_and_the_page_comes_back():
     assert hotspot.look(NOWHERE, 100.0 + JOIN_SECONDS) is Step.REOPEN
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([NOWHERE, ONLINE]), st.floats(0.1, 400), st.booleans()), max_size=40)
 )
@@ -191,6 +192,7 @@ def test_what_no_browser_sends_is_refused(request_, status):
     assert page().answer(request_).status == status
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.binary(max_size=300))
 def test_no_request_breaks_the_page(host, path, body):
     for method in ("GET", "POST"):

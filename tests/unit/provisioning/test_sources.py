@@ -56,6 +56,7 @@ def test_a_further_account_gets_the_name_that_was_asked_for():
     assert "user" not in draft.tree["sip"]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_no_text_at_all_breaks_a_reader(text):
     understand(text)
@@ -64,6 +65,7 @@ def test_no_text_at_all_breaks_a_reader(text):
             assert understand(text).source == maker.SOURCE
 
 
+@settings(deadline=None)
 @given(st.sampled_from(GOOD), st.integers(0, 4000), st.text(max_size=12))
 def test_a_file_that_was_damaged_anywhere_is_read_or_told_but_never_breaks(path, at, piece):
     text = path.read_text()
@@ -90,12 +92,13 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(TREES)
 def test_what_is_written_as_toml_is_read_as_it_was(tree):
     assert tomllib.loads(dump(tree)) == tree
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="[]=\"#.\n ab1'\\", max_size=120))
 def test_of_any_toml_the_sound_part_is_read_and_each_fault_has_a_line_in_it(text):
     tree, faults = read_sound(text)
