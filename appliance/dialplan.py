@@ -21,9 +21,12 @@ _URI: Final = re.compile(
     r"(?i)sips?:(?P<user>[\w.!~*'&=+$%#-]{1,64})@(?P<host>[\w.\-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?"
 )
 _SERVICE: Final = re.compile(r"(?i)urn:service:(sos|police|fire|ambulance)\b")
-_COUNTRY: Final = r"(?:(?:\+|00|011)[1-9]\d{0,2})?\+?"
+_COUNTRY: Final = r"(?:(?:\++|00|011)[1-9]\d{0,2})?\+*"
 _STAR_CODE: Final = r"(?:[*#]{1,2}\d{2,3}[*#]?)?"
 _OUTSIDE_LINE: Final = r"(?:00?|99?)?"
+_ENDS_A_USER: Final = re.compile(r"[@:;?,\x00-\x1f]")
+"""Where some servers cut off a user, which may hold these escaped."""
+_AFTER_HOST: Final = re.compile(r"(?<=\])|[;?>]|:(?=\d*$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,13 @@ def read(to: str, servers: Collection[str]) -> Dialled | None:
 def _user(to: str) -> str:
     """The number in what cannot be read as a whole."""
     text = unquote(unicodedata.normalize("NFKC", to).strip())
-    return re.split(r"[@;?]", re.sub(r"(?i)^(sips?|tel):", "", text), maxsplit=1)[0]
+    return _ENDS_A_USER.split(re.sub(r"(?i)^(sips?|tel):", "", text), maxsplit=1)[0]
+
+
+def _host(to: str, servers: Collection[str]) -> str:
+    """The host in what cannot be read as a whole; empty at our own server."""
+    place = _AFTER_HOST.split(to.rpartition("@")[2].strip().casefold(), maxsplit=1)[0]
+    return "" if "@" not in to or _is_ours(place, "", servers) else place
 
 
 def _address(text: str, servers: Collection[str]) -> Dialled | None:
@@ -61,6 +70,8 @@ def _address(text: str, servers: Collection[str]) -> Dialled | None:
     if match is None:
         return None
     user = unicodedata.normalize("NFKC", unquote(match["user"]))
+    if not user.isprintable() or _ENDS_A_USER.search(user):
+        return None
     number = _SPACING.sub("", user) if _NUMBER.fullmatch(_SPACING.sub("", user)) else user.casefold()
     place = match["host"].casefold()
     return Dialled(number, "" if _is_ours(place, match["port"] or "", servers) else place, address)
@@ -82,7 +93,7 @@ def is_emergency(number: str, emergency: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=8)
 def _emergency(known: str) -> re.Pattern[str]:
-    return re.compile(f"{_STAR_CODE}(?:{_COUNTRY}|{_OUTSIDE_LINE})(?:{known})#?")
+    return re.compile(f"{_STAR_CODE}(?:{_COUNTRY}|{_OUTSIDE_LINE})(?:{known})[*#]*")
 
 
 def caller(peer: str, server: str) -> str:
@@ -95,7 +106,7 @@ def is_caller(pattern: str, peer: str, server: str) -> bool:
     """Whether a pattern names this caller: a number or name at any host, or a whole address."""
     known = read(peer.split(";", 1)[0], (server,))
     number = known.number if known is not None else _user(peer).casefold()
-    host = known.host if known is not None else ""
+    host = known.host if known is not None else _host(peer, (server,))
     if re.match(r"(?i)sips?:", pattern):
         return matches(pattern, Dialled(number, host or server.casefold().rsplit(":", 1)[0], ""))
     return matches(pattern, Dialled(number, "", ""))
@@ -163,17 +174,26 @@ def refusal(
 
 
 def sends_us(
-    target: str, host: str, *, servers: Collection[str], patterns: Collection[str], emergency: Collection[str]
+    target: str,
+    host: str,
+    *,
+    servers: Collection[str],
+    through_server: bool,
+    patterns: Collection[str],
+    emergency: Collection[str],
 ) -> bool:
     """Whether a far end may send us to the URI `target`, which is at `host`: by REFER, or by a 3xx answer.
 
-    Never to an emergency number, and at our servers only where an agent may dial: else who calls in, calls out.
+    Never to an emergency number. At our servers, and with `through_server`, where one of them is given whatever the
+    call's account dials, only where an agent may dial: else who calls in, calls out.
     """
     address = target.rpartition("<")[2].partition(">")[0]
     number = _SPACING.sub("", _user(address))
     if _SERVICE.search(target) or is_emergency(number, emergency):
         return False
-    if not _is_ours(host.casefold(), "", servers):
+    if not through_server and not _is_ours(host.casefold(), "", servers):
         return True
     known = number if _NUMBER.fullmatch(number) else _user(address).casefold()
-    return any(matches(pattern, Dialled(known, "", "")) for pattern in patterns)
+    # A server has more names than we know: a number counts as its own at any host.
+    places = (Dialled(known, "", ""), Dialled(known, host.casefold(), ""))
+    return any(matches(pattern, place) for pattern in patterns for place in places)

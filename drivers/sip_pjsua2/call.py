@@ -56,6 +56,11 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self._counts = {"underruns": 0, "overruns": 0}
         self._digit: tuple[str, int, float, str] | None = None
 
+    @property
+    def unborn(self) -> bool:
+        """The library has no call for it: a successor that could not be called. To ask about one ends the process."""
+        return int(self.getId()) == int(pj.PJSUA_INVALID_ID)
+
     # --- what the library reports
 
     def onCallState(self, prm: Any) -> None:
@@ -157,6 +162,9 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     def end(self, code: int = 0, reason: str = "") -> None:
         """BYE, CANCEL or a refusal with `code`, whichever fits; `reason` is what Handset is told in the end."""
         if self.gone:
+            return
+        if self.unborn:
+            self.vanish(reason or "hung up")
             return
         if self.ending is None:
             self.ending = (code, reason)

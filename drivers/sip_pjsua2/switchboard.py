@@ -47,7 +47,7 @@ class Switchboard:
         """The Call-IDs of all legs that are up."""
         found = set()
         for leg in [*self._legs.values(), *self._orphans]:
-            if not leg.gone:
+            if not leg.gone and not leg.unborn:
                 with contextlib.suppress(pj.Error):
                     found.add(str(leg.getInfo().callIdString))
         return found
@@ -174,6 +174,7 @@ class Switchboard:
             target,
             referral.host_of(target),
             servers=servers,
+            through_server=bool(leg.account.settings.server),
             patterns=self._settings.dial,
             emergency=self._settings.emergency_numbers,
         )
@@ -291,6 +292,9 @@ class Switchboard:
 
     def _watch(self, leg: Leg, now: float) -> None:
         if leg.gone:
+            return
+        if leg.unborn:
+            leg.vanish("the SIP library could not call there")
             return
         if leg.ending is not None:
             if now - leg.ending_at > ENDING:

@@ -170,6 +170,12 @@ class RawCaller:
         self._send("INFO", self._sequence, body, kind="application/dtmf-relay")
         return self._final_answer().split("\r\n", 1)[0]
 
+    def refer(self, to: str) -> str:
+        """Ask the other side to call `to`, the value of Refer-To; the final answer's first line."""
+        self._sequence += 1
+        self._send("REFER", self._sequence, headers=f"Refer-To: {to}\r\n")
+        return self._final_answer().split("\r\n", 1)[0]
+
     def told(self, method: str, seconds: float = 3.0) -> str:
         """The next request of that method, which is answered with 200."""
         self._sip.settimeout(seconds)
@@ -198,9 +204,17 @@ class RawCaller:
             + (f"a={direction}\r\n" if direction else "")
         )
 
-    def _send(self, method: str, sequence: int, body: str = "", *, kind: str = "application/sdp") -> None:
+    def _send(
+        self,
+        method: str,
+        sequence: int,
+        body: str = "",
+        *,
+        kind: str = "application/sdp",
+        headers: str = "",
+    ) -> None:
         uri = f"sip:handset@127.0.0.1:{self._target[1]}"
-        content = f"Content-Type: {kind}\r\n" if body else ""
+        content = headers + (f"Content-Type: {kind}\r\n" if body else "")
         if method == "INVITE":
             content += self._headers
         old = self._replaces

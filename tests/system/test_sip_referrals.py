@@ -1,10 +1,13 @@
 """Where far ends send us: transfers and redirections, followed and refused, with real phones."""
 
+import asyncio
 import logging
+import time
 
 import pytest
 
-from appliance.interfaces import NoticeReport
+from appliance.interfaces import NoticeReport, TelephoneLost
+from tests.rig.raw_caller import RawCaller
 from tests.rig.sip_desk import RATE, Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, Scenario, programs_missing
 from tests.rig.sip_scenarios import answers_with
@@ -73,6 +76,25 @@ async def test_a_transfer_to_nowhere_leaves_the_call_with_us(caplog):
         await settle(1.5)
         assert [record for record in caplog.records if "came to nothing: 404" in record.getMessage()]
         assert dominant_hertz(desk.heard(call, 600), RATE) == pytest.approx(440, abs=5)
+
+
+@pytest.mark.parametrize(
+    "to", ["<sip:carol@127.0.0.1:9?Replaces=%22;x=y>", "<sip:carol@127.0.0.1:9;transport=sctp>"]
+)
+async def test_a_transfer_that_cannot_even_begin_costs_no_call(to):
+    def ask_for_it(port: int) -> str:
+        with RawCaller(port) as caller:
+            answer = caller.refer(to)
+            time.sleep(1.5)
+            assert caller.offer_again("sendrecv") == "sendrecv", "the call is gone"
+            return answer
+
+    async with Desk(redirects="any") as desk:
+        caller = asyncio.create_task(asyncio.to_thread(ask_for_it, desk.settings["port"]))
+        call = await desk.pick_up()
+        assert "202" in await caller
+        await desk.until(NoticeReport, call=call, code="transfer_failed")
+        assert not desk.of(TelephoneLost)
 
 
 @pytest.mark.parametrize(("redirects", "followed"), [("server", True), ("never", False)])

@@ -171,5 +171,45 @@ def test_a_pattern_names_a_caller_by_number_or_whole_address(pattern: str, peer:
 def test_a_caller_sends_us_at_our_server_only_where_an_agent_may_dial(
     target: str, host: str, sent: bool
 ) -> None:
-    emergency = EMERGENCY_NUMBERS
-    assert sends_us(target, host, servers=(SERVER,), patterns=("2xx",), emergency=emergency) is sent
+    assert sent_to(target, host, through_server=False) is sent
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "sent"),
+    [
+        ("<sip:0900123@192.0.2.1>", "192.0.2.1", False),
+        ("<sip:0900123@pbx.example.org.>", "pbx.example.org.", False),
+        ("<sip:201@192.0.2.1>", "192.0.2.1", True),
+        ("<sip:bob@partner.example.net>", "partner.example.net", True),
+        ("<sip:112@192.0.2.1>", "192.0.2.1", False),
+    ],
+)
+def test_where_a_server_is_given_all_that_is_dialled_no_other_name_of_it_gets_a_caller_further(
+    target: str, host: str, sent: bool
+) -> None:
+    assert sent_to(target, host, through_server=True) is sent
+
+
+def sent_to(target: str, host: str, *, through_server: bool) -> bool:
+    return sends_us(
+        target,
+        host,
+        servers=(SERVER,),
+        through_server=through_server,
+        patterns=("2xx", "sip:*@partner.example.net"),
+        emergency=EMERGENCY_NUMBERS,
+    )
+
+
+@pytest.mark.parametrize("tail", ["%3Bx=y", "%00", "%00x", "%2C1", "*", "##", "%40here", "%3Fx", "%E2%80%8B"])
+def test_what_a_server_cuts_off_a_number_hides_no_emergency_number(tail: str) -> None:
+    assert fault(f"sip:112{tail}@{SERVER}", patterns=("*",))
+    assert fault(f"sip:++112@{SERVER}", patterns=("*",))
+
+
+@pytest.mark.parametrize(
+    "peer", ["sip:666:secret@spam.example.net", "sip:666%3Bx@spam.example.net;user=phone"]
+)
+def test_no_password_and_no_escape_hides_a_caller(peer: str) -> None:
+    assert is_caller("666", peer, SERVER)
+    assert is_caller("sip:*@spam.example.net", peer, SERVER)

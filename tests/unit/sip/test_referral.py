@@ -20,6 +20,11 @@ SERVERS = ["pbx.example.org:5061"]
         ("any", "sip:premium@evil.example.net", True),
         ("any", "http://evil.example.net", False),
         ("never", "sip:201@pbx.example.org", False),
+        ("server", "<sip:201@pbx.example.org;maddr=192.0.2.9>", False),
+        ("server", "<sip:201@pbx.example.org;transport=udp;MAddr=192.0.2.9>", False),
+        ("server", "<sip:201@pbx.example.org?Replaces=a%3Bto-tag%3Db&Require=replaces>", True),
+        ("server", "<sip:201@pbx.example.org?Route=%3Csip:192.0.2.9;lr%3E>", False),
+        ("any", "<sip:201@pbx.example.org?Replaces=a&P-Asserted-Identity=%3Csip:boss@pbx%3E>", False),
     ],
 )
 def test_the_server_and_the_far_ends_own_host_are_followed(policy: str, target: str, followed: bool) -> None:
