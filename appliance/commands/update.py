@@ -27,8 +27,13 @@ _SYSTEMD: Final = Path("/run/systemd/system")
 
 def update(args: argparse.Namespace) -> int:
     """0 when the release is in force, 1 when it was taken back or refused, 2 for wrong use, 4 without the rights."""
-    places = Places()
+    places: Places = getattr(args, "places", Places())
     releases = Releases(places)
+    if not places.factory.is_dir():
+        raise NotPossible(
+            f"this is no installed appliance: there is no release in {places.factory}",
+            hint="in a checkout: git pull",
+        )
     if args.settle:
         return _settle(releases, restart=args.restart)
     if args.file is None and not args.back:

@@ -74,6 +74,7 @@ class MqttDoor:
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._news = asyncio.Event()
         self._told = ""
+        self._stopping = False
         self._leave: Callable[[], None] = lambda: None
         self._counted = {"commands_total": 0, "commands_dropped_total": 0, "events_dropped_total": 0}
 
@@ -91,6 +92,7 @@ class MqttDoor:
     async def stop(self) -> None:
         """Say that we are off, and disconnect; at most 2 s."""
         self._leave()
+        self._stopping = True
         self._broker.publish(f"{self._base}/availability", topics.OFFLINE, keep=True)
         await asyncio.to_thread(self._broker.stop)
 
@@ -115,7 +117,7 @@ class MqttDoor:
 
     def _changed(self, up: bool, reason: str) -> None:
         if not up:
-            if self._part.working:
+            if self._part.working and not self._stopping:
                 _log.warning("the MQTT broker is gone: %s", reason)
             self._part.failing(reason or "not connected to the broker")
             return

@@ -84,7 +84,7 @@ class BootedSystem:
             self._outer.wait(20)
             self._outer = None
         with contextlib.suppress(OSError):
-            for below in sorted(self._cgroup.rglob("*/"), reverse=True):
+            for below in sorted((path for path in self._cgroup.rglob("*") if path.is_dir()), reverse=True):
                 below.rmdir()
             self._cgroup.rmdir()
 
@@ -122,16 +122,12 @@ class BootedSystem:
 
 
 def thin_release(root: Path, into: Path, version: str, *, run: str = "") -> Path:
-    """A release's folder with our own packages; the libraries are those of the system's release.
+    """A release's folder that takes all but its version from the system's release.
 
     `run` is a line of shell in place of `handset run`.
     """
     factory = root / "usr/lib/handset/release"
     (into / "bin").mkdir(parents=True)
-    for name in ("appliance", "drivers", "provisioning"):
-        shutil.copytree(
-            factory / "site" / name, into / "site" / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
     [about] = factory.glob("site/handset-*.dist-info")
     shutil.copytree(about, into / f"site/handset-{version}.dist-info")
     metadata = into / f"site/handset-{version}.dist-info/METADATA"

@@ -20,7 +20,7 @@ pytestmark = [
 ]
 KEY = new_key()
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-FREEZES = "( sleep 15; kill -STOP $$ ) &"
+FREEZES = "( sleep 15; kill -STOP $$ ) & :"
 """In a release's program, before the daemon takes its place: it is well at first, and then stands still."""
 
 
