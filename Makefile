@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench acoustics local-model asterisk image booted linphone kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench acoustics local-model asterisk network image booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -62,6 +62,11 @@ booted: ## a Debian under its own systemd (made once, in a directory of its own)
 	@provisioning/setup.sh test
 	@tests/rig/booted_system.sh .cache/booted
 	@HANDSET_BOOTED="$(CURDIR)/.cache/booted" $(BIN)/python -m pytest -m booted tests/system/test_service_booted.py tests/system/test_provisioning_booted.py $(ARGS)
+
+network: ## Debian's NetworkManager (made once, in a directory of its own), and what set-up and DHCP make of it; as root
+	@provisioning/setup.sh test
+	@tests/rig/network_manager.sh .cache/network-manager
+	@HANDSET_NETWORK_MANAGER="$(CURDIR)/.cache/network-manager" $(BIN)/python -m pytest -m network tests/system/test_network_manager.py $(ARGS)
 
 image: ## the SD image, into build/image: half an hour the first time, then minutes; as root (FRESH=1 takes today's packages)
 	@provisioning/setup.sh image

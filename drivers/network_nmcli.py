@@ -59,7 +59,7 @@ class NmcliNetwork:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
         self._path.touch(mode=0o600)
-        self._path.write_text(_keyfile(ssid, password), encoding="utf-8")
+        self._path.write_text(hotspot_keyfile(ssid, password), encoding="utf-8")
         self._run("connection", "reload")
         self._run("connection", "up", HOTSPOT)
         return ADDRESS
@@ -129,7 +129,8 @@ def leases(told: str) -> Iterator[Mapping[str, str]]:
         yield device
 
 
-def _keyfile(ssid: str, password: str) -> str:
+def hotspot_keyfile(ssid: str, password: str) -> str:
+    """An access point with WPA2, whose guests get addresses from us; not joined by itself."""
     return (
         f"[connection]\nid={HOTSPOT}\nuuid={_UUID}\ntype=wifi\nautoconnect=false\n\n"
         f"[wifi]\nmode=ap\nband=bg\nssid={ssid}\n\n"
