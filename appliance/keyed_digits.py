@@ -1,18 +1,21 @@
 """Digits of calls: those that the far end keys in become part of an answer, those that are sent may sound."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from appliance.audio import dtmf
 from appliance.call.call import ROOM
-from appliance.call.keypad import Keypad, words
+from appliance.call.keypad import END, Keypad, words
 from appliance.errors import ApplianceError, NotPossible
 from appliance.frames import FRAME_MS, samples_in
 from appliance.session.turn import Phase
 from appliance.tap import Tap
 
 _PROTECTED: Final = frozenset({Phase.PROTECTED, Phase.CAUTIOUS, Phase.OVERTALK})
+_END_SECONDS: Final = 3.0
+"""How long after the digits that somebody else took a # may still belong to them."""
 logger = logging.getLogger(__name__)
 
 
@@ -24,11 +27,16 @@ class KeyedDigits:
         self._taps = taps
         self._keypad = Keypad(pause, self._keyed_in) if pause else None
         self._takers: dict[str, Callable[[str], None]] = {}
+        self._taken: dict[str, float] = {}
+        """By call: when somebody else had taken digits."""
 
     def digit(self, call: str, digit: str) -> None:
         """Keyed in on a call: it silences what is being said and may be interrupted, and becomes part of an answer."""
         if (taker := self._takers.get(call)) is not None:
             taker(digit)
+            return
+        taken = self._taken.pop(call, None)
+        if digit == END and taken is not None and asyncio.get_running_loop().time() - taken < _END_SECONDS:
             return
         tap = self._taps.get(call)
         session = tap.line.session if tap is not None else None
@@ -44,6 +52,7 @@ class KeyedDigits:
             self._keypad.forget(call)
         if taker is None:
             self._takers.pop(call, None)
+            self._taken[call] = asyncio.get_running_loop().time()
         else:
             self._takers[call] = taker
 
@@ -58,6 +67,7 @@ class KeyedDigits:
     def ended(self, call: str) -> None:
         """That call is over."""
         self._takers.pop(call, None)
+        self._taken.pop(call, None)
         if self._keypad is not None:
             self._keypad.forget(call)
 

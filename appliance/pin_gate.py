@@ -18,6 +18,8 @@ from appliance.interfaces import Voice
 from appliance.session.line import Line
 
 ENTRY_SECONDS: Final = 15.0
+LONGEST_ENTRY_SECONDS: Final = 60.0
+"""However many keys are pressed: a line is not kept by one who never ends an entry."""
 VOICE_SECONDS: Final = 10.0
 PRE_ROLL_FRAMES: Final = 15
 LONGEST_FRAMES: Final = 500
@@ -117,10 +119,11 @@ class PinGate:
         """The next entry's; one that is not ended in time is judged as it is. Each digit gives more time."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + ENTRY_SECONDS
+        last = loop.time() + LONGEST_ENTRY_SECONDS
         while up() and loop.time() < deadline:
             if self._pressed.is_set():
                 self._pressed.clear()
-                deadline = loop.time() + ENTRY_SECONDS
+                deadline = min(loop.time() + ENTRY_SECONDS, last)
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     return await self._verdicts.get()

@@ -16,25 +16,31 @@ class Verdict(StrEnum):
 
 
 class PinEntry:
-    """`pin` is digits; an entry ends with `#`, or with as many digits as it has. `*` begins anew."""
+    """`pin` is digits; an entry ends with as many digits as it has, or with `#` before that. `*` begins anew."""
 
     def __init__(self, pin: str, tries: int = TRIES) -> None:
         self._pin = pin
         self._left = tries
         self._entered = ""
+        self._full = False
+        """The entry before had all its digits: a # that follows belongs to it."""
 
     def __repr__(self) -> str:
         return f"PinEntry({self._left} tries left)"
 
     def press(self, digit: str) -> Verdict | None:
         """None while the entry goes on."""
+        full, self._full = self._full, False
         if digit == "*":
             self._entered = ""
+            return None
+        if digit == "#" and full:
             return None
         if digit != "#":
             self._entered = (self._entered + digit)[:LONGEST]
             if len(self._entered) < len(self._pin):
                 return None
+            self._full = True
         return self._judge()
 
     def late(self) -> Verdict:

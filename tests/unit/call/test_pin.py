@@ -20,6 +20,11 @@ def test_the_third_wrong_entry_is_the_last() -> None:
     assert keyed(PinEntry("4711"), "1234" * 3) == [Verdict.WRONG, Verdict.WRONG, Verdict.OVER]
 
 
+def test_a_hash_after_all_the_digits_is_no_entry_of_its_own() -> None:
+    assert keyed(PinEntry("4711"), "1234#4711#") == [Verdict.WRONG, Verdict.RIGHT]
+    assert keyed(PinEntry("4711"), "1234##") == [Verdict.WRONG, Verdict.WRONG]
+
+
 def test_nothing_entered_is_never_right_nor_is_an_empty_pin() -> None:
     assert PinEntry("4711").late() is Verdict.WRONG
     assert keyed(PinEntry(""), "#") == [Verdict.WRONG]

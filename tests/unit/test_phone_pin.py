@@ -1,0 +1,109 @@
+"""A caller who is asked for a PIN: what ends it, and what is told of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from appliance.call.call import Call
+from appliance.call.controller import Calls
+from appliance.config.schema import Agent, Recording, Sip
+from appliance.errors import NotPossible
+from appliance.events import DtmfReceived, Event, Transcript
+from appliance.phone import Phones
+from appliance.store.store import CallRecord
+from tests.fakes.telephone import FakeTelephone
+from tests.rig.booth import Booth
+from tests.rig.virtual_time import virtual_time
+
+
+class NoCalls:
+    def add_call(self, record: CallRecord) -> None: ...
+
+
+class Door:
+    """A telephone whose agent asks for the PIN 4711, and a caller at it."""
+
+    def __init__(self, booth: Booth, directory: Path) -> None:
+        self.told: list[Event] = []
+        booth.bus.listen(self.told.append)
+        agents = {"assistant": Agent(pin=SecretStr("4711"))}
+        self.telephone = FakeTelephone()
+        self.phones = Phones(
+            *(self.telephone, booth.lines, booth.bus, Recording(announce=False), directory),
+            agents=lambda: agents,
+            agent="assistant",
+            keypad_pause=1.0,
+        )
+        on_call = (self.phones.connected, self.phones.ended)
+        self.calls = Calls(
+            *(self.telephone, Sip(enabled=True), booth.bus, NoCalls(), *on_call),
+            on_record=self.phones.recorded.record_on_request,
+        )
+        self.calls.on_digit = self.phones.digits.digit
+        self.phones.calls = self.calls
+        self.caller = ""
+
+    def call(self) -> Call:
+        return self.calls.call(self.caller)
+
+    def read(self) -> list[str]:
+        """What the model was told in writing."""
+        return [event.text for event in self.told if isinstance(event, Transcript) and event.role == "user"]
+
+    async def keys(self, digits: str) -> None:
+        for digit in digits:
+            self.telephone.presses(self.caller, digit)
+            await asyncio.sleep(0.3)
+
+
+@asynccontextmanager
+async def door(directory: Path) -> AsyncIterator[Door]:
+    async with Booth(open_session=False) as booth:
+        found = Door(booth, directory)
+        await found.calls.start()
+        found.caller = found.telephone.rings_in()
+        await asyncio.sleep(0.2)
+        try:
+            yield found
+        finally:
+            await found.calls.stop()
+            await found.phones.stop()
+
+
+@virtual_time
+async def test_a_hash_after_the_right_pin_is_told_to_nobody_and_the_next_key_is(tmp_path: Path):
+    async with door(tmp_path) as at:
+        await at.keys("4711#")
+        await asyncio.sleep(2.0)
+        assert at.call().session is not None, "the caller was not let in"
+        assert at.read() == []
+        assert not {event.digit for event in at.told if isinstance(event, DtmfReceived)} & set("4711")
+        await at.keys("#")
+        await asyncio.sleep(2.0)
+        assert at.read() == ["pressed #"]
+
+
+@virtual_time
+async def test_one_who_never_ends_an_entry_is_hung_up_on(tmp_path: Path):
+    async with door(tmp_path) as at:
+        for _ in range(200):
+            if ("hang_up", at.caller) in at.telephone.told:
+                break
+            await asyncio.sleep(2.0)
+            at.telephone.presses(at.caller, "*")
+        assert ("hang_up", at.caller) in at.telephone.told
+
+
+@virtual_time
+async def test_nothing_is_recorded_while_a_pin_is_asked_for(tmp_path: Path):
+    async with door(tmp_path) as at:
+        with pytest.raises(NotPossible):
+            at.calls.record(at.caller, True)
+        await at.keys("47")
+        with pytest.raises(NotPossible):
+            at.calls.record(at.caller, True)
+        assert not list(tmp_path.rglob("*.wav"))
