@@ -163,7 +163,9 @@ def _gpio(configuration: Configuration) -> Iterator[Finding]:
         state = FAILED if asked else OK
         yield Finding("gpio", state, f"no buttons, switches and lights: {reason}", "look at gpio.chip")
         return
-    missing = [name for name in ("gpiozero", "lgpio") if importlib.util.find_spec(name) is None]
+    # Another pin factory than lgpio's may be asked for.
+    needed = ("gpiozero",) if os.environ.get("GPIOZERO_PIN_FACTORY") else ("gpiozero", "lgpio")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         yield Finding("gpio", FAILED, f"no library {' and '.join(missing)}", f"install {' '.join(missing)}")
     else:

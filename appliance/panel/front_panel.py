@@ -106,11 +106,18 @@ class FrontPanel:
     def status(self) -> dict[str, Any]:
         """As `status` shows it: which contacts are active, and what the lights tell."""
         return {
-            "state": "ready" if self._panel is not None else "off" if self._part.working else "failed",
+            "state": self._state(),
             "reason": self._part.reason,
             "active": sorted(control.value for control, contact in self._contacts.items() if contact.active),
             "light": self.lamps.told,
         }
+
+    def _state(self) -> str:
+        if self._panel is not None:
+            return "ready"
+        if self._opening is not None and not self._opening.done():
+            return "starting"
+        return "off" if self._part.working else "failed"
 
     # --- finding it
 

@@ -325,6 +325,17 @@ async def test_a_volume_button_that_is_held_goes_on_until_it_is_let_go():
 
 
 @virtual_time
+async def test_while_the_pins_are_opened_it_is_starting():
+    async with Box() as box:
+        panel = FrontPanel(Gpio(), None, box.bus, box.health.part("new"), lambda: True, FakePanel())
+        panel.start()
+        assert panel.status()["state"] == "starting"
+        await box.wait(0.1)
+        assert panel.status()["state"] == "ready"
+        await panel.stop()
+
+
+@virtual_time
 async def test_where_no_pin_is_set_nothing_is_claimed():
     async with Box() as box:
         fake = FakePanel()
