@@ -14,6 +14,7 @@ from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
 from appliance.audio.vad import load_confirm, load_detector
+from appliance.audio.wake import load_gate
 from appliance.calibration import CalibrationFile
 from appliance.call.call import ROOM
 from appliance.call.controller import Calls
@@ -283,6 +284,7 @@ class Appliance:
             detector=lambda: load_detector("webrtc", vad.aggressiveness),
             confirm=lambda: load_confirm(vad.confirm),
             canceller=_canceller,
+            wake=lambda: load_gate(configuration.wake_word),
         )
         return Lines(around, agents, ears, room=configuration.room, on_closed=self._session_over)
 

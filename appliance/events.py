@@ -276,6 +276,15 @@ class UsageReported(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WakeChanged(Event):
+    """With `room.mode` "wake-word": `state` is awake (somebody said `word`), stopped (likewise), or asleep."""
+
+    topic: ClassVar[str] = "wake"
+    state: str
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomMeasured(Event):
     """The room's echo was measured anew; `duplex` is how it is used from now on where the configuration says "auto"."""
 

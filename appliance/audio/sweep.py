@@ -196,6 +196,8 @@ def _slope(starts: npt.NDArray[np.int_], shifts: Samples) -> float:
     spans, rises = np.diff(starts), np.diff(shifts)
     slopes = rises / spans
     usual = np.abs(slopes - np.median(slopes)) <= STEP_PPM * 1e-6
+    if not np.any(usual):
+        return float(np.median(slopes))
     return float(np.sum(rises[usual]) / np.sum(spans[usual]))
 
 

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from appliance.config.load import DEFAULT, Fault, Loaded
 from appliance.config.pins import pin_faults
-from appliance.config.schema import FIRST_ACCOUNT, Configuration, Mqtt, Provisioning, Sip
+from appliance.config.schema import FIRST_ACCOUNT, Configuration, Mqtt, Provisioning, Sip, WakeWord
 from appliance.config.secrets import reveal
 from appliance.config.stages import KINDS
-from appliance.errors import ConfigurationInvalid
+from appliance.errors import ConfigurationInvalid, DriverMissing
+from appliance.plugins import load
 
 CODECS: Final = ("G722", "opus", "PCMU", "PCMA")
 _HOST_PORT: Final = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$")
@@ -115,11 +116,28 @@ def _names(configuration: Configuration) -> Iterator[_Finding]:
                 'for example "en" or "de-AT"',
             )
     if configuration.room.mode == "wake-word":
-        yield (
-            "room.mode",
-            "no wake word detector is installed",
-            "use open or push-to-talk",
-        )
+        yield from _wake_words(configuration.wake_word)
+
+
+def _wake_words(wanted: WakeWord) -> Iterator[_Finding]:
+    group = "appliance.wake_detectors"
+    yield from _unknown("wake_word.detector", [wanted.detector], _installed(group))
+    if wanted.detector not in _installed(group):
+        return
+    try:
+        detector: Any = load(group, wanted.detector)
+    except DriverMissing as fault:
+        yield "room.mode", fault.message, "install the package pymicro-wakeword, or use open or push-to-talk"
+        return
+    for key, words in (("wake_word.words", wanted.words), ("wake_word.stop_words", wanted.stop_words)):
+        yield from _unknown(key, [word for word in words if not word.endswith(".json")], detector.words())
+        for word in words:
+            if word.endswith(".json") and not Path(word).is_file():
+                yield (
+                    key,
+                    f"there is no file {word}",
+                    "the .json of a microWakeWord model, its .tflite beside it",
+                )
 
 
 def _is_language(tag: str) -> bool:

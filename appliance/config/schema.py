@@ -35,6 +35,17 @@ class Room(Section):
     calls: Literal["person", "agent"] = "person"
 
 
+class WakeWord(Section):
+    """What the room waits for with `room.mode = "wake-word"`."""
+
+    words: Annotated[tuple[str, ...], Field(min_length=1, max_length=6)] = ("okay_nabu",)
+    stop_words: tuple[str, ...] = ()
+    sensitivity: Annotated[float, Field(ge=0, le=1)] = 0.5
+    follow_up: Annotated[float, Field(ge=0, le=60)] = 8.0
+    interrupt: Literal["word", "speech"] = "word"
+    detector: str = "micro"
+
+
 class Vad(Section):
     aggressiveness: Annotated[int, Field(ge=0, le=3)] = 2
     confirm: str = "auto"
@@ -294,6 +305,7 @@ class Configuration(Section):
 
     device: Device = Device()
     room: Room = Room()
+    wake_word: WakeWord = WakeWord()
     vad: Vad = Vad()
     conversation: Conversation = Conversation()
     providers: dict[str, ProviderSection] = {}

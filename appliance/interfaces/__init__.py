@@ -14,6 +14,7 @@ from appliance.interfaces.audio import (
     Spoken,
     Voice,
     VoiceDetector,
+    WakeDetector,
 )
 from appliance.interfaces.broker import Broker, Heard
 from appliance.interfaces.panel import (
@@ -144,5 +145,6 @@ __all__ = [
     "UserHeard",
     "Voice",
     "VoiceDetector",
+    "WakeDetector",
     "Wiring",
 ]

@@ -94,6 +94,19 @@ class VoiceDetector(Protocol):
     def reset(self) -> None: ...
 
 
+class WakeDetector(Protocol):
+    """Finds a word in whatever is said. Group `appliance.wake_detectors`; built as `factory(words, sensitivity)`.
+
+    A class also has a static `words() -> list[str]`: those that it brings with it.
+    """
+
+    def heard(self, pcm: bytes) -> str | None:
+        """The word that ended within the last 200 ms, once; `pcm` is 20 ms of s16le mono at 16 kHz."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class EchoCanceller(Protocol):
     """Takes the played sound out of the microphone's. Group `appliance.echo_cancellers`. 16 kHz, 10 ms a call."""
 

@@ -11,13 +11,15 @@ from appliance.audio.level import SILENCE_DBFS
 from appliance.audio.playout import Playout
 from appliance.audio.ring import Ring
 from appliance.audio.vad import Edge
+from appliance.audio.wake import Floor, WakeGate, Way
 from appliance.errors import ApplianceError, MuteSwitchOn
-from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, Warned
+from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, WakeChanged, Warned
 from appliance.frames import FRAME_MS
 from appliance.interfaces import LineKind
 from appliance.session.loan import Listener, Loan
 from appliance.session.onset import FOREIGN_START_MS
 from appliance.session.session import Session
+from appliance.session.turn import TurnState
 
 MARKS_SECONDS: Final = 0.01
 ECHO_TAIL_SECONDS: Final = 0.2
@@ -72,6 +74,8 @@ class Line:
         self._told_muted = False
         self.voiced_at = float("-inf")
         """Monotonic second of the last frame with speech in it."""
+        self.wake: WakeGate | None = None
+        """Where a wake word is needed."""
         self.loan: Loan | None = None
         """What the line is used for while its session waits."""
         self._bus = bus
@@ -115,11 +119,46 @@ class Line:
         elif loan is not None:
             if loan.listener is not None:
                 loan.listener(captured)
-        elif session is not None:
+        elif self.wake is not None:
+            self._hear_waking(self.wake, captured)
+        else:
+            self._listen(captured)
+
+    def _listen(self, captured: Captured) -> None:
+        if self.session is not None:
             self._begun = False
-            session.hear(captured)
+            self.session.hear(captured)
         elif self.kind is LineKind.ROOM:
             self._wait_for_speech(captured)
+
+    def _hear_waking(self, wake: WakeGate, captured: Captured) -> None:
+        """Nothing of it reaches a session, and so nobody outside, before the wake word was said."""
+        state = self.session.turn_state if self.session is not None else TurnState.IDLE
+        busy = state in (TurnState.SPEAKING, TurnState.THINKING)
+        way = wake.take(captured, self._loop.time(), Floor(idle=state is TurnState.IDLE, busy=busy))
+        if way is Way.HEAR:
+            self._listen(captured)
+            return
+        if way is Way.WAKE:
+            self._bus.publish(WakeChanged(line=self.id, state="awake", word=wake.word))
+            self._wake_up(wake, interrupt=busy)
+        elif way is Way.STOP:
+            self._bus.publish(WakeChanged(line=self.id, state="stopped", word=wake.word))
+            if self.session is not None:
+                self.session.interrupt("stop word")
+        elif way is Way.SLEEP:
+            self._bus.publish(WakeChanged(line=self.id, state="asleep"))
+        if self.session is not None:
+            self.session.miss(captured)
+
+    def _wake_up(self, wake: WakeGate, *, interrupt: bool) -> None:
+        session = self.session or self._opened()
+        if session is None:
+            return
+        if interrupt:
+            session.interrupt("wake word")
+        for before in wake.pre_roll():
+            session.hear(before)
 
     def set_muted(self, on: bool) -> None:
         """While muted, no sample of the microphone leaves the driver. Raise MuteSwitchOn: that stands above it."""
@@ -162,6 +201,10 @@ class Line:
             self.loan.playout.trim = self.playout.trim
         self.by_voice = self._by_voice and choice.mode is not Duplex.PUSH_TO_TALK
 
+    def need_key(self) -> None:
+        """From now on the push-to-talk key alone opens a turn."""
+        self.by_voice = self._by_voice = False
+
     def lend(self, listener: Listener | None = None) -> Loan:
         """Use the line for something else than its session, which is parked: none of its sound is taken meanwhile.
 
@@ -195,6 +238,8 @@ class Line:
     def press(self) -> None:
         """Push-to-talk: opens a session where there is none. Raise LineBusy when none can be had."""
         session = self.session or self._open_session(self)
+        if self.wake is not None:
+            self.wake.rouse(self._loop.time())
         session.press()
         # Whoever presses means it: the echo of what was cut off is worth less than the first word.
         self._deaf_until = 0.0
@@ -238,6 +283,9 @@ class Line:
             self.loan.silence()
         self.playout.flush()
         await asyncio.to_thread(self.capture.stop)
+        if self.wake is not None:
+            self.wake.close()
+            self.wake = None
 
     def _half_deaf(self) -> bool:
         if self.duplex is not Duplex.HALF:
@@ -256,15 +304,21 @@ class Line:
         if not self.by_voice or not self._begun or captured.foreign_ms < FOREIGN_START_MS:
             return
         self._begun = False
-        try:
-            session = self._open_session(self)
-        except ApplianceError as fault:
-            self._unheard += 1
-            self._bus.publish(Warned(line=self.id, code=fault.code, message=fault.message, hint=fault.hint))
+        session = self._opened()
+        if session is None:
             return
         for remembered in self._remembered:
             session.hear(remembered)
         self._remembered.clear()
+
+    def _opened(self) -> Session | None:
+        """A session for who has begun to speak; None, and told, where there can be none."""
+        try:
+            return self._open_session(self)
+        except ApplianceError as fault:
+            self._unheard += 1
+            self._bus.publish(Warned(line=self.id, code=fault.code, message=fault.message, hint=fault.hint))
+            return None
 
     def _hand_over_marks(self) -> None:
         active = self.playout.active()

@@ -12,8 +12,10 @@ from appliance.audio.capture import CapturePath
 from appliance.audio.double_talk import DoubleTalk
 from appliance.audio.playout import Playout
 from appliance.audio.ring import Ring
+from appliance.audio.wake import WakeGate
 from appliance.config.schema import Room
 from appliance.errors import ApplianceError, LineBusy, NotPossible, UnknownName
+from appliance.events import Warned
 from appliance.frames import BYTES_PER_SAMPLE
 from appliance.interfaces import EchoCanceller, LineKind, VoiceDetector
 from appliance.session.context import PhoneActions, SessionContext
@@ -36,6 +38,7 @@ class Ears:
     detector: Callable[[], VoiceDetector]
     confirm: Callable[[], VoiceDetector | None] = field(default=lambda: None)
     canceller: Callable[[], EchoCanceller | None] = field(default=lambda: None)
+    wake: Callable[[], WakeGate | None] = field(default=lambda: None)
 
 
 class Lines:
@@ -103,8 +106,10 @@ class Lines:
             lambda opening: self.open_session(opening, greeting=False),
             reference=playout.reference,
             half_duplex=kind is LineKind.ROOM and self._room.duplex != "full" and canceller is None,
-            by_voice=kind is not LineKind.ROOM or self._room.mode == "open",
+            by_voice=kind is not LineKind.ROOM or self._room.mode != "push-to-talk",
         )
+        if kind is LineKind.ROOM and self._room.mode == "wake-word":
+            self._set_wake(line)
         self._lines[line_id] = line
         line.start()
         return line
@@ -313,6 +318,18 @@ class Lines:
         except ApplianceError as fault:
             logger.warning("no echo cancellation: %s", fault.message)
             return None
+
+    def _set_wake(self, line: Line) -> None:
+        """Without its detector the key alone opens a turn: a room that waits for a word must not listen to all."""
+        try:
+            line.wake = self._ears.wake()
+        except ApplianceError as fault:
+            logger.error("no wake word: %s (%s)", fault.message, fault.hint)
+            self._around.bus.publish(
+                Warned(line=line.id, code=fault.code, message=fault.message, hint=fault.hint)
+            )
+        if line.wake is None:
+            line.need_key()
 
     def _name(self, kind: LineKind) -> str:
         if kind is LineKind.ROOM and kind.value not in self._lines:
