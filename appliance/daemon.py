@@ -32,7 +32,6 @@ from appliance.events import EventBus, Warned
 from appliance.fleet import open_mqtt
 from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
-from appliance.night import Night
 from appliance.panel import presence
 from appliance.phone import Phones
 from appliance.releases import ReleaseNews
@@ -66,6 +65,7 @@ _SILENT_SHARE: Final = 2 / 3
 _RECALL_SECONDS: Final = 2.0
 """How long the start waits for what the last run left; on a slow card it comes later."""
 _STORE_SECONDS: Final = 30.0
+_FIRST_NIGHT_SECONDS: Final = 600.0
 _RELOADABLE: Final = frozenset({"log", "agents", "contacts", "providers"})
 logger = logging.getLogger(__name__)
 
@@ -313,9 +313,15 @@ class Appliance:
     def _begin_nights(self, room: Room) -> None:
         if self._alone or not self.configuration.room.night_check:
             return
+        self._spawn(self._measure_at_night(room))
+
+    async def _measure_at_night(self, room: Room) -> None:
+        await asyncio.sleep(_FIRST_NIGHT_SECONDS)
+        # Imported only now: no start has to wait for what is needed hours later.
+        from appliance.night import Night
+
         kept = CalibrationFile(self.configuration.storage.directory)
-        night = Night(room, self.lines.line(ROOM), kept, self.bus, lambda: not self.lines.sessions())
-        self._spawn(night.run())
+        await Night(room, self.lines.line(ROOM), kept, self.bus, lambda: not self.lines.sessions()).run()
 
     def _build_telephone(self) -> None:
         settings = self.configuration.sip

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from appliance.audio.sweep import Acoustics
+if TYPE_CHECKING:  # a start needs what was chosen, not how a room is measured
+    from appliance.audio.sweep import Acoustics
 
 FULL_UP_TO_DB: Final = -9.0
 """An echo no louder than this, against what is played, leaves the canceller and the level test enough to go by."""
@@ -45,7 +46,7 @@ class Choice:
     reason: str
 
 
-def choose(found: Acoustics, trial: Trial | None = None, *, canceller: bool = True) -> Choice:
+def choose(found: "Acoustics", trial: Trial | None = None, *, canceller: bool = True) -> Choice:
     """The mode for a room in which the probe was heard, and why; `trial` None: none was made."""
     coupling = found.coupling_db
     if coupling is None:
