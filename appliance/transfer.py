@@ -11,7 +11,7 @@ from typing import Final
 from appliance.audio import tones
 from appliance.call.call import Call
 from appliance.call.controller import Calls
-from appliance.call.machine import ANSWERED, CallState
+from appliance.call.machine import ANSWERED, HELD_HERE, CallState
 from appliance.call.outcome import NO_ANSWER_CODE, Outcome, outcome_of, sentence
 from appliance.config.schema import Transfer as Settings
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
@@ -78,6 +78,9 @@ class Transfer:
         self._settings = settings
         self._asked: Call | None = None
         self._digits = ""
+        self._held = caller.state is CallState.HELD
+        """The call to the caller is on hold; its state tells of the transfer."""
+        self._held_here = self._held and caller.reason == HELD_HERE
         self._changed = asyncio.Event()
 
     async def run(self) -> Bridge:
@@ -105,7 +108,13 @@ class Transfer:
             raise
         finally:
             leave()
-        self._calls.mark(self._caller, CallState.CONNECTED, 0, f"joined with {asked.id}")
+        if self._held:
+            bridge.hold(self._line, True)
+        state = CallState.HELD if self._held else CallState.CONNECTED
+        self._calls.mark(self._caller, state, 0, f"joined with {asked.id}")
+        if self._held and self._held_here:
+            # Who was held while somebody was found for them is not kept waiting.
+            self._calls.resume(self._caller.id)
         return bridge
 
     @property
@@ -172,12 +181,13 @@ class Transfer:
 
     def _come_back(self, code: int, reason: str) -> None:
         self._drop_asked()
-        if self._caller.state is CallState.HELD:
-            # The far side has put us on hold meanwhile: the session goes on when it comes back.
+        if self._held:
+            # The session goes on when the call does.
             self._line.lend().repeat(tones.music(self._line.playout.rate))
-            return
-        self._line.reclaim()
-        self._calls.mark(self._caller, CallState.CONNECTED, code, f"{_FAILED}: {reason}")
+        else:
+            self._line.reclaim()
+        state = CallState.HELD if self._held else CallState.CONNECTED
+        self._calls.mark(self._caller, state, code, f"{_FAILED}: {reason}")
 
     def _drop_asked(self) -> None:
         asked = self._asked
@@ -193,8 +203,9 @@ class Transfer:
         match event:
             case DtmfReceived(call=call, digit=digit) if asked is not None and call == asked.id:
                 self._digits += digit
-            case CallChanged():
-                pass
+            case CallChanged(call=call, state=state):
+                if call == self._caller.id and state in _STAYED:
+                    self._held = state == CallState.HELD
             case _:
                 return
         self._changed.set()

@@ -40,6 +40,8 @@ FOLLOWERS: Final[Mapping[CallState, frozenset[CallState]]] = {
     _S.TRANSFERRING: frozenset({_S.TRANSFERRING, _S.CONNECTED, _S.HELD, _S.ENDED}),
     _S.ENDED: frozenset(),
 }
+HELD_HERE: Final = "held here"
+"""The telephone's reason for a call that we have put on hold, and not the far end."""
 ANSWERED: Final = frozenset({_S.CONNECTED, _S.HELD, _S.TRANSFERRING})
 
 

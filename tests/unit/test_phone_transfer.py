@@ -1,0 +1,123 @@
+"""A caller who is on hold while they are handed over: both calls stand afterwards as they should."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.call.controller import Calls
+from appliance.call.machine import HELD_HERE
+from appliance.config.schema import Recording, Sip, Transfer
+from appliance.phone import Phones
+from appliance.store.store import CallRecord
+from tests.fakes.telephone import FakeTelephone
+from tests.rig.booth import Booth
+from tests.rig.virtual_time import virtual_time
+
+
+class NoCalls:
+    def add_call(self, record: CallRecord) -> None: ...
+
+
+class Office:
+    """A call that an agent has, and whoever it is handed over to."""
+
+    def __init__(self, booth: Booth, directory: Path) -> None:
+        self.booth = booth
+        self.telephone = FakeTelephone()
+        parts = (self.telephone, booth.lines, booth.bus, Recording(), directory)
+        self.phones = Phones(*parts, transfer=Transfer(accept="answer", join="here"))
+        on_call = (self.phones.connected, self.phones.ended)
+        self.calls = Calls(self.telephone, Sip(enabled=True), booth.bus, NoCalls(), *on_call)
+        self.phones.calls = self.calls
+        self.calls.on_attended = self.phones.attended
+        self.caller = ""
+
+    async def begin(self) -> str:
+        """The call of whom is asked."""
+        self.calls.transfer(self.caller, "sip:201@127.0.0.1", "attended")
+        await asyncio.sleep(0.2)
+        return next(told[1] for told in self.telephone.told if told[0] == "dial")
+
+    def holds(self, reason: str) -> None:
+        self.telephone.reports(self.caller, "held", 0, reason)
+
+    def resumes(self) -> None:
+        self.telephone.reports(self.caller, "connected")
+
+    @property
+    def state(self) -> str:
+        return str(self.calls.call(self.caller).state)
+
+    def sounds(self, call: str) -> bool:
+        """Whether the person there hears something, music for example."""
+        line = self.phones.line_of(call)
+        line.pull(800)  # what fades out
+        return any(line.pull(8000))
+
+
+@asynccontextmanager
+async def office(directory: Path) -> AsyncIterator[Office]:
+    async with Booth(open_session=False) as booth:
+        found = Office(booth, directory)
+        await found.calls.start()
+        found.caller = found.telephone.rings_in()
+        await asyncio.sleep(0.2)
+        try:
+            yield found
+        finally:
+            await found.calls.stop()
+            await found.phones.stop()
+
+
+@virtual_time
+@pytest.mark.parametrize("mid_way", [True, False])
+async def test_a_caller_who_holds_us_is_on_hold_still_when_nobody_takes_the_call(tmp_path, mid_way):
+    async with office(tmp_path) as at:
+        if not mid_way:
+            at.holds("held by the far end")
+        asked = await at.begin()
+        if mid_way:
+            at.holds("held by the far end")
+        at.telephone.ends(asked, 486, "Busy Here")
+        await asyncio.sleep(0.5)
+        assert at.state == "held"
+        assert at.phones.line_of(at.caller).loan is not None, (
+            "the agent talks to somebody who does not hear it"
+        )
+        at.resumes()
+        await asyncio.sleep(0.2)
+        assert at.state == "connected"
+        assert at.phones.line_of(at.caller).loan is None
+
+
+@virtual_time
+@pytest.mark.parametrize("mid_way", [True, False])
+async def test_who_takes_the_call_of_one_who_holds_us_hears_music_till_they_are_back(tmp_path, mid_way):
+    async with office(tmp_path) as at:
+        if not mid_way:
+            at.holds("held by the far end")
+        asked = await at.begin()
+        if mid_way:
+            at.holds("held by the far end")
+        at.telephone.reports(asked, "connected", 200, "OK")
+        await asyncio.sleep(1.0)
+        assert at.state == "held"
+        assert at.sounds(asked), "silence, and nobody there"
+        at.resumes()
+        await asyncio.sleep(0.2)
+        assert at.state == "connected"
+        assert not at.sounds(asked), "music beside the caller"
+        assert ("resume", at.caller) not in at.telephone.told
+
+
+@virtual_time
+async def test_whom_we_held_while_somebody_was_found_is_taken_off_hold_when_they_are_joined(tmp_path):
+    async with office(tmp_path) as at:
+        at.holds(HELD_HERE)
+        asked = await at.begin()
+        at.telephone.reports(asked, "connected", 200, "OK")
+        await asyncio.sleep(1.0)
+        assert ("resume", at.caller) in at.telephone.told
