@@ -1,6 +1,8 @@
 """Finds a driver, provider or tool by its entry-point name. Built-in and third-party ones load the same way."""
 
 import difflib
+import functools
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -12,7 +14,7 @@ Factory = Callable[..., Any]
 
 def names(group: str) -> list[str]:
     """Names that are installed in `group`, for example "appliance.voice_detectors"."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _installed(tuple(sys.path)).select(group=group)})
 
 
 def load(group: str, name: str) -> Factory:
@@ -20,7 +22,7 @@ def load(group: str, name: str) -> Factory:
 
     Raise UnknownName when nothing of that name is installed, and DriverMissing when its library is not.
     """
-    found = list(entry_points(group=group, name=name))
+    found = list(_installed(tuple(sys.path)).select(group=group, name=name))
     if not found:
         raise UnknownName(
             f"{group.removeprefix('appliance.')} has no {name!r}", hint=_nearest(name, names(group))
@@ -34,6 +36,12 @@ def load(group: str, name: str) -> Factory:
             hint=f"install the library {library}, or choose another in the configuration",
         ) from error
     return factory
+
+
+@functools.cache
+def _installed(_: tuple[str, ...]) -> Any:
+    """Read once for each search path: every look goes through the metadata of all that is installed."""
+    return entry_points()
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -16,7 +16,7 @@ from appliance.errors import DriverMissing, RequestInvalid
 MAGIC: Final = b"HANDSET-SEALED-1\n"
 _PIECE: Final = 1 << 20
 _TAG: Final = 16
-_COST: Final = {"n": 1 << 15, "r": 8, "p": 1}
+COST: Final = {"n": 1 << 15, "r": 8, "p": 1}
 _MOST_MEMORY: Final = 1 << 27
 """What a header may make us use: 128 MB, four times what ours asks for."""
 SHORTEST: Final = 8
@@ -31,9 +31,9 @@ class CannotOpen(RequestInvalid):
 def seal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
     """Copy `source` to `target`, sealed."""
     salt = os.urandom(16)
-    header = {"salt": salt.hex(), **_COST}
+    header = {"salt": salt.hex(), **COST}
     target.write(MAGIC + json.dumps(header).encode() + b"\n")
-    cipher = _cipher(passphrase, salt, _COST)
+    cipher = _cipher(passphrase, salt, COST)
     for number, (piece, last) in enumerate(_pieces(source, _PIECE)):
         target.write(cipher.encrypt(_nonce(number, last=last), piece, MAGIC))
 
@@ -60,7 +60,7 @@ def unseal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
 def _header(line: bytes) -> tuple[bytes, dict[str, int]]:
     try:
         header = json.loads(line)
-        cost = {key: int(header[key]) for key in _COST}
+        cost = {key: int(header[key]) for key in COST}
         salt = bytes.fromhex(header["salt"])
     except (ValueError, KeyError, TypeError) as error:
         raise CannotOpen("the file is damaged at its beginning", hint="take another backup") from error

@@ -5,7 +5,6 @@ The stages are imported for that, their SDKs are not.
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -186,4 +185,4 @@ def _nearest(key: str, known: Collection[str], listed: Collection[str]) -> str:
 
 
 def _providers() -> frozenset[str]:
-    return frozenset(point.name for point in entry_points(group=_PROVIDERS))
+    return frozenset(plugins.names(_PROVIDERS))

@@ -7,10 +7,10 @@ import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
+from appliance import plugins
 from appliance.config.load import DEFAULT, Fault, Loaded
 from appliance.config.pins import pin_faults
 from appliance.config.schema import FIRST_ACCOUNT, Configuration, Mqtt, Provisioning, Sip, WakeWord
@@ -198,7 +198,7 @@ def _unknown(key: str, names: Iterable[str], known: Iterable[str]) -> Iterator[_
 
 
 def _installed(group: str) -> list[str]:
-    return [entry.name for entry in entry_points(group=group)]
+    return plugins.names(group)
 
 
 def _control(configuration: Configuration) -> Iterator[_Finding]:

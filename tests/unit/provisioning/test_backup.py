@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance import factory_reset
@@ -80,6 +80,12 @@ class Box:
             for path in sorted(self.root.rglob("*"))
             if path.is_file() and not path.name.endswith(("-wal", "-shm"))
         }
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch):
+    """A passphrase costs as little as it may: it is not what is looked at here."""
+    monkeypatch.setitem(sealing.COST, "n", 1 << 8)
 
 
 @pytest.fixture
@@ -368,7 +374,7 @@ async def test_the_daemon_asks_for_it_with_a_file_that_the_reset_takes_away_last
 
 
 @given(st.binary(max_size=3000), st.integers(0, 5000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_sealed_opens_as_it_was_and_not_when_a_byte_is_another(data, at):
     sealed, opened = io.BytesIO(), io.BytesIO()
     sealing.seal(io.BytesIO(data), sealed, PASSPHRASE)
