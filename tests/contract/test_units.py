@@ -15,7 +15,7 @@ EXPOSURE = {"handset.service": 2.0, "handset-release.service": 4.0}
 COMMANDS = (
     "opt/handset/current/bin/handset",
     "usr/lib/handset/release/bin/handset",
-    "usr/bin/kill",
+    "usr/bin/sh",
     "usr/bin/systemctl",
 )
 
