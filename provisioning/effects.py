@@ -1,6 +1,7 @@
 """Carries out actions under a root directory: "/" of the machine, a card that is mounted, or a tree for a test."""
 
 import contextlib
+import errno
 import os
 import pwd
 import subprocess
@@ -13,6 +14,12 @@ from appliance.errors import ApplianceError, NotPossible
 from provisioning.actions import Action, Link, MakeDirectory, Plan, Run, WriteFile
 
 RUN_SECONDS: Final = 60.0
+_REMEDIES: Final = {
+    errno.ENOSPC: "make room: recordings and old backups take most",
+    errno.EDQUOT: "make room: recordings and old backups take most",
+    errno.EROFS: "this place is read-only: on the image it cannot be set",
+    errno.EIO: "the card fails: put in another one",
+}
 Runner = Callable[[Run], None]
 """Runs a program; raise NotPossible where it fails."""
 
@@ -85,9 +92,8 @@ class Effects:
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise CannotWrite(
-                f"{path} cannot be written: {error.strerror}", hint="run it as root: sudo handset setup"
-            ) from error
+            remedy = _REMEDIES.get(error.errno or 0, "run it as root: sudo handset ...")
+            raise CannotWrite(f"{path} cannot be written: {error.strerror}", hint=remedy) from error
 
     def _run(self, action: Run) -> None:
         try:

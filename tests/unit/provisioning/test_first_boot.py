@@ -1,10 +1,12 @@
 """A start with files on the boot partition: the good part in force, the faults told, the secrets gone from the card."""
 
+import errno
 import json
 import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -307,6 +309,31 @@ def test_a_power_cut_before_the_end_has_it_all_done_again(card, monkeypatch):
     assert card.sip_password() == "hush-hush"
     assert "hush-hush" not in card.on_the_card()
     assert len(list((card.root / "etc/handset/secrets").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "make room"), (errno.EROFS, "read-only"), (errno.EIO, "another"), (errno.EACCES, "root")],
+)
+def test_a_place_that_takes_nothing_is_told_with_a_remedy_and_the_secret_stays_on_the_card(
+    card, monkeypatch, number, remedy
+):
+    real = os.open
+
+    def refuse(path: Any, flags: int, mode: int = 0o777) -> int:
+        if str(path).endswith(".new"):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, flags, mode)
+
+    card.put(settings=SETTINGS, network_config=NETWORK)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        outcome = card.start()
+    assert len(outcome.faults) == 2
+    assert remedy in outcome.faults[1].hint
+    assert "hush-hush" in card.on_the_card()
+    assert not card.start().faults
+    assert card.sip_password() == "hush-hush"
 
 
 def test_nothing_on_the_partition_is_nothing_to_tell(tmp_path):
