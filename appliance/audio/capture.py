@@ -51,8 +51,8 @@ class Captured:
     voiced_ms: float
     level_dbfs: float
     over: bool = False
-    """Somebody seems to talk over what is played: weaker evidence than `speech`, and sooner. Such a frame is as the
-    microphone took it."""
+    """Somebody seems to talk over what is played: weaker evidence than `speech`, and sooner. Where there
+    is little echo in it, such a frame is as the microphone took it."""
     foreign_ms: float = math.inf
     """Of the last 300 ms, how much cannot be the echo of what is played; inf where nothing is, or nobody looked."""
 
@@ -177,7 +177,11 @@ class CapturePath:
         except Exception as error:  # noqa: BLE001  as above
             self._fault("voice detector", error)
             return captured
-        return replace(captured, frame=replace(captured.frame, pcm=raw), over=True) if over else captured
+        if not over:
+            return captured
+        # Where the guard alone is sure, the echo is nearly as loud as the person: what the canceller left is better.
+        pcm = raw if self._double_talk.louder else captured.frame.pcm
+        return replace(captured, frame=replace(captured.frame, pcm=pcm), over=True)
 
     def _fault(self, part: str, error: Exception) -> None:
         self.faults += 1

@@ -90,6 +90,8 @@ class DoubleTalk:
     """Says when somebody seems to talk over what is played, `vad.start_ms` after their first sound."""
 
     def __init__(self, settings: Vad, detector: VoiceDetector, confirm: VoiceDetector | None = None) -> None:
+        self.louder = False
+        """The newest frame is so much louder than an echo that there is little of one in it."""
         self._start_ms = settings.start_ms
         self._detector = Rechunked(detector)
         self._confirm = Confirmation(confirm) if confirm is not None else None
@@ -111,7 +113,8 @@ class DoubleTalk:
             self._detected = likelihood >= LIKELY
         levels = band_levels(near)
         stands_out = self._floor.stands_out_db(levels) >= FLOOR_MARGIN_DB
-        over = (self._exceeds(levels, far) or foreign) and stands_out and self._detected
+        self.louder = self._exceeds(levels, far)
+        over = (self.louder or foreign) and stands_out and self._detected
         self._run_ms = self._run_ms + FRAME_MS if over else max(0, self._run_ms - FRAME_MS)
         self._calm_ms = 0.0 if over else self._calm_ms + FRAME_MS
         if speech:

@@ -146,7 +146,7 @@ class EchoGuard:
 
         `speech`: it was found behind the canceller.
         """
-        played = band_levels(far) if any(far) else np.full(_BANDS, _NOTHING_DB)
+        played = band_levels(far) if far.count(0) < len(far) else np.full(_BANDS, _NOTHING_DB)
         self._since_sound = 0 if played.max() > SILENT_DB else self._since_sound + 1
         self._played.appendleft(played)
         silent = self._since_sound >= LAGS + HELD
