@@ -17,7 +17,6 @@ SET_UP_HERE: Final = Path("/run/handset-setup.json")
 """How to reach the network that the appliance opened to be set up, while it is open."""
 LOOK_SECONDS: Final = 5.0
 LABEL: Final = "provisioned"
-_TOLD: Final = "provisioned.told"
 _MOST: Final = 20
 """Faults that are told one by one; more stand in the file on the card."""
 logger = logging.getLogger(__name__)
@@ -53,14 +52,14 @@ Say = Callable[[str, str], None]
 async def watch(
     directory: Path, bus: EventBus, say: Say, places: Sequence[Path] = (LEFT_HERE, SET_UP_HERE)
 ) -> None:
-    """Tell what is new in `places`, the first of which is told once, also over restarts; without end."""
+    """Tell what is new in `places`, aloud once, also over restarts; without end."""
     told: dict[Path, float] = {}
     while True:
         for path in places:
             found = await asyncio.to_thread(read, path)
             if found is not None and told.get(path) != found.at:
                 told[path] = found.at
-                tell(found, bus, say, directory / _TOLD if path == places[0] else None)
+                tell(found, bus, say, directory / f"{path.stem}.told")
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -16,7 +16,7 @@ DATABASE: Final = "handset.db"
 TOKENS: Final = "tokens.json"
 _SQLITE_BESIDE: Final = re.compile(r".*\.db-(wal|shm|journal)")
 _TRANSIENT: Final = re.compile(
-    r"\..*|.*\.(new|tmp|lock)|handset\.broken-.*|provisioned\.(told|json)|before-restore-.*|factory-reset"
+    r"\..*|.*\.(new|tmp|lock)|handset\.broken-.*|.*\.told|provisioned\.json|before-restore-.*|factory-reset"
 )
 _KEY: Final = re.compile(r"\s*[\"']?([A-Za-z0-9_-]+)[\"']?\s*=")
 

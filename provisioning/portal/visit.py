@@ -14,7 +14,7 @@ from appliance import plugins
 from appliance.errors import ApplianceError
 from appliance.interfaces.network import Network
 from provisioning import identity, settings
-from provisioning.actions import Remove, WriteFile
+from provisioning.actions import Remove, Run, WriteFile
 from provisioning.draft import Draft, Note, Tree
 from provisioning.effects import Effects
 from provisioning.hotspot import Hotspot, Seen, Step
@@ -24,6 +24,8 @@ from provisioning.settings import Place
 from provisioning.setup import put_in_force
 
 TOLD: Final = PurePosixPath("/run/handset-setup.json")
+_RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.service"))
+"""Without a network there is no call that it could end."""
 LOOK_SECONDS: Final = 2.0
 LINGER_SECONDS: Final = 3.0
 """The last page is to arrive before its network goes away."""
@@ -111,6 +113,8 @@ class Visit:
             self._open(at)
         elif step in (Step.CLOSE, Step.DONE):
             self._close()
+            if step is Step.DONE:
+                self._tell(f"I have joined the network. My name there is {self._host_name()}.")
 
     def _open(self, at: float) -> None:
         try:
@@ -128,7 +132,7 @@ class Visit:
             self._close()
             return
         print(f"open: {self._name}")
-        self._tell(self._invitation(), at)
+        self._tell(self._invitation())
 
     def _close(self) -> None:
         if self._server is not None:
@@ -168,16 +172,28 @@ class Visit:
             print(f"not taken: {error.message}")
             return
         self._failure = ""
+        if tree:
+            self._effects.carry_out([_RESTART])
         print("taken; joining")
         self._leave_at = at + LINGER_SECONDS
 
     def _invitation(self) -> str:
         spoken = " ".join(self._code)
-        name = f"{self._name.partition('-')[0]} {' '.join(self._name.rpartition('-')[2])}"
+        name = self._spoken_name()
         lead = "I could not join the network. " if self._failure else "I have no network. "
         return f"{lead}To set me up, join the Wi-Fi network {name}, with the password {spoken}. Then a page opens."
 
-    def _tell(self, sentence: str, at: float) -> None:
-        told = {"at": at, "ok": not self._failure, "sentence": sentence, "faults": []}
+    def _host_name(self) -> str:
+        try:
+            name = self._effects.place(PurePosixPath("/etc/hostname")).read_text(encoding="utf-8").strip()
+        except OSError:
+            name = ""
+        return self._spoken_name() if name in ("", self._name) else name
+
+    def _spoken_name(self) -> str:
+        return f"{self._name.partition('-')[0]} {' '.join(self._name.rpartition('-')[2])}"
+
+    def _tell(self, sentence: str) -> None:
+        told = {"at": time.time(), "ok": not self._failure, "sentence": sentence, "faults": []}
         with suppress(ApplianceError):
             self._effects.carry_out([WriteFile(TOLD, json.dumps(told) + "\n")])
