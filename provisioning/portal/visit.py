@@ -102,8 +102,9 @@ class Visit:
         return seen.online and self._server is None
 
     def close(self) -> None:
-        """Leave no network of ours behind."""
-        self._close()
+        """Leave no network of ours behind; what is left to be told stays."""
+        if self._server is not None:
+            self._close()
 
     def _do(self, step: Step, at: float) -> None:
         if step is Step.OPEN:

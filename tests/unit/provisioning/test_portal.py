@@ -352,6 +352,16 @@ def test_from_no_network_to_the_one_that_was_chosen(air, visit):
     assert sound.device.name == "Hall"
     assert told(air)["sentence"] == "I have joined the network. My name there is handset 3 f 2 a."
     assert ("systemctl", "--no-block", "try-restart", "handset.service") in air.ran
+    visit.close()
+    assert told(air)["ok"]
+
+
+def test_ended_while_it_is_open_it_leaves_no_network_behind(air, visit):
+    pages = opened(visit)
+    visit.close()
+    assert was_closed(pages)
+    assert air.world["active"] == ""
+    assert not (air.root / "run/handset-setup.json").exists()
 
 
 def test_a_wrong_password_brings_the_page_back_and_says_so(air, visit):
