@@ -2,11 +2,13 @@
 """One leg: a SIP dialogue and its audio. Everything here runs on the main thread."""
 
 import logging
+import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pjsua2 as pj
 
+from drivers.sip_pjsua2.glare import Wish
 from drivers.sip_pjsua2.port import CallPort
 from drivers.sip_pjsua2.watch import Counts, Finding, Watch, read
 
@@ -46,6 +48,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.successor: Leg | None = None
         self.transfer_ends: float | None = None
         self._joining = False
+        self._wish = Wish()
         self._redirected = 0
         self._port: CallPort | None = None
         self._codec = ""
@@ -96,6 +99,14 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         else:
             self._connect_audio(*active)
         self._set_held(statuses)
+
+    def onCallTsxState(self, prm: Any) -> None:
+        tsx = prm.e.body.tsxState.tsx
+        if tsx.role == pj.PJSIP_ROLE_UAC and tsx.method == "INVITE":
+            code, ours = int(tsx.statusCode), not self.incoming
+            refused = self._wish.answered(code, time.monotonic(), ours=ours, chance=random.random())
+            if refused:
+                self.board.refused(self, refused, f"{code} {tsx.statusText}")
 
     def onDtmfEvent(self, prm: Any) -> None:
         now = time.monotonic()
@@ -178,9 +189,11 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             logger.info("hang-up was refused: %s", error.info())
 
     def hold(self) -> None:
+        self._wish.begin("hold")
         self.setHold(pj.CallOpParam(True))
 
     def resume(self) -> None:
+        self._wish.begin("resume")
         prm = pj.CallOpParam(True)
         prm.opt.flag = pj.PJSUA_CALL_UNHOLD
         self.reinvite(prm)
@@ -232,6 +245,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
     def tick(self, now: float) -> None:
         """Once a second or so: what the library would never tell."""
+        if (again := self._wish.due(now)) and not self.gone:
+            self.board.command({"type": again, "call": f"{self.number:08x}"})
         if self._digit and now - self._digit[2] > _DTMF_SILENCE:
             self._finish_digit()
         if self.transfer_ends is not None and now > self.transfer_ends:

@@ -20,6 +20,7 @@ from appliance.interfaces import (
     CallReport,
     CaptureSink,
     IncomingCall,
+    NoticeReport,
     PlayoutSource,
     RegistrationReport,
     TelephoneEvent,
@@ -260,7 +261,8 @@ class Pjsua2Telephone:
     def _refused(self, body: Mapping[str, Any]) -> None:
         call = str(body["call"])
         if call in self._states:
-            self._post(CallReport(call, self._states[call], 0, f"{body['command']} failed: {body['reason']}"))
+            message = f"call {call}: {body['command']} was refused: {body['reason']}"
+            self._post(NoticeReport(call, "call_command_refused", message, "the call is as it was"))
 
 
 def configure_message(settings: Mapping[str, Any], timing: Timing) -> dict[str, Any]:

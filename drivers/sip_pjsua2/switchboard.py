@@ -68,7 +68,7 @@ class Switchboard:
         except pj.Error as error:
             logger.warning("%s was refused by the library: %s", body["type"], error.info())
             text = error.reason or "refused by the SIP library"
-            self._send({"type": "refused", "call": f"{number:08x}", "command": body["type"], "reason": text})
+            self.refused(leg, body["type"], text)
             if body["type"] == "transfer":
                 leg.stay(0, f"transfer failed: {text}")
 
@@ -198,6 +198,11 @@ class Switchboard:
         self._send({"type": "notice", "call": f"{number:08x}", "code": code, "text": text, "hint": hint})
 
     # --- reports of the legs
+
+    def refused(self, leg: Leg, command: str, reason: str) -> None:
+        """The library, or the far end, does not do what Handset asked for."""
+        body = {"command": command, "reason": _plain(reason)}
+        self._send({"type": "refused", "call": f"{leg.number:08x}", **body})
 
     def report(self, leg: Leg, state: str, code: int, reason: str) -> None:
         if leg.number:

@@ -134,6 +134,13 @@ class RawCaller:
                     codes.append(int(answer[8:11]))
         return codes
 
+    def refuse_offer(self, code: str) -> None:
+        """Wait for a re-INVITE, and answer it with "491 Request Pending", for example."""
+        while not (request := self._sip.recv(8192).decode("utf-8", "replace")).startswith("INVITE"):
+            continue
+        kept = "\r\n".join(re.findall(r"(?mi)^(?:Via|From|To|Call-ID|CSeq|Record-Route):[^\r]*", request))
+        self._sip.sendto(f"SIP/2.0 {code}\r\n{kept}\r\nContent-Length: 0\r\n\r\n".encode(), self._target)
+
     def be_offered(self) -> str:
         """Wait for a re-INVITE, agree to it, and return its direction."""
         while True:

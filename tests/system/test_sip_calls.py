@@ -1,6 +1,7 @@
 """Calls with real phones through a real registrar, and what was heard at both ends."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import RequestInvalid, UnknownName
-from appliance.interfaces import CallReport, DtmfReport, IncomingCall, MediaReport
+from appliance.interfaces import CallReport, DtmfReport, IncomingCall, MediaReport, NoticeReport
 from drivers.sip_pjsua2.client import library_report
 from drivers.sip_pjsua2.supervisor import Timing
 from tests.rig import sip_scenarios
@@ -342,3 +343,32 @@ async def test_a_peer_that_vanishes_without_bye_is_noticed_by_its_silence(regist
         await settle(1.0)
         await alice.vanish()
         assert (await desk.state(call, "ended", seconds=8)).reason == "media timeout"
+
+
+async def test_a_hold_that_meets_an_offer_of_theirs_is_tried_again():
+    def collides(port: int) -> str:
+        with RawCaller(port) as caller:
+            caller.refuse_offer("491 Request Pending")
+            return caller.be_offered()
+
+    async with Desk() as desk:
+        theirs = asyncio.create_task(asyncio.to_thread(collides, desk.settings["port"]))
+        call = await desk.pick_up()
+        desk.telephone.hold(call)
+        assert await theirs == "sendonly"
+        assert not desk.of(NoticeReport)
+
+
+async def test_a_hold_that_the_far_end_refuses_is_told():
+    def refuses(port: int) -> None:
+        with RawCaller(port) as caller:
+            caller.refuse_offer("488 Not Acceptable Here")
+            time.sleep(0.5)
+
+    async with Desk() as desk:
+        theirs = asyncio.create_task(asyncio.to_thread(refuses, desk.settings["port"]))
+        call = await desk.pick_up()
+        desk.telephone.hold(call)
+        notice = await desk.until(NoticeReport, call=call, code="call_command_refused")
+        assert "488" in notice.message
+        await theirs
