@@ -20,7 +20,7 @@ from appliance.call.admission import (
 )
 from appliance.call.call import Call
 from appliance.call.machine import CallState
-from appliance.call.routing import Routed, agent_for, asks_to_be_answered, identity
+from appliance.call.routing import Identity, Routed, agent_for, asks_to_be_answered, identity
 from appliance.call.server import Server
 from appliance.call.table import CallTable
 from appliance.config.schema import Sip
@@ -123,8 +123,7 @@ class Reception:
             self._refuse(event, refusal)
             return
         settings = self._settings
-        trusted = self._is_trusted(event)
-        known = identity(event.peer, event.display_name, event.headers, trusted=trusted)
+        known = self._identity(event)
         intercom = asks_to_be_answered(event.headers) and any(
             pattern == "*" or is_caller(pattern, known.peer, settings.server) for pattern in settings.intercom
         )
@@ -152,11 +151,10 @@ class Reception:
     def _judge(self, event: IncomingCall) -> Refusal | None:
         settings = self._settings
         stranger = not self._is_allowed(event)
-        if not stranger and is_denied(
-            event.source, event.peer, server=settings.server, deny=settings.deny, callers=settings.callers
-        ):
+        peer = self._identity(event).peer
+        if not stranger and self._is_denied(event, peer):
             return DENIED
-        if not stranger and not self._pace.allows(caller(event.peer, settings.server), time.monotonic()):
+        if not stranger and not self._pace.allows(caller(peer, settings.server), time.monotonic()):
             return TOO_OFTEN
         if not stranger and (self.do_not_disturb or (settings.call_waiting == "busy" and len(self._table))):
             return Refusal(BUSY_HERE, "Busy Here")
@@ -168,6 +166,18 @@ class Reception:
             server_addresses=self._server.addresses,
             allow=settings.allow,
         )
+
+    def _is_denied(self, event: IncomingCall, peer: str) -> bool:
+        """By who the server says it is, who alone may be let in, and by who the caller says."""
+        settings = self._settings
+        lists = [(peer, settings.callers), (event.peer, ("*",))]
+        return any(
+            is_denied(event.source, name, server=settings.server, deny=settings.deny, callers=callers)
+            for name, callers in lists
+        )
+
+    def _identity(self, event: IncomingCall) -> Identity:
+        return identity(event.peer, event.display_name, event.headers, trusted=self._is_trusted(event))
 
     def _is_trusted(self, event: IncomingCall) -> bool:
         """Whether the sender's word is taken for who calls: the server, and who stands in `sip.allow`."""

@@ -41,12 +41,16 @@ class FakeTelephone:
             self.ends(call, 0, "shutdown")
 
     def rings_in(
-        self, source: str = "127.0.0.1:5070", peer: str = "sip:ann@127.0.0.1", account: str = "default"
+        self,
+        source: str = "127.0.0.1:5070",
+        peer: str = "sip:ann@127.0.0.1",
+        account: str = "default",
+        headers: Mapping[str, str] | None = None,
     ) -> str:
         """Somebody calls."""
         call = f"call-{next(self._numbers)}"
         self._calls.add(call)
-        self._post(IncomingCall(call, peer, source, account=account))
+        self._post(IncomingCall(call, peer, source, headers=headers or {}, account=account))
         return call
 
     def reports(self, call: str, state: str, code: int = 0, reason: str = "") -> None:

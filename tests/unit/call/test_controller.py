@@ -323,6 +323,24 @@ async def test_a_denied_caller_hears_403_and_one_who_calls_too_often_480() -> No
 
 
 @pytest.mark.parametrize(
+    ("says", "server_says", "lists", "state"),
+    [
+        ("anonymous@anonymous.invalid", "+44900123@127.0.0.1", {"deny": ("+44900*",)}, "ended"),
+        ("+44900123@127.0.0.1", "201@127.0.0.1", {"deny": ("+44900*",)}, "ended"),
+        ("anonymous@anonymous.invalid", "201@127.0.0.1", {"callers": ("2xx",)}, "connected"),
+        ("201@127.0.0.1", "+44900123@127.0.0.1", {"callers": ("2xx",)}, "ended"),
+    ],
+)
+async def test_who_is_let_in_is_judged_by_who_the_server_says_it_is(says, server_says, lists, state) -> None:
+    office = Office(allow=("127.0.0.0/8",), **lists)
+    await office.calls.start()
+    call = office.telephone.rings_in(
+        peer=f"sip:{says}", headers={"p-asserted-identity": f"<sip:{server_says}>"}
+    )
+    assert office.states(call)[-1] == state
+
+
+@pytest.mark.parametrize(
     ("wanted", "events", "info", "way"),
     [
         ("auto", True, True, "rfc4733"),
