@@ -37,8 +37,7 @@ MOST_MARGIN_DB: Final = 12.0
 CERTAIN_DB: Final = 5.0
 KNOWN_FRAMES: Final = 50
 """After so many frames of sound the explanation holds."""
-PRIOR_GAIN_DB: Final = -6.0
-"""Before that an echo is taken to be no louder than this, against the loudest that was played."""
+LEAST_GAIN_DB: Final = -70.0
 LIKENESS: Final = 0.35
 """How alike the two must be at a lag for it to be the echo's."""
 MEMORY: Final = 0.99
@@ -95,7 +94,7 @@ class Explanation:
     """How much fainter than what was played the echo is, band by band, and how far it strays from that."""
 
     def __init__(self) -> None:
-        self.known = 0
+        self.known = 0.0
         self._gain = np.full(_BANDS, -30.0)
         self._margin = LEAST_MARGIN_DB
 
@@ -105,12 +104,13 @@ class Explanation:
 
     def learn(self, near: Bands, played: Bands, noise: Bands, share: float) -> None:
         step = share * (LEARN_DB if self.known >= KNOWN_FRAMES else 6 * LEARN_DB)
-        sounds = (played > SILENT_DB) & (near > noise + 3)
-        above = near - played > self._gain
+        # An echo that drowns in the noise is fainter than what is known: otherwise people alone would teach its level.
+        above = (near - played > self._gain) & (near > noise + 3)
         move = np.where(above, GAIN_QUANTILE, GAIN_QUANTILE - 1) * step
-        self._gain += np.where(sounds, move, 0.0)
-        self.known += share == 1.0
-        if self.known >= KNOWN_FRAMES:
+        self._gain = np.maximum(LEAST_GAIN_DB, self._gain + np.where(played > SILENT_DB, move, 0.0))
+        self.known += share
+        # People exceed it by far: what is found to be speech teaches nothing of how far an echo strays.
+        if self.known >= KNOWN_FRAMES and share == 1.0:
             over = self._score(near, played, noise) > self._margin
             self._margin += (MARGIN_QUANTILE if over else MARGIN_QUANTILE - 1) * step
             self._margin = min(MOST_MARGIN_DB, max(LEAST_MARGIN_DB, self._margin))
@@ -183,8 +183,8 @@ class EchoGuard:
         if self._anywhere.known >= KNOWN_FRAMES:
             self._excess_db = self._anywhere.excess_db(levels, wide, self._noise)
             return self._excess_db > 0
-        explained = np.maximum(wide.max() + PRIOR_GAIN_DB, self._noise + 6)
-        return float(np.mean(np.sort(levels - explained)[-BEST_BANDS:])) > 0
+        # Nothing is known of the room yet: whoever speaks is believed.
+        return True
 
     def _learn(self, levels: Bands, late: Bands, wide: Bands, *, speech: bool) -> None:
         self._held.append((levels, late, wide))
