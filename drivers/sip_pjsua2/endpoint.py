@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
-from drivers.sip_pjsua2 import native, offer, tls
+from drivers.sip_pjsua2 import native, offer, tls, within
 from drivers.sip_pjsua2.account import Account
 from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
@@ -123,6 +123,9 @@ class Endpoint:
         """What becomes of a request before the library sees it, as `Sieve` asks."""
         if self._settings.strangers == "silent" and self.screen.ignores(source, message):
             return SILENCE
+        code = within.answer(message, self._dialogues)
+        if code is not None:
+            return code
         why = offer.refusal(message, self._srtp(message.decode("utf-8", "replace")))
         if not why:
             return None

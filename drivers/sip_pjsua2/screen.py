@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-_CALL_ID: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)")
+CALL_ID: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)")
 _HEAD: Final = 4_000
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -28,7 +28,7 @@ class Screen:
         """Whether a request gets no answer; counts it."""
         if self._networks is None or _is_in(source, self._networks):
             return False
-        call_id = _CALL_ID.search(packet[:_HEAD])
+        call_id = CALL_ID.search(packet[:_HEAD])
         # Whom we called may hang up from an address that we have never heard of.
         if call_id is not None and call_id[1].strip().decode("utf-8", "replace") in self._ours():
             return False

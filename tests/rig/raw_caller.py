@@ -177,6 +177,12 @@ class RawCaller:
         self._send("INFO", self._sequence, body, kind="application/dtmf-relay")
         return self._final_answer().split("\r\n", 1)[0]
 
+    def ask(self, method: str) -> str:
+        """A request of that method within the call, without a body; the final answer's first line."""
+        self._sequence += 1
+        self._send(method, self._sequence)
+        return self._final_answer().split("\r\n", 1)[0]
+
     def refer(self, to: str) -> str:
         """Ask the other side to call `to`, the value of Refer-To; the final answer's first line."""
         self._sequence += 1

@@ -372,3 +372,17 @@ async def test_a_hold_that_the_far_end_refuses_is_told():
         notice = await desk.until(NoticeReport, call=call, code="call_command_refused")
         assert "488" in notice.message
         await theirs
+
+
+async def test_a_far_end_that_asks_whether_a_call_is_up_is_told_so_until_it_is_over():
+    def asks(port: int) -> list[str]:
+        with RawCaller(port) as caller:
+            told = [caller.ask("OPTIONS"), caller.ask("INFO"), caller.ask("BYE")]
+            caller.leave_unsaid()
+            time.sleep(0.5)
+            return [*told, caller.ask("OPTIONS"), caller.ask("INVITE")]
+
+    async with Desk() as desk:
+        theirs = asyncio.create_task(asyncio.to_thread(asks, desk.settings["port"]))
+        await desk.pick_up()
+        assert [line.split(" ")[1] for line in await theirs] == ["200", "200", "200", "481", "481"]
