@@ -275,6 +275,9 @@ class Switchboard:
             old.end(0, "")
         if new.confirmed:
             self.report(new, "connected", 0, "transferred")
+        else:
+            # The far end hung up before the other phone had answered: nobody is there to talk to yet.
+            new.report("transferring", 0, "the far end has gone: calling who it sent us to")
 
     def confirmed(self, leg: Leg) -> None:
         for old in list(self._legs.values()):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from appliance.interfaces import NoticeReport, TelephoneLost
+from tests.rig.raw_callee import RawCallee
 from tests.rig.raw_caller import RawCaller
 from tests.rig.sip_desk import RATE, Desk, settle
 from tests.rig.sip_peers import Phone, Registrar, Scenario, programs_missing
@@ -121,3 +122,21 @@ async def test_a_refusal_is_told_with_its_code(code, words):
     async with Desk() as desk, Scenario(answers_with(code, words), "") as phone:
         call = await desk.dial(f"sip:carol@127.0.0.1:{phone.port}")
         assert (await desk.state(call, "ended")).code == code
+
+
+async def test_a_far_end_that_hangs_up_before_the_other_answers_leaves_nobody_to_talk_to_meanwhile():
+    def send_away(port: int, to: str) -> None:
+        with RawCaller(port) as caller:
+            assert "202" in caller.refer(f"<{to}>")
+
+    callee = RawCallee()
+    async with Desk(redirects="any") as desk:
+        sent = asyncio.create_task(asyncio.to_thread(send_away, desk.settings["port"], callee.uri))
+        call = await desk.pick_up()
+        await sent
+        await desk.state(call, "transferring")
+        since = len(desk.events)
+        await asyncio.to_thread(callee.__enter__)
+        await desk.state(call, "connected", since=since)
+        desk.telephone.hang_up(call)
+        await asyncio.to_thread(callee.__exit__, None, None, None)
