@@ -10,15 +10,7 @@ from image import disk, trees
 from image.application import HOME
 from image.layers import Recipe
 
-PRESETS: Final = (
-    "getty@.service",
-    "remote-fs.target",
-    "handset-fetch.timer",
-    "handset-firstboot.service",
-    "handset-release.service",
-    "handset-reset.path",
-    "handset-setup.timer",
-)
+PRESETS: Final = ("getty@.service", "remote-fs.target")
 LINKS: Final = {
     "/etc/resolv.conf": "/run/NetworkManager/resolv.conf",
     "/etc/localtime": "/data/state/localtime",  # leads nowhere, that is UTC, until a time zone is set
@@ -29,9 +21,10 @@ EMPTIED: Final = ("/var/log", "/var/cache", "/var/tmp", "/tmp", "/run", "/var/li
 """Folders that begin empty."""
 
 
-def preset(recipe: Recipe) -> str:
-    """What is switched on: the layers' units and nothing else."""
-    wanted = sorted({*recipe.enable, *PRESETS})
+def preset(recipe: Recipe, ours: str) -> str:
+    """What is switched on: the layers' units, those of `ours`, a preset file of Handset's own, and nothing else."""
+    named = {line.split()[1] for line in ours.splitlines() if line.startswith("enable ")}
+    wanted = sorted({*recipe.enable, *PRESETS, *named})
     return "".join(f"enable {unit}\n" for unit in wanted) + "disable *\n"
 
 
@@ -65,7 +58,11 @@ def compose(
     trees.run(["cp", "-a", release, home], log)
     trees.run(["chown", "-R", "0:0", home], log)
     write(tree, "/usr/lib/handset/state.list", state_list(recipe))
-    write(tree, "/usr/lib/systemd/system-preset/00-handset.preset", preset(recipe))
+    write(
+        tree,
+        "/usr/lib/systemd/system-preset/00-handset.preset",
+        preset(recipe, (checkout / "systemd" / "80-handset.preset").read_text()),
+    )
     release_file = tree / "usr" / "lib" / "os-release"
     release_file.write_text(identity(release_file.read_text(), facts))
     write(tree, "/etc/hostname", "handset\n")

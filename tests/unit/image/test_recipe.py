@@ -103,8 +103,10 @@ def test_sfdisk_makes_the_table_with_our_id(tmp_path):
 
 
 def test_only_the_named_units_are_on():
-    lines = system.preset(recipe("debian")).splitlines()
-    assert "enable handset.service" in lines
+    ours = (CHECKOUT / "systemd" / "80-handset.preset").read_text()
+    lines = system.preset(recipe("debian"), ours).splitlines()
+    assert {"enable handset.service", "enable handset-firstboot.service", "enable ssh.service"} <= set(lines)
+    assert set(ours.splitlines()) <= set(lines)
     assert lines[-1] == "disable *"
 
 
