@@ -1,7 +1,7 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench acoustics local-model asterisk network image booted linphone kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench grid acoustics local-model asterisk network image booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 UV := uv==0.13.8
@@ -39,6 +39,10 @@ bench: ## the figures of docs/performance.md: one JSON object a line
 acoustics: ## seven simulated rooms, half an hour of playback in each: echo, drift, distortion, people who talk over it
 	@provisioning/setup.sh test >&2
 	@HANDSET_ACOUSTIC_MINUTES=$(or $(MINUTES),30) nice -n 19 $(BIN)/python -m tests.bench acoustics
+
+grid: ## a link cut at every quarter second of a turn, on every line, for every service: in `make test` the lines take turns
+	@provisioning/setup.sh test
+	@HANDSET_GRID=whole $(BIN)/python -m pytest --numprocesses 3 --dist load tests/system/test_link_cut_* $(ARGS)
 
 local-model: ## a real language model behind the stage "openai": built once (a quarter of an hour), then tested
 	@provisioning/setup.sh test

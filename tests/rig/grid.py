@@ -4,6 +4,7 @@ Real lines (detector, canceller, resampler), real sockets, the unmodified SDKs, 
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,6 +27,10 @@ QUIET = 200
 STEP = 0.25
 ANSWER_SECONDS = 0.6
 POINTS = [point * STEP for point in range(round(TURN_SECONDS / STEP) + 1)]
+WHOLE = os.environ.get("HANDSET_GRID") == "whole"
+"""`make grid`: every line at every point. Otherwise the two kinds of line take turns, so that every service is cut at
+every point, and every line at every other one."""
+TURNS = {LineKind.PHONE: POINTS[::2], LineKind.ROOM: POINTS[1::2]}
 AT_ONCE = 11
 """Conversations in one process in real time: half of the points."""
 
@@ -37,7 +42,7 @@ def turn(rate: int) -> Samples:
 
 
 async def wrong_wherever_cut(
-    name: str, kind: LineKind, outage: float, points: Sequence[float] = POINTS
+    name: str, kind: LineKind, outage: float, points: Sequence[float] = ()
 ) -> list[str]:
     """What went wrong in the conversations with the service `name`, one for each point at which the link was cut.
 
@@ -45,7 +50,7 @@ async def wrong_wherever_cut(
     busy machine. What is wrong by itself is wrong again.
     """
     wrong: list[str] = []
-    again = list(points)
+    again = list(points or (POINTS if WHOLE else TURNS[kind]))
     for at_once in (AT_ONCE, 4, 2):
         wrong, held = [], again
         again = []
