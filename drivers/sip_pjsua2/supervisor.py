@@ -25,7 +25,8 @@ class Timing:
 
     beat: float = 0.3
     hang: float = 1.5
-    start: float = 8.0
+    start: float = 30.0
+    """A board of the smallest kind, with a slow card, has half a minute of other things to load at power-on."""
     stop: float = 3.6
     crash_delays: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
     fatal_delays: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
