@@ -126,6 +126,7 @@ class Phones:
             return
         tap.line.reclaim()
         if admitted:
+            self._controller().admit(call)
             self._serve(call, tap)
         else:
             self._bus.publish(refusal)

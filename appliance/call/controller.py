@@ -261,6 +261,12 @@ class Calls:
         self._telephone.answer(found.id)
         return found.id
 
+    def admit(self, call: Call) -> None:
+        """Who calls need not give a PIN, or has: they may transfer us."""
+        if call.direction == "in":
+            with contextlib.suppress(UnknownName, TelephoneUnavailable):
+                self._telephone.lock(call.id, False)
+
     def reject(self, call: str, code: int = 603) -> str:
         """Refuse an incoming call that is not answered yet; `code` is 400 to 699."""
         if not 400 <= code <= 699:
@@ -358,6 +364,8 @@ class Calls:
     def _connected(self, call: Call) -> None:
         self.outgoing.connected(call)
         self._on_connected(call)
+        if not call.locked:
+            self.admit(call)
 
     def _pressed(self, call: Call, digit: str) -> None:
         """`on_digit` is set after this is built."""

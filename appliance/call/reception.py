@@ -220,6 +220,8 @@ class Reception:
         call.waiting = settings.call_waiting == "ring" and self._is_taken(call)
         at_once = call.intercom or (settings.auto_answer and settings.ring_time <= 0)
         try:
+            # Until it is known whether they must give a PIN.
+            self._telephone.lock(call.id, True)
             if at_once and not call.waiting:
                 self._telephone.answer(call.id)
                 return

@@ -42,6 +42,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.confirmed = False
         self.rung = False
         self.gone = False
+        self.locked = False
         self.held = False
         self.ending: tuple[int, str] | None = None
         self.ending_at = 0.0

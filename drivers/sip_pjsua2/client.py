@@ -119,6 +119,9 @@ class Pjsua2Telephone:
             raise RequestInvalid(f"{code} does not refuse a call", hint="SIP status codes 300 to 699 do")
         self._command(call, "reject", code=code, reason=_one_line(reason))
 
+    def lock(self, call: str, on: bool) -> None:
+        self._command(call, "lock", on=on)
+
     def hang_up(self, call: str) -> None:
         self._command(call, "hang_up")
 

@@ -80,6 +80,8 @@ class Switchboard:
                 leg.reply(pj.PJSIP_SC_OK)
             case "reject":
                 leg.end(int(body["code"]), str(body["reason"]))
+            case "lock":
+                leg.locked = bool(body["on"])
             case "hang_up":
                 leg.end(0, "")
             case "hold":
@@ -150,13 +152,14 @@ class Switchboard:
 
     def refers(self, leg: Leg, target: str) -> int:
         """The code that refuses a REFER to `target`, 0 where it is followed."""
-        if self._follows(leg, target):
+        if not leg.locked and self._follows(leg, target):
             return 0
         code = pj.PJSIP_SC_DECLINE if self._settings.redirects == "never" else pj.PJSIP_SC_FORBIDDEN
         text = f"the far end's transfer was refused with {code}"
-        self._notice(
-            leg.number, "transfer_refused", text, "see sip.redirects, sip.dial, sip.emergency_numbers"
-        )
+        hint = "see sip.redirects, sip.dial, sip.emergency_numbers"
+        if leg.locked:
+            text, hint = f"{text}: the caller has not given the PIN", "the call is locked until they have"
+        self._notice(leg.number, "transfer_refused", text, hint)
         return int(code)
 
     def redirects(self, leg: Leg, target: str, count: int) -> int:
@@ -270,6 +273,7 @@ class Switchboard:
         if new in self._orphans:
             self._orphans.remove(new)
         new.adopt(number)
+        new.locked = old.locked
         if not old.gone:
             self._orphans.append(old)
             old.end(0, "")

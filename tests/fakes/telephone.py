@@ -30,6 +30,8 @@ class FakeTelephone:
         self._post: Callable[[TelephoneEvent], None] = lambda _: None
         self._calls: set[str] = set()
         self._numbers = itertools.count(1)
+        self.locked: set[str] = set()
+        """Calls whose far end may not transfer us."""
         self.media: dict[str, tuple[CaptureSink, PlayoutSource]] = {}
 
     async def start(self, post: Callable[[TelephoneEvent], None]) -> None:
@@ -97,6 +99,11 @@ class FakeTelephone:
     def reject(self, call: str, code: int, reason: str = "") -> None:
         self._tell("reject", call, str(code))
         self.ends(call, code, reason)
+
+    def lock(self, call: str, on: bool) -> None:
+        if call not in self._calls:
+            raise UnknownName(f"there is no call {call}")
+        (self.locked.add if on else self.locked.discard)(call)
 
     def hang_up(self, call: str) -> None:
         self._tell("hang_up", call)

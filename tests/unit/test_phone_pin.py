@@ -107,3 +107,14 @@ async def test_nothing_is_recorded_while_a_pin_is_asked_for(tmp_path: Path):
         with pytest.raises(NotPossible):
             at.calls.record(at.caller, True)
         assert not await asyncio.to_thread(lambda: list(tmp_path.rglob("*.wav")))
+
+
+@virtual_time
+async def test_a_caller_transfers_us_only_once_the_pin_is_given(tmp_path: Path):
+    async with door(tmp_path) as at:
+        await at.keys("4712#")
+        await asyncio.sleep(2.0)
+        assert at.caller in at.telephone.locked, "a stranger has us dial"
+        await at.keys("4711#")
+        await asyncio.sleep(2.0)
+        assert at.caller not in at.telephone.locked
