@@ -22,6 +22,8 @@ _URI: Final = re.compile(
 )
 _SERVICE: Final = re.compile(r"(?i)urn:service:(sos|police|fire|ambulance)\b")
 _COUNTRY: Final = r"(?:(?:\++|00|011)[1-9]\d{0,2})?\+*"
+_ABROAD: Final = re.compile(r"^(?:\++|00|011)(?=[1-9]\d{6,14}$)")
+"""What stands before a country's code; after 011 it may be a number at home, too, which only the count takes for it."""
 _STAR_CODE: Final = r"(?:[*#]{1,2}\d{2,3}[*#]?)?"
 _OUTSIDE_LINE: Final = r"(?:00?|99?)?"
 _ENDS_A_USER: Final = re.compile(r"[@:;?,\x00-\x1f]")
@@ -50,6 +52,15 @@ def read(to: str, servers: Collection[str]) -> Dialled | None:
     if _NUMBER.fullmatch(number):
         return Dialled(number, "", number)
     return Dialled(text.casefold(), "", text) if re.fullmatch(r"[\w.\- ]{1,64}", text) else None
+
+
+def counted(to: str, servers: Collection[str]) -> str:
+    """Number and host by which calls to `to` are counted: the same for all ways to write one number."""
+    dialled = read(to, servers)
+    if dialled is None:
+        text = to.rpartition("<")[2].partition(">")[0].partition("?")[0]
+        dialled = Dialled(_SPACING.sub("", _user(text)).casefold(), _host(text, servers), "")
+    return f"{_ABROAD.sub('+', dialled.number)}@{dialled.host}"
 
 
 def _user(to: str) -> str:

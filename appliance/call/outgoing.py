@@ -10,7 +10,7 @@ from typing import Final
 from appliance.call.budget import Ceiling, DialBudget
 from appliance.call.call import Call
 from appliance.config.schema import Limits, Sip
-from appliance.dialplan import read, refusal
+from appliance.dialplan import counted, read, refusal
 from appliance.errors import ApplianceError, RequestInvalid
 from appliance.events import EventBus, Warned
 
@@ -116,8 +116,7 @@ class Outgoing:
             self._timer = None
 
     def _number(self, target: str) -> str:
-        dialled = read(target, self._servers)
-        return f"{dialled.number}@{dialled.host}" if dialled is not None else target
+        return counted(target, self._servers)
 
     def _left(self) -> float:
         now = time.monotonic()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config.schema import EMERGENCY_NUMBERS
-from appliance.dialplan import is_caller, is_emergency, matches, read, refusal, sends_us
+from appliance.dialplan import counted, is_caller, is_emergency, matches, read, refusal, sends_us
 
 SERVER = "pbx.example.org"
 OTHER = "other.example.org:5070"
@@ -213,3 +213,26 @@ def test_what_a_server_cuts_off_a_number_hides_no_emergency_number(tail: str) ->
 def test_no_password_and_no_escape_hides_a_caller(peer: str) -> None:
     assert is_caller("666", peer, SERVER)
     assert is_caller("sip:*@spam.example.net", peer, SERVER)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "+49 221 123-456",
+        "0049221123456",
+        "01149221123456",
+        "tel:+49-221-123456",
+        f"sip:+49221123456@{SERVER}",
+        f"<sip:0049221123456@{SERVER};transport=tcp?Replaces=a>",
+        f"sip:%2B49221123456;phone-context=x@{SERVER}",
+    ],
+)
+def test_one_number_counts_as_one_however_it_is_written(to: str) -> None:
+    assert counted(to, (SERVER,)) == "+49221123456@"
+
+
+@pytest.mark.parametrize(
+    "to", ["+49221123457", "0221123456", "sip:+49221123456@192.0.2.9", "reception", "004"]
+)
+def test_other_numbers_are_counted_apart(to: str) -> None:
+    assert counted(to, (SERVER,)) != "+49221123456@"
