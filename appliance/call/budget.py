@@ -48,6 +48,13 @@ class DialBudget:
             )
         return None
 
+    def spent(self, day: str) -> tuple[str, ...] | None:
+        """Numbers that may not be called again today; None where nobody may be called."""
+        if self.refusal("", day) is not None:
+            return None
+        most = self._ceiling.calls_to_one
+        return tuple(sorted(number for number, times in self._numbers.items() if most and times >= most))
+
     def dialled(self, number: str, day: str) -> None:
         self._turn(day)
         self._numbers[number] += 1

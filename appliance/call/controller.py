@@ -30,6 +30,7 @@ from appliance.interfaces import (
     NoticeReport,
     QualityReport,
     RegistrationReport,
+    SentReport,
     SoundReport,
     StrangersReport,
     Telephone,
@@ -67,15 +68,9 @@ class Calls:
         limits = limits or Limits()
         self.outgoing = Outgoing(settings, limits, contacts or {}, bus, self.hang_up)
         self._table = CallTable(bus, journal, self._ended)
-        self._reception = Reception(
-            telephone,
-            settings,
-            bus,
-            self._table,
-            self._is_free,
-            calls_per_minute=limits.calls_per_minute,
-            agents=agents,
-        )
+        self.outgoing.on_spent = self._bar
+        parts = (telephone, settings, bus, self._table, self._is_free)
+        self._reception = Reception(*parts, calls_per_minute=limits.calls_per_minute, agents=agents)
         self._registrations = Registrations(_servers(settings), bus)
         self._progress = Progress(settings, bus, self._table, self._connected, self._pressed)
         self._counters = {"calls_out": 0, "lost": 0}
@@ -153,8 +148,11 @@ class Calls:
                 self.address, self.fault = address, ""
                 logger.info("the telephone listens at %s", address)
                 self._reception.listen()
+                self._bar()
             case MailboxReport(account=account, waiting=waiting, new=new, old=old):
                 self._bus.publish(MailboxChanged(account=account, waiting=waiting, new=new, old=old))
+            case SentReport() if self._table.get(event.call) is not None:
+                self.outgoing.sent(event)
             case StrangersReport():
                 self._reception.strangers()
             case TelephoneLost():
@@ -263,7 +261,7 @@ class Calls:
 
     def admit(self, call: Call) -> None:
         """Who calls need not give a PIN, or has: they may transfer us."""
-        if call.direction == "in":
+        if call.direction == "in" and not call.locked:
             with contextlib.suppress(UnknownName, TelephoneUnavailable):
                 self._telephone.lock(call.id, False)
 
@@ -364,8 +362,11 @@ class Calls:
     def _connected(self, call: Call) -> None:
         self.outgoing.connected(call)
         self._on_connected(call)
-        if not call.locked:
-            self.admit(call)
+        self.admit(call)
+
+    def _bar(self) -> None:
+        with contextlib.suppress(TelephoneUnavailable):  # it is told when it is ready
+            self._telephone.bar(*self.outgoing.spent())
 
     def _pressed(self, call: Call, digit: str) -> None:
         """`on_digit` is set after this is built."""

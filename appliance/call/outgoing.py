@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from appliance.call.budget import Ceiling, DialBudget
@@ -13,6 +13,7 @@ from appliance.config.schema import Limits, Sip
 from appliance.dialplan import counted, read, refusal
 from appliance.errors import ApplianceError, RequestInvalid
 from appliance.events import EventBus, Warned
+from appliance.interfaces import SentReport
 
 BUDGET_OVER: Final = "dial_budget_used"
 _DIALLED: Final = frozenset("@:0123456789*#")
@@ -45,6 +46,8 @@ class Outgoing:
         self._talking: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._refused = 0
+        self.on_spent: Callable[[], None] = lambda: None
+        """Told that `spent` may be another."""
         self.set_contacts(contacts)
 
     def set_contacts(self, contacts: Mapping[str, str]) -> None:
@@ -59,6 +62,7 @@ class Outgoing:
     def load(self, calls: Iterable[tuple[str, float]]) -> None:
         """What agents dialled today before this run: whom, and for how many seconds."""
         self._budget.load(today(), [(self._number(to), seconds) for to, seconds in calls])
+        self.on_spent()
 
     def target(self, to: str, *, by_agent: bool) -> str:
         """What the telephone is told for `to`. Raise EmergencyForbidden, DialForbidden, DialBudgetUsed, and tell of it;
@@ -95,17 +99,33 @@ class Outgoing:
     def dialled(self, target: str) -> None:
         """An agent's call, or transfer, is on its way."""
         self._budget.dialled(self._number(target), today())
+        self.on_spent()
+
+    def sent(self, report: SentReport) -> None:
+        """A far end had us call somebody: that counts as what agents dial."""
+        if report.answered:
+            self._talks(report.call)
+        else:
+            self.dialled(report.to)
+
+    def spent(self) -> tuple[str, Sequence[str] | None]:
+        """The day, and whom nobody may have us call on it: `Telephone.bar`."""
+        return today(), None if self._left() <= 0 else self._budget.spent(today())
 
     def connected(self, call: Call) -> None:
         if call.by_agent:
-            self._talking[call.id] = time.monotonic()
-            self._arm()
+            self._talks(call.id)
+
+    def _talks(self, call: str) -> None:
+        self._talking.setdefault(call, time.monotonic())
+        self._arm()
 
     def ended(self, call: Call) -> None:
         began = self._talking.pop(call.id, None)
         if began is not None:
             self._budget.talked(time.monotonic() - began, today())
             self._arm()
+            self.on_spent()
 
     def counters(self) -> Mapping[str, float]:
         return {"dials_refused": self._refused, **self._budget.counters()}

@@ -119,6 +119,15 @@ class NoticeReport(TelephoneEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SentReport(TelephoneEvent):
+    """A far end had us call `to`, by REFER or a 3xx answer; `answered`: they took it, and talk from now on."""
+
+    call: str
+    to: str
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StrangersReport(TelephoneEvent):
     """Requests of addresses that nobody listens to were ignored: so many since the SIP process started."""
 
@@ -159,6 +168,11 @@ class Telephone(Protocol):
 
     def listen_to(self, networks: Sequence[str]) -> None:
         """Whose requests get any answer, where strangers are to get none; to be told after each TelephoneReady."""
+        ...
+
+    def bar(self, day: str, numbers: Sequence[str] | None) -> None:
+        """Whom no far end may have us call on that local day (YYYY-MM-DD), as `dialplan.counted` names them; None:
+        nobody at all. To be told after each TelephoneReady."""
         ...
 
     def renew(self, settings: Mapping[str, Any]) -> None:

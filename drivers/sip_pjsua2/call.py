@@ -43,6 +43,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.rung = False
         self.gone = False
         self.locked = False
+        self.sent = False
+        """A far end had us call there, not Handset."""
         self.held = False
         self.ending: tuple[int, str] | None = None
         self.ending_at = 0.0
@@ -120,11 +122,15 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self._finish_digit()
 
     def onCallTransferRequest(self, prm: Any) -> None:
-        refusal = self.board.refers(self, str(prm.dstUri))
+        target = str(prm.dstUri)
+        refusal = self.board.refers(self, target)
         if refusal:
             prm.statusCode = refusal
-        else:
-            self._succeed(prm, pj.PJSIP_SC_DECLINE)
+            return
+        successor = self._succeed(prm, pj.PJSIP_SC_DECLINE)
+        if successor is not None:
+            successor.sent = True
+            self.board.tell_sent(self, target)
 
     def onCallRedirected(self, prm: Any) -> int:
         self._redirected += 1
@@ -133,12 +139,13 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     def onCallReplaceRequest(self, prm: Any) -> None:
         self._succeed(prm, pj.PJSIP_SC_BUSY_HERE)
 
-    def _succeed(self, prm: Any, refusal: int) -> None:
+    def _succeed(self, prm: Any, refusal: int) -> "Leg | None":
         successor = self.board.succeed(self)
         if successor is None:
             prm.statusCode = refusal
         else:
             prm.newCall = successor
+        return successor
 
     def onCallReplaced(self, prm: Any) -> None:
         if self.successor is not None:

@@ -113,6 +113,9 @@ class SipProcess:
             self._stop = True
         elif body["type"] == "listen_to":
             endpoint.screen.admit(str(network) for network in body["networks"])
+        elif body["type"] == "bar":
+            numbers = None if body["all"] else frozenset(map(str, body["numbers"]))
+            endpoint.board.barred = (str(body["day"]), numbers)
         elif body["type"] == "accounts":
             endpoint.renew(accounts_from(body))
         elif body["type"] != "beat":

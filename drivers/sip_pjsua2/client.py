@@ -91,6 +91,10 @@ class Pjsua2Telephone:
         self._require_up()
         self._send({"type": "listen_to", "networks": list(networks)})
 
+    def bar(self, day: str, numbers: Sequence[str] | None) -> None:
+        self._require_up()
+        self._send({"type": "bar", "day": day, "all": numbers is None, "numbers": list(numbers or ())})
+
     def renew(self, settings: Mapping[str, Any]) -> None:
         self._configure["accounts"] = configure_message(settings, self._timing)["accounts"]
         before, self._servers = self._servers, _servers(self._configure)

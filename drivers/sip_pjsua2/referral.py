@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote
 
+from appliance.dialplan import counted
 from appliance.errors import RequestInvalid
 from drivers.sip_pjsua2.address import parse, split_host
 
@@ -21,6 +22,14 @@ def follows(policy: str, target: str, peer: str, servers: Collection[str]) -> bo
     if policy == "never" or not host or not _is_plain(target):
         return False
     return policy == "any" or host in {host_of(peer), *(split_host(server)[0].lower() for server in servers)}
+
+
+def is_barred(
+    target: str, servers: Collection[str], barred: tuple[str, Collection[str] | None], day: str
+) -> bool:
+    """Whether nobody may have us call `target` on `day`; `barred` is of one day: numbers, None for all."""
+    until, numbers = barred
+    return until == day and (numbers is None or counted(target, servers) in numbers)
 
 
 def _is_plain(target: str) -> bool:

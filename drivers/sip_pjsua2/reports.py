@@ -13,6 +13,7 @@ from appliance.interfaces import (
     NoticeReport,
     QualityReport,
     RegistrationReport,
+    SentReport,
     SoundReport,
     StrangersReport,
     TelephoneEvent,
@@ -81,6 +82,8 @@ def read(body: Mapping[str, Any]) -> TelephoneEvent | None:
             "hint": str(hint),
         }:
             return NoticeReport(call, code, text, hint)
+        case {"type": "sent", "call": str(call), "to": str(to), "answered": bool(answered)}:
+            return SentReport(call, to, answered)
         case {"type": "strangers", "ignored": int(ignored)}:
             return StrangersReport(ignored)
         case {

@@ -4,7 +4,8 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pjsua2 as pj
@@ -41,6 +42,7 @@ class Switchboard:
         self._orphans: list[Leg] = []
         self._dead: list[Leg] = []
         self.accounts: Accounts | None = None
+        self.barred: tuple[str, Collection[str] | None] = ("", ())
         self._totals = {"underruns": 0, "overruns": 0, "calls": 0, "refused": 0}
 
     def dialogues(self) -> set[str]:
@@ -156,7 +158,7 @@ class Switchboard:
             return 0
         code = pj.PJSIP_SC_DECLINE if self._settings.redirects == "never" else pj.PJSIP_SC_FORBIDDEN
         text = f"the far end's transfer was refused with {code}"
-        hint = "see sip.redirects, sip.dial, sip.emergency_numbers"
+        hint = "see sip.redirects, sip.dial, sip.emergency_numbers, limits.dials_*"
         if leg.locked:
             text, hint = f"{text}: the caller has not given the PIN", "the call is locked until they have"
         self._notice(leg.number, "transfer_refused", text, hint)
@@ -165,13 +167,21 @@ class Switchboard:
     def redirects(self, leg: Leg, target: str, count: int) -> int:
         """What to do with the answer that the one called is at `target` now."""
         if count <= referral.MOST and self._follows(leg, target):
+            leg.sent = True
+            self.tell_sent(leg, target)
             return int(pj.PJSIP_REDIRECT_ACCEPT_REPLACE)
         text = "a redirection was not followed"
-        self._notice(leg.number, "redirection_refused", text, "see sip.redirects, sip.dial")
+        self._notice(leg.number, "redirection_refused", text, "see sip.redirects, sip.dial, limits.dials_*")
         return int(pj.PJSIP_REDIRECT_REJECT)
+
+    def tell_sent(self, leg: Leg, target: str, *, answered: bool = False) -> None:
+        body = {"call": f"{leg.number:08x}", "to": _plain(target), "answered": answered}
+        self._send({"type": "sent", **body})
 
     def _follows(self, leg: Leg, target: str) -> bool:
         servers = [account.server for account in self._settings.accounts if account.server]
+        if referral.is_barred(target, servers, self.barred, time.strftime("%Y-%m-%d")):
+            return False
         peer = str(leg.getInfo().remoteUri)
         return referral.follows(self._settings.redirects, target, peer, servers) and sends_us(
             target,
@@ -287,6 +297,8 @@ class Switchboard:
         for old in list(self._legs.values()):
             if old.successor is leg:
                 self.hand_over(old, leg)
+        if leg.sent:
+            self.tell_sent(leg, "", answered=True)
 
     # --- time
 

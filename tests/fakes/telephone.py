@@ -12,6 +12,7 @@ from appliance.interfaces import (
     IncomingCall,
     MediaReport,
     PlayoutSource,
+    SentReport,
     StrangersReport,
     TelephoneEvent,
     TelephoneLost,
@@ -32,6 +33,8 @@ class FakeTelephone:
         self._numbers = itertools.count(1)
         self.locked: set[str] = set()
         """Calls whose far end may not transfer us."""
+        self.barred: tuple[str, ...] | None = ()
+        """Whom no far end may have us call; None: nobody."""
         self.media: dict[str, tuple[CaptureSink, PlayoutSource]] = {}
 
     async def start(self, post: Callable[[TelephoneEvent], None]) -> None:
@@ -72,6 +75,17 @@ class FakeTelephone:
         lost = sorted(self._calls)
         self._calls.clear()
         self._post(TelephoneLost("signal 11", lost))
+
+    def is_sent(self, call: str, to: str, *, answered: bool = False) -> None:
+        """A far end has us call somebody."""
+        self._post(SentReport(call, to, answered))
+
+    def bar(self, day: str, numbers: Sequence[str] | None) -> None:
+        self.barred = None if numbers is None else tuple(numbers)
+
+    def may_be_sent_to(self) -> str:
+        """Whom far ends may have us call, in words."""
+        return "to nobody" if self.barred is None else f"not to {' '.join(self.barred)}"
 
     def listen_to(self, networks: Sequence[str]) -> None:
         self.told.append(("listen_to", *networks))

@@ -384,3 +384,32 @@ async def test_whether_the_telephone_works_is_counted_with_and_without_calls(off
     assert office.calls.counters()["up"]
     office.telephone.crashes()
     assert not office.calls.counters()["up"]
+
+
+async def test_calls_that_far_ends_have_us_make_count_as_what_agents_dial() -> None:
+    office = Office(limits=Limits(dials_per_day=3, dials_to_one_number=2), max_calls=3)
+    await office.calls.start()
+    caller = office.telephone.rings_in()
+    office.telephone.is_sent(caller, "<sip:+49900123456@127.0.0.1>")
+    assert office.telephone.may_be_sent_to() == "not to "
+    office.telephone.is_sent(caller, "sip:0049900123456@127.0.0.1")
+    assert office.telephone.may_be_sent_to() == "not to +49900123456@127.0.0.1"
+    office.calls.dial("201", by_agent=True)
+    assert "nobody" in office.telephone.may_be_sent_to(), "the day's calls are used up"
+    office.telephone.is_sent("call-of-nobody", "202")
+    assert office.calls.counters()["agent_dials_today"] == 3
+    with pytest.raises(DialBudgetUsed):
+        office.calls.dial("202", by_agent=True)
+    await office.calls.stop()
+
+
+async def test_whom_a_far_end_had_us_call_talks_on_the_days_minutes() -> None:
+    office = Office(limits=Limits(dial_minutes_per_day=1))
+    await office.calls.start()
+    caller = office.telephone.rings_in()
+    office.telephone.is_sent(caller, "202")
+    office.telephone.is_sent(caller, "", answered=True)
+    await asyncio.sleep(0.05)
+    office.telephone.ends(caller)
+    assert 0 < office.calls.counters()["agent_dial_seconds_today"] < 60
+    await office.calls.stop()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drivers.sip_pjsua2.referral import follows, messages
+from drivers.sip_pjsua2.referral import follows, is_barred, messages
 
 SERVERS = ["pbx.example.org:5061"]
 
@@ -44,3 +44,18 @@ def test_the_server_and_the_far_ends_own_host_are_followed(policy: str, target: 
 )
 def test_a_message_summary_is_read(body: str, told: tuple[bool, int, int] | None) -> None:
     assert messages(body) == told
+
+
+@pytest.mark.parametrize(
+    ("barred", "refused"),
+    [
+        (("2026-03-02", ("+49900123456@",)), True),
+        (("2026-03-02", None), True),
+        (("2026-03-02", ("+49900123457@",)), False),
+        (("2026-03-01", None), False),
+        (("", ()), False),
+    ],
+)
+def test_whom_agents_may_call_no_more_nobody_has_us_call_that_day(barred, refused: bool) -> None:
+    target = "<sip:0049900123456@pbx.example.org;user=phone?Replaces=a>"
+    assert is_barred(target, SERVERS, barred, "2026-03-02") is refused
