@@ -4,7 +4,7 @@ import argparse
 import json
 import secrets
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from appliance.config.load import is_secret, load
@@ -20,6 +20,10 @@ from provisioning.settings import Place
 from provisioning.sources import understand
 
 _WRONG: Final = 2
+_UNITS: Final = (
+    PurePosixPath("/etc/systemd/system/handset.service"),
+    PurePosixPath("/usr/lib/systemd/system/handset.service"),
+)
 
 
 def setup(args: argparse.Namespace) -> int:
@@ -147,6 +151,8 @@ def _print(told: _Told, effects: Effects, where: Place, *, written: bool) -> Non
         print(f"note: {line}", file=sys.stderr)
     if written:
         print(f"written: {effects.place(where.settings)}")
-        print("to put it in force, start the daemon again: systemctl restart handset; then: handset doctor")
+        is_service = any(effects.place(path).exists() for path in _UNITS)
+        again = "systemctl restart handset" if is_service else "make run"
+        print(f"to put it in force, start the daemon again: {again}; then: handset doctor")
     else:
         print("nothing was written")

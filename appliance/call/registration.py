@@ -70,7 +70,11 @@ class Registrations:
         if seen == self._states[report.account]:
             return
         self._states[report.account] = seen
-        logger.info("registration of account %s: %s %d", report.account, report.state, report.code)
+        if report.state == "failed":
+            words = (report.account, report.code, report.reason, hint)
+            logger.warning("registration of account %s: failed %d %s (%s)", *words)
+        else:
+            logger.info("registration of account %s: %s %d", report.account, report.state, report.code)
         self._bus.publish(RegistrationChanged(**seen))
         if report.state == "failed":
             message = f"account {report.account}: {report.code or ''} {report.reason}".replace("  ", " ")

@@ -29,7 +29,7 @@ def answer(args: argparse.Namespace) -> int:
 
 
 def record(args: argparse.Namespace) -> int:
-    told = "is recorded" if args.state == "on" else "is not recorded"
+    told = "will be recorded" if args.state == "on" else "is not recorded"
     return _on_call(args, "call.record", told, on=args.state == "on")
 
 

@@ -98,12 +98,18 @@ def _telephone(state: Mapping[str, Any]) -> str:
         told.append(f"at {telephone['address']}")
     elif telephone.get("reason"):
         told.append(f"({telephone['reason']})")
+    if state.get("do_not_disturb"):
+        told[-1] += ","
+        told.append("do not disturb")
     registered = [one for one in state.get("registrations", ()) if one.get("state", "off") != "off"]
     for one in registered:
         told[-1] += ","
         told += [one["account"]] if len(registered) > 1 else []
-        told.append(f"{one['state']} at {one.get('server') or 'no server'}")
-        told += [f"({one['reason']})"] if one.get("reason") else []
+        failed = one["state"] == "failed"
+        told += [one["state"], *([str(one["code"])] if failed and one.get("code") else [])]
+        told.append(f"at {one.get('server') or 'no server'}")
+        why = "; ".join(filter(None, (one.get("reason"), one.get("hint") if failed else "")))
+        told += [f"({why})"] if why else []
     return " ".join(told)
 
 

@@ -107,7 +107,7 @@ async def test_call_answer_and_hangup_reach_the_telephone(here):
 
 async def test_record_begins_and_ends_the_recording_of_a_call(here):
     code, out, _ = await handset("record", "on", here=here)
-    assert (code, out) == (0, "call c1 is recorded\n")
+    assert (code, out) == (0, "call c1 will be recorded\n")
     assert (await handset("record", "off", "c1", here=here))[1] == "call c1 is not recorded\n"
     assert here.calls.done == [("record", "c1", True), ("record", "c1", False)]
 

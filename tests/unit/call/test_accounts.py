@@ -1,5 +1,7 @@
 """Several accounts: who answers for each, what is told of each, and other ones while calls go on."""
 
+import pytest
+
 from appliance.config.schema import Sip, SipAccount
 from appliance.events import RegistrationChanged
 from appliance.interfaces import RegistrationReport
@@ -34,6 +36,16 @@ async def test_each_account_s_registration_is_told_and_one_is_enough() -> None:
     ]
     assert "password" in told[0].hint
     assert [entry["account"] for entry in office.calls.registrations()] == ["default", "sales"]
+
+
+async def test_a_failed_registration_is_logged_once_with_its_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office(server="192.0.2.1", user="100")
+    await office.calls.start()
+    for _ in range(2):
+        office.calls.handle(RegistrationReport("failed", 401, "Unauthorized", "192.0.2.1"))
+    told = [record for record in caplog.records if "registration of account" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert "failed 401 Unauthorized (check user, auth_user and password" in told[0].getMessage()
 
 
 async def test_other_accounts_are_put_in_force_and_no_call_ends() -> None:

@@ -116,6 +116,7 @@ def test_an_agent_of_ones_own_stands_beside_the_built_in_one(tmp_path: Path) -> 
             '[sip]\nenabled = true\nserver = "sip:pbx"\nuser = "1"\npassword = "x"',
             "sip.server",
         ),
+        ('[sip]\nenabled = true\nserver = "pbx"\nuser = "sip:201@pbx"\npassword = "x"', "sip.user"),
         (
             '[sip]\nenabled = true\nserver = "pbx"\nuser = "1"\npassword = "env:NOT_THERE_AT_ALL"',
             "sip.password",

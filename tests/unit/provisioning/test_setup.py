@@ -58,6 +58,16 @@ def test_an_account_line_is_in_force_with_its_password_in_a_file_of_its_own(tmp_
     assert "sip.user = 201" in out.out
 
 
+def test_how_to_start_again_is_told_as_the_machine_does_it(tmp_path, capsys):
+    run(tmp_path, LINE)
+    assert "start the daemon again: make run; then" in capsys.readouterr().out
+    unit = tmp_path / "usr/lib/systemd/system/handset.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    run(tmp_path, LINE)
+    assert "start the daemon again: systemctl restart handset; then" in capsys.readouterr().out
+
+
 def test_what_was_set_before_stays_and_an_account_that_is_given_anew_keeps_nothing_of_the_old_one(tmp_path):
     run(tmp_path, "[device]\nname = 'kitchen'\n[contacts]\nbob = '12'")
     run(tmp_path, LINE)
