@@ -346,6 +346,7 @@ class Appliance:
             agents=lambda: self.configuration.agents,
             agent=self.configuration.conversation.agent,
             ears=_digits_said,
+            minutes_per_call=self.configuration.limits.minutes_per_call,
             voice=plugins.load("appliance.voices", "espeak")(),
         )
         self.calls = Calls(

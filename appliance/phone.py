@@ -50,6 +50,7 @@ class Phones:
         agent: str = "",
         voice: Voice | None = None,
         ears: Callable[[bytes], str] | None = None,
+        minutes_per_call: int = 0,
     ) -> None:
         self._telephone = telephone
         self._lines = lines
@@ -62,9 +63,8 @@ class Phones:
         self._agent = agent
         self._voice = voice
         self._ears = ears
-        self.transfers = Transfers(
-            transfer or TransferSettings(), bus, voice, self._controller, self.line_of, self.recorded.notice
-        )
+        parts = (bus, voice, self._controller, self.line_of, self.recorded.notice)
+        self.transfers = Transfers(transfer or TransferSettings(), *parts, minutes_per_call)
         bus.listen(self._notice)
         self.room_dials_for = "person"
         self.rooms: RoomCalls | None = None

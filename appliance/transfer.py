@@ -5,6 +5,7 @@ The caller hears ringing, and music once the other side has answered: never sile
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from appliance.config.schema import Transfer as Settings
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
 from appliance.events import CallChanged, DtmfReceived, Event, EventBus
 from appliance.interfaces import Voice
+from appliance.session.allowance import warning_seconds
 from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 
@@ -225,6 +227,7 @@ class Transfers:
         calls: Callable[[], Calls],
         line_of: Callable[[str], Line],
         notice: Callable[[Call], str],
+        minutes: int = 0,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -233,6 +236,8 @@ class Transfers:
         self._line_of = line_of
         self._notice = notice
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._minutes = minutes
+        """Of a call, also while two talk to each other; 0 is no limit."""
         self._bridges: dict[str, tuple[Bridge, str]] = {}
         """By call: what it is joined by, and the other call."""
 
@@ -298,6 +303,8 @@ class Transfers:
             return
         self._bridges[call.id], self._bridges[asked.id] = (bridge, asked.id), (bridge, call.id)
         logger.info("call %s is joined with %s", call.id, asked.id)
+        if self._minutes:
+            self._limit(call, bridge)
         if self._settings.join == "auto":
             try:
                 self._calls().join(call, asked)
@@ -306,6 +313,22 @@ class Transfers:
         # Last: the tool that asked for this runs in that session.
         if session is not None:
             session.end("transferred")
+
+    def _limit(self, call: Call, bridge: Bridge) -> None:
+        """Both hear a tone before the call's time is over, and are hung up on when it is."""
+        left = max(0.0, self._minutes * 60 - (time.time() - (call.connected_at or time.time())))
+        loop = asyncio.get_running_loop()
+        loop.call_later(max(0.0, left - warning_seconds(self._minutes)), self._warn, call.id, bridge)
+        loop.call_later(left, self._time_over, call.id, bridge)
+
+    def _warn(self, call: str, bridge: Bridge) -> None:
+        if self._bridges.get(call, (None, ""))[0] is bridge:
+            bridge.signal()
+
+    def _time_over(self, call: str, bridge: Bridge) -> None:
+        if self._bridges.get(call, (None, ""))[0] is bridge:
+            logger.info("call %s has reached limits.minutes_per_call", call)
+            self._hang_up(call)
 
     def _over(self, call: str, task: asyncio.Task[None]) -> None:
         self._running.pop(call, None)

@@ -20,6 +20,11 @@ class Bridge:
         else:
             loan.silence()
 
+    def signal(self) -> None:
+        """A short tone that both hear."""
+        for loan in (self._to_one, self._to_other):
+            loan.play(tones.beep(loan.playout.rate), loan.playout.rate)
+
     def end(self) -> None:
         """Give both back; a line that was lent anew meanwhile is let be."""
         for line, loan in zip(self.lines, (self._to_one, self._to_other), strict=True):

@@ -28,7 +28,7 @@ class Office:
         self.booth = booth
         self.telephone = FakeTelephone()
         parts = (self.telephone, booth.lines, booth.bus, Recording(), directory)
-        self.phones = Phones(*parts, transfer=Transfer(accept="answer", join="here"))
+        self.phones = Phones(*parts, transfer=Transfer(accept="answer", join="here"), minutes_per_call=1)
         on_call = (self.phones.connected, self.phones.ended)
         self.calls = Calls(self.telephone, Sip(enabled=True), booth.bus, NoCalls(), *on_call)
         self.phones.calls = self.calls
@@ -121,3 +121,18 @@ async def test_whom_we_held_while_somebody_was_found_is_taken_off_hold_when_they
         at.telephone.reports(asked, "connected", 200, "OK")
         await asyncio.sleep(1.0)
         assert ("resume", at.caller) in at.telephone.told
+
+
+@virtual_time
+async def test_two_who_were_joined_are_warned_and_ended_when_the_calls_time_is_over(tmp_path):
+    async with office(tmp_path) as at:
+        asked = await at.begin()
+        at.telephone.reports(asked, "connected", 200, "OK")
+        await asyncio.sleep(40.0)
+        assert not at.sounds(asked)
+        assert ("hang_up", at.caller) not in at.telephone.told
+        await asyncio.sleep(8.5)
+        assert at.sounds(asked), "no warning"
+        await asyncio.sleep(15.0)
+        assert ("hang_up", at.caller) in at.telephone.told
+        assert ("hang_up", asked) in at.telephone.told
