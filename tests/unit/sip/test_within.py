@@ -22,6 +22,13 @@ def request(
         (request("INFO", body="Signal=1"), None),
         (request("INFO", headers="Info-Package: dtmf\r\n"), None),
         (request("INVITE"), None),
+        (request("INVITE", tag="", headers="Replaces: a@b;to-tag=1;from-tag=2;early-only\r\n"), None),
+        (request("INVITE", tag="", headers="Replaces: a@b\r\n ; From-Tag = 2 ; to-tag=1\r\n"), None),
+        (request("INVITE", tag="", headers="Replaces: a@b;to-tag=1\r\n"), 400),
+        (request("INVITE", tag="", headers="Replaces: a@b;to-tag=1;to-tag=2\r\n"), 400),
+        (request("INVITE", tag="", headers="Replaces: a@b;to-tag=1;from-tag=\r\n"), 400),
+        (request("INVITE", tag="", headers="Replaces: ;to-tag=1;from-tag=2\r\n"), 400),
+        (request("INVITE", tag="", headers="Replaces: a;to-tag=1;from-tag=2\r\n" * 2), 400),
         (request("BYE", call_id="over"), None),
         (request("INVITE", call_id="over"), 481),
         (request("OPTIONS", call_id="over"), 481),
@@ -36,4 +43,4 @@ def test_whether_a_call_is_up_is_told_and_nothing_else(asked: bytes, code: int |
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_judged(packet: bytes) -> None:
-    assert answer(packet, lambda: {"up"}) in (None, 200, 481)
+    assert answer(packet, lambda: {"up"}) in (None, 200, 400, 481)
