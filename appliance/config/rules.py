@@ -327,8 +327,9 @@ def _account(prefix: str, sip: Sip) -> Iterator[_Finding]:
     if sip.ca and not Path(sip.ca).is_file():
         yield f"{prefix}.ca", f"there is no file {sip.ca}", "the authority's certificate, PEM"
     if sip.user.lower().startswith(("sip:", "sips:")):
-        hint = f'user = "{sip.user.partition(":")[2].partition("@")[0]}"'
-        yield f"{prefix}.user", f"{sip.user!r} is an address, and no user", hint
+        # What stands behind a second colon is a password.
+        user = sip.user.partition(":")[2].partition("@")[0].partition(":")[0]
+        yield f"{prefix}.user", "it is an address, and no user", f'user = "{user}"'
     if sip.server and not sip.user:
         yield (
             f"{prefix}.user",
