@@ -18,6 +18,7 @@ from appliance.audio.wake import load_gate
 from appliance.calibration import CalibrationFile
 from appliance.call.call import ROOM
 from appliance.call.controller import Calls
+from appliance.call.registration import remedy
 from appliance.clock import Clock
 from appliance.config import accounts
 from appliance.config.check import usable
@@ -370,7 +371,13 @@ class Appliance:
             self._join_room(self.phones, self.calls)
         self.lines.phone = self.phones
         self.calls.free = self.lines.free
-        self.calls.on_condition = lambda reason: part.failing(reason) if reason else part.ok()
+        calls = self.calls
+
+        def judge(reason: str) -> None:
+            hint = "" if calls.fault else remedy(calls.registrations())
+            part.failing(reason, hint) if reason else part.ok()
+
+        calls.on_condition = judge
         self.health.count("sip", self.calls.counters)
         self.health.watch("sip", self._silent_seconds, lambda: telephone.silent_for)
 

@@ -226,9 +226,8 @@ def _daemon(configuration: Configuration) -> Iterator[Finding]:
     for name, part in health.get("parts", {}).items():
         broken = FAILED if part.get("required") else WARNING
         state = OK if part.get("ok") else broken
-        yield Finding(
-            f"daemon {name}", state, part.get("reason") or "fine", "see the log, and handset status"
-        )
+        hint = part.get("hint") or "see the log, and handset status"
+        yield Finding(f"daemon {name}", state, part.get("reason") or "fine", hint)
 
 
 def _names(configuration: Configuration) -> Iterator[Finding]:

@@ -27,16 +27,18 @@ class Part:
     working: bool = False
     reason: str = "starting"
     since: float = field(default_factory=time.time)
+    hint: str = ""
 
     def ok(self, reason: str = "") -> None:
         """It works; `reason` may say how."""
         self._set(True, reason)
 
-    def failing(self, reason: str) -> None:
-        """It does not work, because of `reason`: a sentence for whoever reads /ready."""
-        self._set(False, reason)
+    def failing(self, reason: str, hint: str = "") -> None:
+        """It does not work, because of `reason`: a sentence for whoever reads /ready. `hint` is what may help."""
+        self._set(False, reason, hint)
 
-    def _set(self, working: bool, reason: str) -> None:
+    def _set(self, working: bool, reason: str, hint: str = "") -> None:
+        self.hint = hint
         if working != self.working:
             self.since = time.time()
         self.working, self.reason = working, reason
@@ -140,6 +142,7 @@ class Health:
                     "ok": part.working,
                     "required": part.required,
                     "reason": part.reason,
+                    "hint": part.hint,
                     "since": round(part.since, 3),
                 }
                 for part in self._parts.values()

@@ -1,7 +1,7 @@
 """Where the telephone is registered: what each registrar said last, told on the bus where it is new."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from appliance.events import EventBus, RegistrationChanged, Warned
@@ -18,6 +18,11 @@ _REMEDIES: Final[Mapping[int, str]] = {
     423: "set a longer expiry",
     503: "the server is overloaded, or cannot be reached: it is tried again when it says so",
 }
+
+
+def remedy(states: Iterable[Mapping[str, Any]]) -> str:
+    """What may help the first account that failed; empty where none did."""
+    return next((state["hint"] for state in states if state["hint"]), "")
 
 
 class Registrations:

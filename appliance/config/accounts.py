@@ -1,9 +1,9 @@
 """The `[sip]` section as a telephone takes it: every account with all of its keys, secrets in the clear."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from appliance.config.schema import Sip
+from appliance.config.schema import FIRST_ACCOUNT, Sip
 from appliance.config.secrets import reveal
 
 OF_AN_ACCOUNT: Final = frozenset(
@@ -34,6 +34,21 @@ def reloadable(before: Sip, after: Sip) -> bool:
     """Whether only accounts differ."""
     left = {*OF_AN_ACCOUNT, "accounts"}
     return before.model_dump(exclude=left) == after.model_dump(exclude=left)
+
+
+def open_keys(sip: Sip) -> Iterator[tuple[str, str, str]]:
+    """Key, message and hint of each account that sends the keys of its SRTP where they can be read."""
+    for name, account in sip.each().items() if sip.enabled else ():
+        if account.srtp == "off" or account.transport == "tls":
+            continue
+        message = f"with transport {account.transport}, the keys of srtp travel in plain text"
+        if name == FIRST_ACCOUNT:
+            yield "sip.srtp", message, 'transport = "tls"'
+            continue
+        own = sip.accounts[name]
+        if own.srtp is not None or own.transport is not None:
+            key = "srtp" if own.srtp is not None else "transport"
+            yield f"sip.accounts.{name}.{key}", message, 'transport = "tls"'
 
 
 def _account(sip: Sip) -> Mapping[str, Any]:

@@ -4,12 +4,14 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from appliance.config.load import DEFAULT, Loaded, is_secret, load
+from appliance.config.accounts import open_keys
+from appliance.config.load import DEFAULT, Fault, Loaded, is_secret, load
 from appliance.config.providers import check_providers, check_usable, in_force
 from appliance.config.rules import check_rules
 from appliance.config.schema import ProviderSection
@@ -31,7 +33,7 @@ def usable(config: str | None) -> Loaded:
 
 def check(args: argparse.Namespace) -> int:
     """Print every fault and warning at once; 2 if there is any fault, else 0."""
-    loaded = check_providers(read(args.config))
+    loaded = _with_warnings(check_providers(read(args.config)))
     if args.json:
         faults = [
             {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint, "warning": f.warning}
@@ -43,6 +45,15 @@ def check(args: argparse.Namespace) -> int:
         if loaded.configuration is not None:
             print(f"ok: {', '.join(loaded.files) or 'no file, all defaults'}")
     return 2 if loaded.configuration is None else 0
+
+
+def _with_warnings(loaded: Loaded) -> Loaded:
+    """`loaded` with what can be used, and is not what was meant."""
+    if loaded.sound is None:
+        return loaded
+    found = open_keys(loaded.sound.sip)
+    warnings = (Fault(_origin(key, loaded.origins), key, told, hint, True) for key, told, hint in found)
+    return replace(loaded, faults=(*loaded.faults, *warnings))
 
 
 def report(loaded: Loaded) -> None:

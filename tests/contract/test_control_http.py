@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from appliance.config.schema import Configuration
 from appliance.control.protocol import Scope
+from appliance.doctor import CHECKS
 from tests.unit.control.parts import desk, receive
 from tests.unit.control.test_health import parse
 
@@ -46,12 +48,23 @@ async def test_ready_waits_for_the_lines_and_says_for_which(here):
 
 
 async def test_health_is_json_with_reasons(here):
-    here.health.part("sip").failing("wrong password")
+    here.health.part("sip").failing("wrong password", "correct it")
     response, body = await get(here, "/health")
     assert response.getheader("Content-Type") == "application/json"
     report = json.loads(body)
     assert report["parts"]["sip"]["reason"] == "wrong password"
+    assert report["parts"]["sip"]["hint"] == "correct it"
     assert report["reasons"] == ["sip: wrong password"]
+
+
+async def test_doctor_tells_the_daemon_s_own_hint_where_there_is_one(here):
+    here.health.part("sip").failing("wrong password", "correct it")
+    here.health.part("room").failing("no microphone")
+    configuration = Configuration.model_validate({"control": {"port": here.server.port}})
+    [check] = [check for check in CHECKS if check.__name__ == "_daemon"]
+    found = {one.check: one.remedy for one in await asyncio.to_thread(lambda: list(check(configuration)))}
+    assert found["daemon sip"] == "correct it"
+    assert found["daemon room"] == "see the log, and handset status"
 
 
 async def test_metrics_parse(here):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from appliance.call.registration import remedy
 from appliance.config.schema import Sip, SipAccount
 from appliance.events import RegistrationChanged
 from appliance.interfaces import RegistrationReport
@@ -27,6 +28,7 @@ async def test_each_account_s_registration_is_told_and_one_is_enough() -> None:
     await office.calls.start()
     office.calls.handle(RegistrationReport("failed", 401, "Unauthorized", "192.0.2.1"))
     assert office.calls.condition() == "not registered: failed 401 Unauthorized; off"
+    assert remedy(office.calls.registrations()).startswith("check user, auth_user and password")
     office.calls.handle(RegistrationReport("registered", 200, "OK", "192.0.2.9", "sales"))
     assert office.calls.condition() == ""
     told = [event for event in office.events if isinstance(event, RegistrationChanged)]

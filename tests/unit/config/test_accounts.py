@@ -1,13 +1,15 @@
 """Further SIP accounts: what they inherit, what is faulty, and what a reload may change."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
-from appliance.config.accounts import plain, reloadable
+from appliance.config.accounts import open_keys, plain, reloadable
+from appliance.config.check import check
 from appliance.config.load import load
 from appliance.config.rules import MAX_ACCOUNTS, check_rules
-from appliance.config.schema import Sip
+from appliance.config.schema import Sip, SipAccount
 
 TWO = """
 [sip]
@@ -83,3 +85,20 @@ def test_accounts_may_change_while_it_runs_and_ports_may_not(tmp_path: Path) -> 
     before = sip(tmp_path, TWO)
     assert reloadable(before, sip(tmp_path, TWO.replace("4711", "4712").replace("one", "new")))
     assert not reloadable(before, sip(tmp_path, TWO.replace("enabled = true", "enabled = true\nport = 5070")))
+
+
+def test_keys_of_srtp_that_travel_in_plain_text_are_told_once_at_the_account_that_says_so():
+    accounts = {"a": SipAccount(server="a"), "b": SipAccount(server="b", transport="tls")}
+    accounts["c"] = SipAccount(server="c", srtp="optional")
+    sip = Sip(enabled=True, srtp="mandatory", transport="udp", accounts=accounts)
+    assert [key for key, _, _ in open_keys(sip)] == ["sip.srtp", "sip.accounts.c.srtp"]
+    assert list(open_keys(Sip(enabled=True, srtp="mandatory", transport="tls"))) == []
+    assert list(open_keys(Sip(enabled=True, transport="udp"))) == []
+
+
+def test_check_warns_of_them_and_finds_no_fault(tmp_path, capsys):
+    path = tmp_path / "handset.toml"
+    path.write_text('[sip]\nenabled = true\nsrtp = "optional"\n[conversation]\nproviders = ["offline"]\n')
+    assert check(argparse.Namespace(config=str(path), json=False)) == 0
+    told = capsys.readouterr().err
+    assert f"warning: {path}: sip.srtp: with transport udp" in told.replace(":2", "")
