@@ -21,7 +21,7 @@ run: setup ## the appliance on this machine: microphone, sip:handset@127.0.0.1, 
 
 test: ## all tests, with the servers and phones they need (ARGS="-k name"; ARGS=-n0 one after the other)
 	@provisioning/setup.sh test
-	@$(call PYTEST,5) $(ARGS)
+	@$(call PYTEST,6) $(ARGS)
 
 check: ## format, lint, layers, types, and beside them the fast tests: in a minute, also the first time
 	@provisioning/setup.sh check

@@ -10,8 +10,9 @@ from _pytest.terminal import TerminalReporter
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-# The same stories each time: what one commit passes, it passes again. Other ones: --hypothesis-profile=default.
-settings.register_profile("suite", derandomize=True, database=None)
+# The same stories each time: what one commit passes, it passes again, however busy the machine. Other stories:
+# --hypothesis-profile=default.
+settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 settings.load_profile("suite")
 SYSTEM_RERUNS = 2
 """A test with real phones, sound and a recogniser may be tried again, as a person asks again; each rerun is told in
