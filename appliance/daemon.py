@@ -392,10 +392,10 @@ class Appliance:
             self.bus,
             self.configuration.room.on_call,
         )
+        rooms.on_joined = phones.recorded.joined
         phones.rooms = rooms
         phones.room_dials_for = self.configuration.room.calls
-        calls.on_dialled = rooms.dialled
-        calls.on_place = phones.place
+        calls.room = phones
 
     def _build_panel(self) -> "FrontPanel | None":
         part = self.health.part("gpio", required=False)

@@ -155,6 +155,15 @@ class CallChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallMoved(Event):
+    """Who talks on an answered call from now on: `place` is room or agent."""
+
+    topic: ClassVar[str] = "call.place"
+    call: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxChanged(Event):
     """Messages at the server: `new` and `old` voice messages, 0 where it does not tell how many."""
 

@@ -56,7 +56,7 @@ class Phones:
         self._lines = lines
         self._bus = bus
         self._taps: dict[str, Tap] = {}
-        self.recorded = RecordedCalls(recording, directory, bus, self._taps, can_speak=voice is not None)
+        self.recorded = RecordedCalls(recording, directory, bus, self._taps, voice, self._language)
         self.digits = KeyedDigits(self._taps, keypad_pause)
         self._closing: set[asyncio.Task[None]] = set()
         self._agents = agents
@@ -87,10 +87,11 @@ class Phones:
             line.lend().repeat(tones.music(self._telephone.rate))
             self._telephone.attach(call.id, tap.capture, tap.playout)
             return
-        if call.place == ROOM and self.rooms is not None:
+        if call.place == ROOM and self.rooms is not None and self.rooms.can_take(call):
             self._telephone.attach(call.id, tap.capture, tap.playout)
             self.rooms.take(call)
             return
+        call.place = ""
         section = self._agents().get(call.agent or self._agent)
         pin = entry_for(section, self._bus) if section is not None and call.direction == "in" else None
         if pin is None:
@@ -104,9 +105,7 @@ class Phones:
 
     async def _unlock(self, call: Call, tap: Tap, entry: PinEntry) -> None:
         """Ask for the PIN; then serve the call, or end it. Nothing of it is recorded, told or written down."""
-        section = self._agents().get(call.agent or self._agent)
-        language = section.language if section is not None else "en"
-        gate = PinGate(tap.line, entry, self._voice, language, self._ears)
+        gate = PinGate(tap.line, entry, self._voice, self._language(call), self._ears)
         self.digits.divert(call.id, gate.press)
         refusal = Warned(
             code="pin_refused", message=f"a caller did not know the PIN: {call.peer}", line=tap.line.id
@@ -163,6 +162,11 @@ class Phones:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    def _language(self, call: Call) -> str:
+        """What its agent speaks."""
+        section = self._agents().get(call.agent or self._agent)
+        return section.language if section is not None else "en"
+
     def record_for_agent(self, line: str, on: bool) -> None:
         """PhoneActions: a tool asked for it."""
         self.recorded.record_on_request(self._call_on(line), on)
@@ -186,7 +190,6 @@ class Phones:
         calls = self._controller()
         if line != ROOM or self.rooms is None or self.room_dials_for != "person":
             return calls.dial(to, by_agent=True)
-        self.rooms.require_free()
         name = calls.dial(to, by_agent=True, line=ROOM)
         await self.rooms.outcome(calls.call(name))
         return name
@@ -201,16 +204,28 @@ class Phones:
         """An agent takes an answered call that had none."""
         self._serve(call, self._taps[call.id])
 
+    def require_ready(self) -> None:
+        """For the controller: raise while nobody in the room could talk on one more call."""
+        self._room().require_ready()
+
+    def dialled(self, call: Call) -> None:
+        """For the controller: the person in the room waits for whom they called."""
+        self._room().dialled(call)
+
     def place(self, call: Call, line: str) -> None:
         """For the controller: the person in the room takes an answered call, or hands it to the agent."""
-        if self.rooms is None:
-            raise NotPossible("there is no room")
+        rooms = self._room()
         if self.transfers.concerns(call.id) or call.locked or call.beside:
             raise NotPossible(f"call {call.id} cannot be moved now")
         if line == ROOM:
-            self.rooms.take(call)
+            if not rooms.has(call):
+                rooms.require_ready()
+                rooms.take(call)
         else:
-            self.rooms.give(call)
+            rooms.give(call)
+            session = self.line_of(call.id).session
+            if session is not None:
+                self.recorded.served(call.id, session)
 
     async def transfer(self, line: str, to: str, summary: str) -> None:
         """PhoneActions: hand the caller on that line over to somebody else."""
@@ -253,6 +268,11 @@ class Phones:
         if call is None:
             raise NotPossible("There is no call on this line.")
         return call.id
+
+    def _room(self) -> RoomCalls:
+        if self.rooms is None:
+            raise NotPossible("there is no room", hint="set room.enabled = true")
+        return self.rooms
 
     def _controller(self) -> Calls:
         if self.calls is None:

@@ -13,13 +13,17 @@ from appliance.call.call import ROOM, Call
 from appliance.call.controller import Calls
 from appliance.call.machine import CallState
 from appliance.call.outcome import outcome_of, sentence
-from appliance.errors import ApplianceError, LineBusy, NotPossible
-from appliance.events import CallChanged, Event, EventBus
+from appliance.errors import ApplianceError, DeviceUnavailable, LineBusy, NotPossible
+from appliance.events import CallChanged, CallMoved, Event, EventBus
 from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 from appliance.session.loan import Loan
 
 DUCKED: Final = 0.2
+AGENT: Final = "agent"
+_PLUG_IN: Final = "plug it in: it is taken at once (handset audio list); or let the agent talk"
+_DEVICES: Final = {"input": "microphone", "output": "speaker"}
+_USABLE: Final = frozenset({"present", "recovered"})
 _RINGS: Final = frozenset({CallState.RINGING, CallState.EARLY})
 logger = logging.getLogger(__name__)
 
@@ -54,20 +58,36 @@ class RoomCalls:
         self._callers: dict[str, str] = {}
         """Incoming calls of others, with their state."""
         self._parked: Loan | None = None
+        self.on_joined: Callable[[Call, Bridge], None] = lambda _, __: None
+        """Told of each call that the person has taken, and by what the two are joined."""
+        self._bus = bus
         bus.listen(self._notice)
 
     # --- what is asked for
 
-    def require_free(self) -> None:
-        """Raise LineBusy while the room has a call."""
+    def require_ready(self) -> None:
+        """Raise LineBusy while the room has a call, and DeviceUnavailable without a microphone and a speaker."""
         if self._call is not None:
             raise LineBusy("The room is on the telephone already.", hint="hang up there first")
+        device = self._room.device
+        missing = [
+            name for kind, name in _DEVICES.items() if device.get(kind, {}).get("state") not in _USABLE
+        ]
+        if missing:
+            raise DeviceUnavailable(
+                f"Nobody can talk in the room: there is no {' and no '.join(missing)}.", hint=_PLUG_IN
+            )
+
+    def can_take(self, call: Call) -> bool:
+        """Whether the person has no other call."""
+        return self._call in (None, call)
+
+    def has(self, call: Call) -> bool:
+        """Whether the person in the room talks on that call."""
+        return self._call is call and self._bridge is not None
 
     def dialled(self, call: Call) -> None:
         """The person waits for whom they called: they hear it ring."""
-        if self._call is not None:
-            self._calls.hang_up(call.id)
-        self.require_free()
         self._call = call
         self._tune = self._room.lend()
 
@@ -85,13 +105,13 @@ class RoomCalls:
 
     def take(self, call: Call) -> None:
         """The person in the room talks on that answered call; its agent waits, or has never been there."""
-        if self._call is not call:
-            self.require_free()
         self._call, call.place, self._tune = call, ROOM, None
         self._callers.pop(call.id, None)
-        self._bridge = Bridge(self._room, self._line_of(call.id))
+        bridge = self._bridge = Bridge(self._room, self._line_of(call.id))
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_result(None)
+        self.on_joined(call, bridge)
+        self._bus.publish(CallMoved(call=call.id, place=ROOM, session=call.session, line=call.line))
         logger.info("call %s is in the room", call.id)
 
     def give(self, call: Call) -> None:
@@ -104,6 +124,7 @@ class RoomCalls:
         self._release()
         if self._line_of(call.id).session is None:
             self._serve(call)
+        self._bus.publish(CallMoved(call=call.id, place=AGENT, session=call.session, line=call.line))
         logger.info("call %s is with the agent", call.id)
 
     # --- what happens

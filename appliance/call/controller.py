@@ -16,6 +16,7 @@ from appliance.call.outgoing import Outgoing
 from appliance.call.progress import Progress
 from appliance.call.reception import Reception
 from appliance.call.registration import Registrations
+from appliance.call.room import NoRoom, RoomPort
 from appliance.call.routing import Routed
 from appliance.call.table import CallJournal, CallTable
 from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
@@ -86,10 +87,8 @@ class Calls:
         """Told of digits that are to sound on a call, where the far end takes them in no other way."""
         self.on_attended: Callable[[Call, str, str], None] | None = None
         """Begins an attended transfer of a call to a number, with a summary for who takes it."""
-        self.on_dialled: Callable[[Call], None] | None = None
-        """Told of a call that the room has dialled; None where there is no room."""
-        self.on_place: Callable[[Call, str], None] | None = None
-        """Told that an answered call is to be "room" or "agent"; None where there is no room."""
+        self.room: RoomPort = NoRoom()
+        """Set by the daemon, where there is a room."""
         self.free: Callable[[], bool] = lambda: True
         """Whether there is somebody to talk to one more caller: else they hear the busy tone."""
 
@@ -188,11 +187,11 @@ class Calls:
             raise LineBusy(
                 f"{len(self._table)} calls are up already", hint="hang one up, or raise sip.max_calls"
             )
-        if line == ROOM and self.on_dialled is None:
-            raise NotPossible("there is no room", hint="set room.enabled = true")
+        if line == ROOM:
+            self.room.require_ready()
         call = self._dial(to, agent=agent, by_agent=by_agent, account=account, place=line)
-        if line == ROOM and self.on_dialled is not None:
-            self.on_dialled(call)
+        if line == ROOM:
+            self.room.dialled(call)
         return call.id
 
     def consult(self, call: Call, to: str, *, by_agent: bool = False) -> Call:
@@ -242,17 +241,16 @@ class Calls:
         One that is answered goes from one to the other.
         """
         named = self._table.get(call) if call else None
-        if line and self.on_place is None:
-            raise NotPossible("there is no room", hint="set room.enabled = true")
         if line and named is not None and named.state in ANSWERED:
-            if self.on_place is not None:
-                self.on_place(named, line)
+            self.room.place(named, line)
             return named.id
         found = self._table.find(
             call, lambda c: c.direction == "in" and c.state not in ANSWERED, "no call is ringing"
         )
         if found.state in ANSWERED:
             raise NotPossible(f"call {found.id} is {found.state} already")
+        if line == ROOM:
+            self.room.require_ready()
         found.cancel_timer()
         if line:
             found.place = line if line == ROOM else ""

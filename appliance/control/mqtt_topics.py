@@ -17,7 +17,8 @@ from appliance.events import Event
 
 EVENTS: Final = frozenset(
     {
-        *("session.state", "registration", "call", "call.quality", "mailbox", "recording", "mute", "volume"),
+        *("session.state", "registration", "call", "call.place", "call.quality", "mailbox", "recording"),
+        *("mute", "volume"),
         *("button", "hook", "device", "provider", "release", "clock", "room.measured", "warning", "error"),
     }
 )

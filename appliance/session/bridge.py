@@ -25,6 +25,27 @@ class Bridge:
         for loan in (self._to_one, self._to_other):
             loan.play(tones.beep(loan.playout.rate), loan.playout.rate)
 
+    def tell(self, pcm: bytes, rate: int) -> None:
+        """Say it to both, who do not hear each other meanwhile, until `go_on`."""
+        for loan in (self._to_one, self._to_other):
+            loan.tell(pcm, rate)
+
+    def told(self) -> bool:
+        """Whether both have heard it to its end."""
+        return self._to_one.told() and self._to_other.told()
+
+    def go_on(self) -> None:
+        """They hear each other again; who is on hold still has the music."""
+        for loan in (self._to_one, self._to_other):
+            if loan.telling:
+                loan.silence()
+
+    def stands(self) -> bool:
+        """Whether both lines are lent to it still."""
+        return all(
+            line.loan is loan for line, loan in zip(self.lines, (self._to_one, self._to_other), strict=True)
+        )
+
     def end(self) -> None:
         """Give both back; a line that was lent anew meanwhile is let be."""
         for line, loan in zip(self.lines, (self._to_one, self._to_other), strict=True):

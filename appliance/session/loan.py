@@ -32,6 +32,8 @@ class Loan:
         self._timer: asyncio.TimerHandle | None = None
         self._numbers = 0
         self._name = "loan"
+        self.telling = False
+        """Something is told that nothing else may sound beside."""
         self._backlog = Backlog()
 
     def repeat(self, pcm: bytes) -> None:
@@ -41,8 +43,8 @@ class Loan:
         self._top_up()
 
     def play(self, pcm: bytes, rate: int = WORKING_RATE) -> None:
-        """The next piece of another line's sound, unless something is repeated; what comes too fast is left out."""
-        if self._tune:
+        """The next piece of another line's sound, unless something else is played; what comes too fast is left out."""
+        if self._tune or self.telling:
             return
         queued = self.playout.queued_ms()
         quiet = level_dbfs(np.frombuffer(pcm, dtype="<i2")) < QUIET_DBFS
@@ -51,8 +53,20 @@ class Loan:
             return
         self.playout.play(self._name, pcm, rate)
 
+    def tell(self, pcm: bytes, rate: int) -> None:
+        """Let `pcm` sound once, in place of what sounded before and of the other line, until `silence`."""
+        self.silence()
+        self.telling = True
+        self.playout.play(self._name, pcm, rate)
+        self.playout.finish(self._name)
+
+    def told(self) -> bool:
+        """Whether it has sounded to its end; False also where something else has taken its place."""
+        return self.telling and not self.playout.active()
+
     def silence(self) -> None:
         """Stop what sounds."""
+        self.telling = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

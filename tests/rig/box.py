@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Self
 
 from appliance.call.controller import Calls
+from appliance.call.room import NoRoom
 from appliance.config.schema import Gpio, Room, Sip
 from appliance.events import (
     ButtonMoved,
@@ -26,6 +27,13 @@ class Journal:
         return
 
 
+class ReadyRoom(NoRoom):
+    """Where somebody can talk on a call."""
+
+    def require_ready(self) -> None:
+        return
+
+
 class Box(Booth):
     """A room with a panel on it."""
 
@@ -45,7 +53,7 @@ class Box(Booth):
         self.health = Health()
         sip = Sip(enabled=True, auto_answer=False)
         self.calls = Calls(self.telephone, sip, self.bus, Journal(), lambda _: None, lambda _: None)
-        self.calls.on_place = lambda call, place: None
+        self.calls.room = ReadyRoom()
         await self.calls.start()
         keys = RoomKeys(self.line, self.bus, lambda: self.lines.open_session(self.line), self.calls)
         self.panel = FrontPanel(

@@ -1,58 +1,29 @@
 """A caller who is asked for a PIN: what ends it, and what is told of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from appliance.call.call import Call
-from appliance.call.controller import Calls
-from appliance.config.schema import Agent, Recording, Sip
+from appliance.config.schema import Agent
 from appliance.errors import NotPossible
-from appliance.events import DtmfReceived, Event, Transcript
-from appliance.phone import Phones
-from appliance.store.store import CallRecord
-from tests.fakes.telephone import FakeTelephone
+from appliance.events import DtmfReceived, Transcript
 from tests.rig.booth import Booth
+from tests.rig.office import Office, office
 from tests.rig.virtual_time import virtual_time
 
 
-class NoCalls:
-    def add_call(self, record: CallRecord) -> None: ...
-
-
-class Door:
+class Door(Office):
     """A telephone whose agent asks for the PIN 4711, and a caller at it."""
 
     def __init__(self, booth: Booth, directory: Path) -> None:
-        self.told: list[Event] = []
-        booth.bus.listen(self.told.append)
         agents = {"assistant": Agent(pin=SecretStr("4711"))}
-        self.telephone = FakeTelephone()
-        self.phones = Phones(
-            *(self.telephone, booth.lines, booth.bus, Recording(announce=False), directory),
-            agents=lambda: agents,
-            agent="assistant",
-            keypad_pause=1.0,
-        )
-        on_call = (self.phones.connected, self.phones.ended)
-        self.calls = Calls(
-            *(self.telephone, Sip(enabled=True), booth.bus, NoCalls(), *on_call),
-            on_record=self.phones.recorded.record_on_request,
-        )
-        self.calls.on_digit = self.phones.digits.digit
-        self.phones.calls = self.calls
-        self.caller = ""
-
-    def call(self) -> Call:
-        return self.calls.call(self.caller)
+        super().__init__(booth, directory, agents=lambda: agents, agent="assistant", keypad_pause=1.0)
 
     def read(self) -> list[str]:
         """What the model was told in writing."""
-        return [event.text for event in self.told if isinstance(event, Transcript) and event.role == "user"]
+        return [event.text for event in self.of(Transcript) if event.role == "user"]
 
     async def keys(self, digits: str) -> None:
         for digit in digits:
@@ -60,23 +31,9 @@ class Door:
             await asyncio.sleep(0.3)
 
 
-@asynccontextmanager
-async def door(directory: Path) -> AsyncIterator[Door]:
-    async with Booth(open_session=False) as booth:
-        found = Door(booth, directory)
-        await found.calls.start()
-        found.caller = found.telephone.rings_in()
-        await asyncio.sleep(0.2)
-        try:
-            yield found
-        finally:
-            await found.calls.stop()
-            await found.phones.stop()
-
-
 @virtual_time
 async def test_a_hash_after_the_right_pin_is_told_to_nobody_and_the_next_key_is(tmp_path: Path):
-    async with door(tmp_path) as at:
+    async with office(tmp_path, Door) as at:
         await at.keys("4711#")
         await asyncio.sleep(2.0)
         assert at.call().session is not None, "the caller was not let in"
@@ -89,7 +46,7 @@ async def test_a_hash_after_the_right_pin_is_told_to_nobody_and_the_next_key_is(
 
 @virtual_time
 async def test_one_who_never_ends_an_entry_is_hung_up_on(tmp_path: Path):
-    async with door(tmp_path) as at:
+    async with office(tmp_path, Door) as at:
         for _ in range(200):
             if ("hang_up", at.caller) in at.telephone.told:
                 break
@@ -100,7 +57,7 @@ async def test_one_who_never_ends_an_entry_is_hung_up_on(tmp_path: Path):
 
 @virtual_time
 async def test_nothing_is_recorded_while_a_pin_is_asked_for(tmp_path: Path):
-    async with door(tmp_path) as at:
+    async with office(tmp_path, Door) as at:
         with pytest.raises(NotPossible):
             at.calls.record(at.caller, True)
         await at.keys("47")
@@ -111,7 +68,7 @@ async def test_nothing_is_recorded_while_a_pin_is_asked_for(tmp_path: Path):
 
 @virtual_time
 async def test_a_caller_transfers_us_only_once_the_pin_is_given(tmp_path: Path):
-    async with door(tmp_path) as at:
+    async with office(tmp_path, Door) as at:
         await at.keys("4712#")
         await asyncio.sleep(2.0)
         assert at.caller in at.telephone.locked, "a stranger has us dial"

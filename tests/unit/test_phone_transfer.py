@@ -1,39 +1,24 @@
 """A caller who is on hold while they are handed over: both calls stand afterwards as they should."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from appliance.call.controller import Calls
 from appliance.call.machine import HELD_HERE
-from appliance.config.schema import Recording, Sip, Transfer
-from appliance.phone import Phones
-from appliance.store.store import CallRecord
-from tests.fakes.telephone import FakeTelephone
+from appliance.config.schema import Transfer
 from tests.rig.booth import Booth
+from tests.rig.office import Office, office
 from tests.rig.virtual_time import virtual_time
 
 
-class NoCalls:
-    def add_call(self, record: CallRecord) -> None: ...
-
-
-class Office:
+class Switchboard(Office):
     """A call that an agent has, and whoever it is handed over to."""
 
     def __init__(self, booth: Booth, directory: Path) -> None:
-        self.booth = booth
-        self.telephone = FakeTelephone()
-        parts = (self.telephone, booth.lines, booth.bus, Recording(), directory)
-        self.phones = Phones(*parts, transfer=Transfer(accept="answer", join="here"), minutes_per_call=1)
-        on_call = (self.phones.connected, self.phones.ended)
-        self.calls = Calls(self.telephone, Sip(enabled=True), booth.bus, NoCalls(), *on_call)
-        self.phones.calls = self.calls
-        self.calls.on_attended = self.phones.attended
-        self.caller = ""
+        super().__init__(
+            booth, directory, transfer=Transfer(accept="answer", join="here"), minutes_per_call=1
+        )
 
     async def begin(self) -> str:
         """The call of whom is asked."""
@@ -58,24 +43,10 @@ class Office:
         return any(line.pull(8000))
 
 
-@asynccontextmanager
-async def office(directory: Path) -> AsyncIterator[Office]:
-    async with Booth(open_session=False) as booth:
-        found = Office(booth, directory)
-        await found.calls.start()
-        found.caller = found.telephone.rings_in()
-        await asyncio.sleep(0.2)
-        try:
-            yield found
-        finally:
-            await found.calls.stop()
-            await found.phones.stop()
-
-
 @virtual_time
 @pytest.mark.parametrize("mid_way", [True, False])
 async def test_a_caller_who_holds_us_is_on_hold_still_when_nobody_takes_the_call(tmp_path, mid_way):
-    async with office(tmp_path) as at:
+    async with office(tmp_path, Switchboard) as at:
         if not mid_way:
             at.holds("held by the far end")
         asked = await at.begin()
@@ -96,7 +67,7 @@ async def test_a_caller_who_holds_us_is_on_hold_still_when_nobody_takes_the_call
 @virtual_time
 @pytest.mark.parametrize("mid_way", [True, False])
 async def test_who_takes_the_call_of_one_who_holds_us_hears_music_till_they_are_back(tmp_path, mid_way):
-    async with office(tmp_path) as at:
+    async with office(tmp_path, Switchboard) as at:
         if not mid_way:
             at.holds("held by the far end")
         asked = await at.begin()
@@ -115,7 +86,7 @@ async def test_who_takes_the_call_of_one_who_holds_us_hears_music_till_they_are_
 
 @virtual_time
 async def test_whom_we_held_while_somebody_was_found_is_taken_off_hold_when_they_are_joined(tmp_path):
-    async with office(tmp_path) as at:
+    async with office(tmp_path, Switchboard) as at:
         at.holds(HELD_HERE)
         asked = await at.begin()
         at.telephone.reports(asked, "connected", 200, "OK")
@@ -125,7 +96,7 @@ async def test_whom_we_held_while_somebody_was_found_is_taken_off_hold_when_they
 
 @virtual_time
 async def test_two_who_were_joined_are_warned_and_ended_when_the_calls_time_is_over(tmp_path):
-    async with office(tmp_path) as at:
+    async with office(tmp_path, Switchboard) as at:
         asked = await at.begin()
         at.telephone.reports(asked, "connected", 200, "OK")
         await asyncio.sleep(40.0)

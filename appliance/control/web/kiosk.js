@@ -75,6 +75,7 @@ function take(message) {
     notification: () => notice(message.text, ""),
     registration: () => registration(message),
     call: () => telephone.heard(message),
+    "call.place": () => telephone.heard(message),
     recording: () => telephone.heard(message),
     mute: () => { if (message.line === undefined || message.line === ROOM) muteIs(message.on); },
     provider: () => { find("provider").textContent = message.state === "up" ? message.provider : `${message.provider} is ${message.state}`; },
