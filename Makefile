@@ -1,6 +1,8 @@
 # Every target does its own set-up first; the second time that takes no time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Images of containers set it. Without the bytecode, each start of the command, and each worker of the tests, compiles everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup run test check bench grid acoustics local-model asterisk network image booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
