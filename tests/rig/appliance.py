@@ -179,6 +179,23 @@ class Handset(Peer):
         finally:
             await self._leave()
 
+    async def discard(self) -> None:
+        """Gone, whatever became of it; nothing is checked."""
+        await self._leave()
+
+    async def reload(self, **sections: Mapping[str, Any]) -> None:
+        """These keys get other values, in the running daemon: all of them must be such that a reload can set."""
+        for name, values in sections.items():
+            self.sections[name] = {**self.sections.get(name, {}), **values}
+        await self.restore(self.sections)
+
+    async def restore(self, sections: dict[str, dict[str, Any]]) -> None:
+        """A whole configuration, put in force in the running daemon."""
+        self.sections = sections
+        self.config.write_text(toml(sections))
+        told = await self.client.ask("config.reload")
+        assert not told["restart"], told
+
     async def end(self) -> float:
         """SIGTERM; check how it ends. Returns how many seconds that took."""
         process = self.process
@@ -217,6 +234,11 @@ class Handset(Peer):
         """A client that has seen every event since the control API listened."""
         assert self._watching is not None
         return self._watching
+
+    def forget(self) -> None:
+        """From here on the client has seen nothing; what was said until now is in no log still."""
+        self.secrets |= _said(self.client)
+        self.client.events.clear()
 
     def client_of_own(self) -> ControlClient:
         return ControlClient(self.port)
