@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 MEMORY = """
 import ctypes, threading
 from appliance.heap import bound
@@ -36,6 +38,7 @@ print(held() - before)
 """
 
 
+@pytest.mark.slow
 def test_what_was_large_is_given_back():
     told = subprocess.run(
         [sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=30, check=True

@@ -139,6 +139,7 @@ class EchoingRoom(Booth):
         return self.kept.of(*DEVICES)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_at_night_a_silent_room_is_measured_and_used_accordingly(tmp_path: Path):
     async with EchoingRoom(Setting(coupling_db=3, delay_ms=80, noise_dbfs=-66), tmp_path) as room:
@@ -165,6 +166,7 @@ async def test_by_day_and_twice_a_night_nothing_is_played(tmp_path: Path):
         assert room.measured() is None
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_whoever_speaks_ends_it_and_is_heard(tmp_path: Path):
     async with EchoingRoom(Setting(), tmp_path) as room:
@@ -182,6 +184,7 @@ async def test_whoever_speaks_ends_it_and_is_heard(tmp_path: Path):
         assert room.measured() is None, "it is not tried again at once"
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_what_is_to_be_told_does_not_wait_for_the_measurement(tmp_path: Path):
     async with EchoingRoom(Setting(), tmp_path) as room:

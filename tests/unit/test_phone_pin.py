@@ -44,6 +44,7 @@ async def test_a_hash_after_the_right_pin_is_told_to_nobody_and_the_next_key_is(
         assert at.read() == ["pressed #"]
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_one_who_never_ends_an_entry_is_hung_up_on(tmp_path: Path):
     async with office(tmp_path, Door) as at:

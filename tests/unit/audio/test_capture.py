@@ -79,6 +79,7 @@ def pcm_out(captured: list[Captured]) -> bytes:
     return b"".join(item.frame.pcm for item in captured)
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(1, 1_500), min_size=1, max_size=20))
 @settings(max_examples=40, deadline=None)
 def test_blocks_of_any_size_become_frames_of_twenty_milliseconds_with_nothing_lost(sizes):

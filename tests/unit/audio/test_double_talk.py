@@ -62,6 +62,7 @@ def told(near, far, *, under_test=None, speech_found=False):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coupling_db", [-60, -30, -10, 6])
 @pytest.mark.parametrize("delay", [0.02, 0.3])
 def test_the_echo_alone_is_never_somebody(coupling_db, delay):

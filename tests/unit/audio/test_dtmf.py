@@ -116,6 +116,7 @@ def test_while_a_key_sounds_the_detector_says_so() -> None:
     assert (first, detector.sounding) == (True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("voice", VOICES)
 def test_no_key_is_heard_in_speech(voice: str) -> None:
     for sentence in SENTENCES:
@@ -126,6 +127,7 @@ def test_no_key_is_heard_in_speech(voice: str) -> None:
             assert heard(spoken) == "", (sentence, pitch)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from((0.5, 2.0)))
 def test_no_key_is_heard_in_noise_and_babble(seed: int, seconds: float) -> None:

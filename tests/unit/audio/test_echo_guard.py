@@ -40,12 +40,14 @@ def foreign(
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ROOMS, ids=str)
 def test_our_own_sound_is_explained_once_it_was_heard_for_two_seconds(setting: Setting):
     later = foreign(setting)[100:]
     assert np.mean([ms >= 80 for ms in later]) <= 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ROOMS[:3], ids=str)
 def test_a_person_is_not_and_that_is_seen_within_200_ms(setting: Setting):
     told = foreign(setting, at_level(speech(WAIT), -22))
@@ -53,6 +55,7 @@ def test_a_person_is_not_and_that_is_seen_within_200_ms(setting: Setting):
     assert max(told[first : first + 10]) >= 80
 
 
+@pytest.mark.slow
 def test_our_own_sound_is_learnt_though_the_detector_took_it_for_speech_from_the_start():
     told = foreign(ROOMS[1], speech_found=True, seconds=20.0)
     late = [np.mean([ms >= 80 for ms in part]) for part in (told[20:120], told[-50:])]
@@ -70,6 +73,7 @@ def test_while_nothing_is_played_it_has_no_opinion():
     assert told == {math.inf}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise_dbfs", [-140, -65])
 def test_where_there_is_no_echo_at_all_people_never_come_to_be_taken_for_one(noise_dbfs: float):
     guard = EchoGuard()

@@ -337,6 +337,7 @@ def heard_late(
     return began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece_ms", [20, 40, 100])
 def test_pieces_that_come_up_to_60_ms_late_leave_no_gap_once_that_is_known(piece_ms):
     playout, chance = Playout(RATE), random.Random(7)

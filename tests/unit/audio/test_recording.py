@@ -39,6 +39,7 @@ def until(true, seconds: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 900)), max_size=40))
 def test_both_sides_keep_their_samples_and_their_order(blocks):
     interleaver = Interleaver(1_000_000)
@@ -89,6 +90,7 @@ def test_sides_of_other_rates_are_resampled(tmp_path):
     assert np.abs(samples[2_000:-2_000] - [1_000, 2_000]).max() < 5
 
 
+@pytest.mark.slow
 def test_a_power_cut_leaves_a_readable_file(tmp_path):
     recorder = Recorder(tmp_path / "a.wav", no_failure)
     deadline = time.monotonic() + 5

@@ -23,6 +23,7 @@ def recorded(setting: Setting, dbfs: float = -20.0, *, seed: int = 1, sweeps: in
     return heard, probe, [(before + start) / pace for start in probe.starts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay_ms", [20, 61, 137, 300])
 @pytest.mark.parametrize("drift_ppm", [-200, 0, 35, 200])
 def test_delay_and_drift_are_found(delay_ms: float, drift_ppm: float):
@@ -46,6 +47,7 @@ def test_of_a_plain_wire_it_is_exact():
     assert found.coupling_db == pytest.approx(-20, abs=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise_dbfs", [-70, -50, -40])
 def test_the_noise_is_found_and_is_no_obstacle(noise_dbfs: float):
     found = measure(*recorded(Setting(noise_dbfs=noise_dbfs, drift_ppm=100), dbfs=-30))

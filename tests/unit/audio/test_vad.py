@@ -60,6 +60,7 @@ def seconds_of_speech(decisions: list[Decision]) -> float:
     return sum(decision.speech for decision in decisions) * 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirm", [False, True])
 @pytest.mark.parametrize("level", [-15, -35])
 @pytest.mark.parametrize("noise", STEADY)
@@ -73,6 +74,7 @@ def test_steady_sound_from_the_first_sample_on_does_not_latch(noise):
     assert seconds_of_speech(decide(gate(), at_level(STEADY[noise](10), -25))) < 1.5
 
 
+@pytest.mark.slow
 def test_plucked_music_is_no_speech_where_the_second_detector_is_asked():
     signal = np.concatenate([silence(1), at_level(music(8, note=0.4, decay=6), -20)])
     assert seconds_of_speech(decide(gate(confirm=True), signal)) < 0.2
@@ -96,6 +98,7 @@ def onsets(noise, snr_db: float, level: float, *, confirm: bool) -> list[float]:
     return delays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirm", [False, True])
 @pytest.mark.parametrize("level", [-20, -40])
 @pytest.mark.parametrize(
@@ -118,6 +121,7 @@ def called(parts):
     return np.frombuffer(pcm + resampler.flush(), dtype="<i2") / 32_768
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["help", "yes", "no", "stop", "hello", "hi", "time"])
 @pytest.mark.parametrize("lost_ms", [0, 30, 60])
 def test_one_short_word_is_found_at_the_very_beginning_of_a_call(word, lost_ms):

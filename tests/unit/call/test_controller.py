@@ -293,6 +293,7 @@ async def test_the_days_calls_of_agents_are_counted_and_peoples_are_not() -> Non
     assert office.calls.counters()["agent_dials_today"] == 1
 
 
+@pytest.mark.slow
 async def test_a_call_of_an_agent_ends_when_the_days_minutes_do() -> None:
     office = Office(limits=Limits(dial_minutes_per_day=1))
     await office.calls.start()

@@ -77,6 +77,7 @@ async def talking(
         assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("chain")] == []
 
 
+@pytest.mark.slow
 async def test_what_the_model_writes_is_spoken_by_the_voice():
     voice = FakeTextToSpeech()
     async with talking(tts=(voice,)) as talk:
@@ -91,6 +92,7 @@ async def test_what_the_model_writes_is_spoken_by_the_voice():
         assert level_of(voice.pieces[0].text) in sound
 
 
+@pytest.mark.slow
 async def test_what_was_heard_of_a_written_answer_is_all_that_the_model_remembers():
     async with talking(tts=(FakeTextToSpeech(),)) as talk:
         talk.cloud.will_say("It is noon in London, and one in Paris, and two in Athens.")
@@ -103,6 +105,7 @@ async def test_what_was_heard_of_a_written_answer_is_all_that_the_model_remember
         assert [item.said for item in items if item.body.get("role") == "assistant"] == ["It is noon"]
 
 
+@pytest.mark.slow
 async def test_the_ear_writes_down_what_was_said():
     ear = FakeSpeechToText()
     ear.will_hear("words of the ear")
@@ -116,6 +119,7 @@ async def test_the_ear_writes_down_what_was_said():
         assert ear.violations == []
 
 
+@pytest.mark.slow
 async def test_without_its_ear_the_models_own_transcripts_are_told():
     ear = FakeSpeechToText()
     ear.refuse_with(ProviderUnavailable("away"))
@@ -151,6 +155,7 @@ class Late(FakeSpeechToText):
         raise ProviderUnavailable("away")
 
 
+@pytest.mark.slow
 async def test_an_ear_whose_dial_hangs_keeps_nobody_from_the_model_and_no_transcript_is_lost():
     ear = Late()
     async with talking(stt=(ear,)) as talk:

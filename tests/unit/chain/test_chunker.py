@@ -188,6 +188,7 @@ def test_a_sentence_that_the_model_pauses_after_is_spoken_whole():
     assert chunker.due() is None
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from(["word", "Dr.", "3.5", "yes", "no,", "end.", "what?", "go!", "a;", "ça"]),

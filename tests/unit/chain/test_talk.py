@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from appliance.interfaces import (
     DiscardTurn,
     ProviderTrouble,
@@ -121,6 +123,7 @@ async def test_a_model_that_says_nothing_is_a_silent_answer():
         assert (await talker.answered()).status == "silent"
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_model_that_never_ends_is_cut_off():
     async with Talker(tts=(FakeTextToSpeech(think=0.0),)) as talker:

@@ -50,6 +50,7 @@ async def taken(outbox):
     return pieces
 
 
+@pytest.mark.slow
 async def test_an_answer_is_sent_whole_in_real_time_and_then_nothing(running):
     line, outbox = running
     line.playout.play("u1", tone(0.4), RATE)
@@ -65,6 +66,7 @@ async def test_an_answer_is_sent_whole_in_real_time_and_then_nothing(running):
     assert await taken(outbox) == []
 
 
+@pytest.mark.slow
 async def test_what_waits_for_the_client_is_not_yet_heard(running):
     line, outbox = running
     line.playout.play("u1", tone(1.0), RATE)
@@ -75,6 +77,7 @@ async def test_what_waits_for_the_client_is_not_yet_heard(running):
     assert line.playout.heard_ms("u1") > 200
 
 
+@pytest.mark.slow
 async def test_a_flush_ends_in_a_fade_and_not_in_a_click(running):
     line, outbox = running
     line.playout.play("u1", tone(1.0), RATE)

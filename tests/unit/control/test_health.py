@@ -1,6 +1,8 @@
 import asyncio
 import re
 
+import pytest
+
 from appliance.health import Health
 from appliance.service import Notifier
 from tests.fakes.service_manager import FakeServiceManager
@@ -86,6 +88,7 @@ def test_metrics_are_in_the_prometheus_text_format():
     assert 'line="room"' not in health.prometheus()
 
 
+@pytest.mark.slow
 async def test_the_watchdog_is_fed_only_while_hearts_beat():
     manager, clock = FakeServiceManager(), Clock()
     health = Health(clock)
@@ -104,6 +107,7 @@ async def test_the_watchdog_is_fed_only_while_hearts_beat():
     feeding.cancel()
 
 
+@pytest.mark.slow
 async def test_the_lag_of_the_loop_is_measured():
     import time
 

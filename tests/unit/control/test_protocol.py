@@ -52,6 +52,7 @@ def test_any_json_is_a_request_a_refusal_or_malformed(body):
     assert isinstance(outcome(json.dumps(body)), Request | Refusal | Malformed)
 
 
+@pytest.mark.slow
 @given(COMMAND_LIKE)
 def test_anything_like_a_command_is_answered_in_strict_json(body):
     found = outcome(json.dumps(body))
@@ -63,6 +64,7 @@ def test_anything_like_a_command_is_answered_in_strict_json(body):
         assert found.fields.keys() == COMMANDS[found.command].fields.keys()
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_any_data_can_be_encoded_as_strict_json(data):
     text = protocol.encode({"data": data})

@@ -102,6 +102,7 @@ def test_an_output_that_cannot_be_written_is_refused_and_the_input_never_overwri
     assert said.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
 def test_the_file_is_heard_whole_at_its_own_rate_and_then_silence(tmp_path, rate):
     said = babble(0.5, rate)
@@ -119,6 +120,7 @@ def test_the_file_is_heard_whole_at_its_own_rate_and_then_silence(tmp_path, rate
     assert user.states("input") == ["present"]
 
 
+@pytest.mark.slow
 def test_both_files_start_at_the_same_moment(tmp_path):
     said = write_wav(tmp_path / "in.wav", babble(0.4, 24_000), 24_000)
     card = WavCard(str(said), str(tmp_path / "out.wav"))
@@ -147,6 +149,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_the_output_can_be_read_after_the_program_was_killed(tmp_path):
     said = write_wav(tmp_path / "in.wav", babble(0.1, 16_000), 16_000)
     out = tmp_path / "out.wav"
@@ -174,6 +177,7 @@ print(len(blocks) > 20, card.counters()["write_faults"] > 5)
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_costs_the_recording_and_nothing_else(tmp_path):
     said = write_wav(tmp_path / "in.wav", babble(0.1, 16_000), 16_000)
     out = tmp_path / "out.wav"
@@ -195,6 +199,7 @@ def test_a_disk_that_is_full_from_the_start_is_told_at_once(tmp_path):
         WavCard(str(said), "/dev/full")
 
 
+@pytest.mark.slow
 def test_a_pause_of_the_machine_stretches_time_and_loses_nothing(tmp_path):
     said = babble(0.6, 16_000)
     card = WavCard(str(write_wav(tmp_path / "in.wav", said, 16_000)), str(tmp_path / "out.wav"))

@@ -84,6 +84,7 @@ def test_events_are_read_however_the_bytes_are_chopped(sizes):
     assert reader.passed_over == 2
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.binary(max_size=300), cuts)
 def test_no_bytes_stop_the_reading(noise, sizes):

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def _prompt(items: list[Remembered]) -> Prompt:
     )
 
 
+@pytest.mark.slow
 @given(histories)
 @settings(max_examples=80, deadline=None)
 def test_chat_completions_take_any_history(items):
@@ -78,6 +80,7 @@ def test_chat_completions_take_any_history(items):
         assert _tools_in(str(body)) >= sum(isinstance(item, ToolUse) for item in items)
 
 
+@pytest.mark.slow
 @given(histories)
 @settings(max_examples=80, deadline=None)
 def test_responses_take_any_history(items):
@@ -86,6 +89,7 @@ def test_responses_take_any_history(items):
         check_responses(json.loads(json.dumps(body, allow_nan=False)), SEALED)
 
 
+@pytest.mark.slow
 @given(histories)
 @settings(max_examples=80, deadline=None)
 def test_gemini_takes_any_history(items):
@@ -112,6 +116,7 @@ def _tools_in(body: str) -> int:
     return body.count("'tool_call_id'")
 
 
+@pytest.mark.slow
 @given(histories)
 @settings(deadline=None)
 def test_every_call_keeps_its_outcome_and_every_word_its_place(items):

@@ -1,5 +1,6 @@
 """The least automaton accepts the sentences of its draft and no others."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def draft_of(texts: set[str]) -> Draft:
     return draft
 
 
+@pytest.mark.slow
 @given(sentences, sentences)
 def test_it_accepts_what_was_drawn_and_nothing_else(drawn: set[str], others: set[str]) -> None:
     automaton = draft_of(drawn).minimal()

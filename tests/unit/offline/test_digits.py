@@ -8,6 +8,7 @@ from tests.rig.spoken import speech
 pytest.importorskip("pocketsphinx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "digits"), [("four seven one one", "4711"), ("eight zero five two six", "80526"), ("nine", "9")]
 )

@@ -34,6 +34,7 @@ def wanted(parser: Parser, text: str) -> tuple[str, dict[str, object]]:
     return understood.intent.name, arguments_of(understood.intent.arguments, understood.slots)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "intent", "arguments"),
     [
@@ -103,6 +104,7 @@ def test_an_endless_text_is_not_even_tried(parser: Parser) -> None:
     assert parser.parse("set a timer for ten minutes " * (LONGEST_TEXT // 10)) is None
 
 
+@pytest.mark.slow
 def test_what_the_agent_has_no_tool_for_is_not_offered() -> None:
     parser = Parser(load_skills(), ["get_time"], ())
     assert parser.parse("what time is it") is not None
@@ -120,6 +122,7 @@ def test_a_reply_is_one_only_to_its_question(parser: Parser) -> None:
     assert given.intent.name == "give_duration"
 
 
+@pytest.mark.slow
 def test_whatever_the_recogniser_can_hear_the_parser_understands(parser: Parser, grammar: Automaton) -> None:
     chance = random.Random(7)
     for _ in range(400):

@@ -40,6 +40,7 @@ def test_a_driver_that_is_not_installed_is_told(part: Part):
     assert not part.working
 
 
+@pytest.mark.slow
 def test_the_daemon_of_a_machine_without_gpio_imports_none_of_it():
     story = (
         "import sys, appliance.daemon\n"

@@ -219,6 +219,7 @@ def altered(file: str, how: str) -> None:
     Path(file).write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["a byte", "the end", "everything", "nothing left"])
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_damaged_backup_is_refused_with_a_remedy_and_changes_nothing(box, key, file, capsys, how, sealed):
@@ -306,6 +307,7 @@ def test_a_damaged_history_in_a_backup_is_refused(box, tmp_path):
     assert box.said() == ["hello"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(1, 12))
 def test_a_power_cut_at_any_rename_leaves_the_old_or_the_new_and_the_next_start_says_which(
     box, key, file, monkeypatch, at

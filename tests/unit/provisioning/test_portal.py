@@ -240,6 +240,7 @@ def test_networks_in_reach_are_listed_strongest_first_with_colons_in_their_names
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_hotspot_is_no_way_out(air):
     assert not air.network.status().online
     assert air.network.open_hotspot("handset-3f2a", "12345678") == ADDRESS
@@ -333,6 +334,7 @@ def told(air: Air) -> dict[str, Any]:
     return dict(json.loads((air.root / "run/handset-setup.json").read_text()))
 
 
+@pytest.mark.slow
 def test_from_no_network_to_the_one_that_was_chosen(air, visit):
     pages = opened(visit)
     assert "Home: 1" in pages.portal.answer(Request("GET", "/", ADDRESS)).body
@@ -364,6 +366,7 @@ def test_ended_while_it_is_open_it_leaves_no_network_behind(air, visit):
     assert not (air.root / "run/handset-setup.json").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_password_brings_the_page_back_and_says_so(air, visit):
     opened(visit).fill_in(ssid="Home: 1", wifi_password="not the one")
     visit.step(70.0)
@@ -380,6 +383,7 @@ def test_a_wrong_password_brings_the_page_back_and_says_so(air, visit):
     assert visit.step(at + JOIN_SECONDS + 10 + LINGER_SECONDS)
 
 
+@pytest.mark.slow
 def test_a_cable_ends_it(air, visit):
     pages = opened(visit)
     air.plug_in()
@@ -395,6 +399,7 @@ def test_a_networkmanager_that_is_gone_for_a_while_is_survived(air, visit):
     opened(visit)
 
 
+@pytest.mark.slow
 def test_over_a_real_socket_the_page_is_served_and_the_form_taken():
     taken: list[Draft] = []
     portal = Portal("handset", "127.0.0.1", "ticket", lambda _: [])

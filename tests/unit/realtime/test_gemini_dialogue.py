@@ -362,6 +362,7 @@ MESSAGES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(COMMANDS, MESSAGES), max_size=60), st.booleans())
 @settings(max_examples=400, deadline=None)
 def test_in_any_order_each_response_has_one_beginning_and_one_end_and_each_call_one_result(

@@ -88,6 +88,7 @@ def test_whenever_the_power_goes_a_release_runs_and_the_report_is_true(behaviour
             check(places)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["well", "dies"]), st.integers(0, 20), st.lists(st.integers(0, 4), max_size=3))
 def test_the_power_may_go_again_and_again_while_the_system_starts(behaviour, at, cuts):

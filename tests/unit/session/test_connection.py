@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import pytest
+
 from appliance.events import Failed, ProviderChanged, SessionStateChanged, Transcript, Warned
 from appliance.interfaces import CalledTool, Capabilities, HistoryItem, SendText
 from appliance.session.turn import Phase
@@ -128,6 +130,7 @@ async def test_a_dial_that_hangs_is_given_up_and_made_again():
         assert booth.provider.dials == 3
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_dials_come_at_once_then_ever_slower_up_to_ten_seconds_and_never_cease():
     async with Booth(idle_timeout=5000.0) as booth:

@@ -21,6 +21,7 @@ def test_audio_comes_out_as_it_went_in(call, stream, seq, at, pcm, taken):
     assert wire.decode(packet) == wire.Audio(call, stream, seq, at, pcm, taken)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=20), st.dictionaries(st.text(max_size=10), JSON, max_size=5))
 def test_control_comes_out_as_it_went_in(kind, fields):
     body = {**fields, "type": kind}

@@ -228,6 +228,7 @@ def test_after_the_end_the_database_alone_is_left_and_holds_all(tmp_path: Path, 
     left.close()
 
 
+@pytest.mark.slow
 def test_a_closed_history_is_not_opened_again_by_a_late_question(tmp_path: Path, warnings: Warnings) -> None:
     store = Store(tmp_path, warnings)
     store.open()

@@ -371,6 +371,7 @@ ACTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @DIALOGUES
 @pytest.mark.parametrize("kind", [NovaDialogue, FluxDialogue])
 @settings(max_examples=100, deadline=None)
