@@ -103,9 +103,10 @@ import sys; sys.exit(['%d.%d' % sys.version_info[:2], sys.base_prefix] != sys.ar
     say "making $venv with Python $version"
     "$python" -m venv --clear "$venv" || fail "$python cannot make $venv. On Debian: apt-get install python3-venv"
   fi
+  # What is imported is compiled then: to compile all of it would take as long as the rest.
   say "installing the locked Python packages"
   if ! pip install --require-hashes -r requirements-build.txt ||
-    ! pip install --require-hashes --no-build-isolation "${locks[@]/#/-r}" ||
+    ! pip install --no-compile --require-hashes --no-build-isolation "${locks[@]/#/-r}" ||
     ! pip install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .; then
     fail "the Python packages could not be installed; the lines above say why."
   fi
