@@ -6,7 +6,6 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup run test check bench grid acoustics local-model asterisk network image booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
-UV := uv==0.13.8
 PYTEST = $(BIN)/python -m pytest --numprocesses $(1) --dist loadfile --no-loadscope-reorder
 COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
@@ -85,7 +84,8 @@ pjsua2: ## the SIP library compiled from source, in place of the wheel
 	@provisioning/setup.sh pjsua2
 
 lock: ## requirements*.txt anew from pyproject.toml (UPGRADE=1 takes the newest versions)
-	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet $(UV); }
+	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --require-hashes -r requirements-install.txt; }
+	@$(COMPILE) --group pyproject.toml:install -o requirements-install.txt
 	@$(COMPILE) --group pyproject.toml:build -o requirements-build.txt
 	@$(COMPILE) --group pyproject.toml:pjsua2 -o requirements-pjsua2.txt
 	@$(COMPILE) pyproject.toml -o requirements.txt

@@ -103,13 +103,26 @@ import sys; sys.exit(['%d.%d' % sys.version_info[:2], sys.base_prefix] != sys.ar
     say "making $venv with Python $version"
     "$python" -m venv --clear "$venv" || fail "$python cannot make $venv. On Debian: apt-get install python3-venv"
   fi
-  # What is imported is compiled then: to compile all of it would take as long as the rest.
   say "installing the locked Python packages"
-  if ! pip install --require-hashes -r requirements-build.txt ||
-    ! pip install --no-compile --require-hashes --no-build-isolation "${locks[@]/#/-r}" ||
-    ! pip install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .; then
+  install_fast || { say "uv could not, see above; pip tries" && install_as_ever; } ||
     fail "the Python packages could not be installed; the lines above say why."
-  fi
+}
+
+# By uv, in a fifth of pip's time. It knows the index that pip is told, and no more of pip's settings: what it cannot do, pip does.
+install_fast() {
+  local index uv=("$venv/bin/uv" --quiet --system-certs pip install --python "$venv/bin/python")
+  pip install --require-hashes -r requirements-install.txt || return 1
+  index=${PIP_INDEX_URL:-$(pip config get global.index-url 2>/dev/null)} && export UV_DEFAULT_INDEX=$index
+  "${uv[@]}" --require-hashes -r requirements-build.txt &&
+    "${uv[@]}" --require-hashes --no-build-isolation "${locks[@]/#/-r}" &&
+    "${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+}
+
+# What is imported is compiled then: to compile all of it would take as long as the rest.
+install_as_ever() {
+  pip install --require-hashes -r requirements-build.txt &&
+    pip install --no-compile --require-hashes --no-build-isolation "${locks[@]/#/-r}" &&
+    pip install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 }
 
 # systemd's Python module has no wheel: Debian's is taken, where it was made for this Python.
@@ -136,7 +149,7 @@ mkdir -p .cache
 exec 9>.cache/setup.lock
 flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 find_python
-state=$({ echo "$PWD $facts"; cat "$0" pyproject.toml "${lists[@]}" "${locks[@]}" requirements-{build,pjsua2}.txt; } | sha256sum)
+state=$({ echo "$PWD $facts"; cat "$0" pyproject.toml "${lists[@]}" "${locks[@]}" requirements-{build,install,pjsua2}.txt; } | sha256sum)
 stamp=$venv/.setup-$goal
 [ "$goal" = pjsua2 ] || [ ! -e "$stamp" ] || [ "$(<"$stamp")" != "$state" ] || exit 0
 install_packages "${lists[@]}"
