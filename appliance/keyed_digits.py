@@ -60,7 +60,7 @@ class KeyedDigits:
         """The far end hears these keys, in place of what is being said meanwhile. Raise NotPossible."""
         tap = self._taps.get(call)
         if tap is None:
-            raise NotPossible(f"call {call} has no audio")
+            raise NotPossible(f"call {call} has no audio", hint="answer it first")
         sound = dtmf.tones(digits, tap.rate)
         tap.tones.extend(dtmf.frames(sound, samples_in(FRAME_MS, tap.rate)))
 

@@ -197,7 +197,7 @@ class Phones:
     def line_of(self, call: str) -> Line:
         """An answered call's. Raise NotPossible."""
         if call not in self._taps:
-            raise NotPossible(f"call {call} has no audio")
+            raise NotPossible(f"call {call} has no audio", hint="answer it first")
         return self._taps[call].line
 
     def serve(self, call: Call) -> None:
@@ -216,7 +216,10 @@ class Phones:
         """For the controller: the person in the room takes an answered call, or hands it to the agent."""
         rooms = self._room()
         if self.transfers.concerns(call.id) or call.locked or call.beside:
-            raise NotPossible(f"call {call.id} cannot be moved now")
+            raise NotPossible(
+                f"call {call.id} cannot be moved now",
+                hint="wait until its PIN is given, or its transfer is over",
+            )
         if line == ROOM:
             if not rooms.has(call):
                 rooms.require_ready()
@@ -266,7 +269,7 @@ class Phones:
     def _call_on(self, line: str) -> str:
         call = self._controller().on_line(line)
         if call is None:
-            raise NotPossible("There is no call on this line.")
+            raise NotPossible("There is no call on this line.", hint="status lists the calls")
         return call.id
 
     def _room(self) -> RoomCalls:

@@ -81,9 +81,12 @@ class RecordedCalls:
         """Begin or end the recording of an answered call; the bus tells where it is. Raise NotPossible."""
         tap = self._taps.get(call)
         if tap is None:
-            raise NotPossible(f"call {call} has no audio")
+            raise NotPossible(f"call {call} has no audio", hint="answer it first")
         if on and tap.call.locked:
-            raise NotPossible("The caller is being asked for a PIN: that is not recorded.")
+            raise NotPossible(
+                "The caller is being asked for a PIN: that is not recorded.",
+                hint="wait until they are let in",
+            )
         if on and tap.recorder is None:
             self._start(call, tap)
         if on:

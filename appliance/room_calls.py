@@ -117,7 +117,7 @@ class RoomCalls:
     def give(self, call: Call) -> None:
         """The agent has the call from now on; the room's own conversation goes on."""
         if self._call is not call or self._bridge is None:
-            raise NotPossible(f"call {call.id} is not in the room")
+            raise NotPossible(f"call {call.id} is not in the room", hint="the agent has it already")
         call.place = ""
         if call.direction == "in":
             self._callers[call.id] = call.state

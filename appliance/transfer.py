@@ -103,7 +103,7 @@ class Transfer:
             raise
         except CallerGone as fault:
             self._drop_asked()
-            raise NotPossible("The caller has hung up.") from fault
+            raise NotPossible("The caller has hung up.", hint="nothing is left to do") from fault
         except BaseException as fault:
             # Also for a bug: nobody else would take the caller from the music.
             self._come_back(0, "cancelled" if isinstance(fault, asyncio.CancelledError) else "internal")
@@ -259,9 +259,14 @@ class Transfers:
     def begin(self, call: Call, to: str, summary: str, *, by_agent: bool = False) -> asyncio.Task[None]:
         """An attended one. Raise NotPossible where one is under way."""
         if self.concerns(call.id):
-            raise NotPossible("This call is being transferred already.")
+            raise NotPossible(
+                "This call is being transferred already.", hint="hang up whom it is transferred to first"
+            )
         if call.locked or call.place or call.beside:
-            raise NotPossible("This call cannot be transferred now.")
+            raise NotPossible(
+                "This call cannot be transferred now.",
+                hint="a call in the room is handed to the agent first (line agent); mode blind needs no agent",
+            )
         transfer = Transfer(
             call,
             self._line_of(call.id),

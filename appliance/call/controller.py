@@ -244,11 +244,9 @@ class Calls:
         if line and named is not None and named.state in ANSWERED:
             self.room.place(named, line)
             return named.id
-        found = self._table.find(
-            call, lambda c: c.direction == "in" and c.state not in ANSWERED, "no call is ringing"
-        )
+        found = self._table.find(call, _asks, "no call is ringing")
         if found.state in ANSWERED:
-            raise NotPossible(f"call {found.id} is {found.state} already")
+            raise NotPossible(f"call {found.id} is {found.state} already", hint="line room or agent moves it")
         if line == ROOM:
             self.room.require_ready()
         found.cancel_timer()
@@ -263,12 +261,12 @@ class Calls:
             with contextlib.suppress(UnknownName, TelephoneUnavailable):
                 self._telephone.lock(call.id, False)
 
-    def reject(self, call: str, code: int = 603) -> str:
-        """Refuse an incoming call that is not answered yet; `code` is 400 to 699."""
+    def reject(self, call: str | None = None, code: int = 603) -> str:
+        """Refuse an incoming call that is not answered yet, or without a name the one that rings; `code` 400 to 699."""
         if not 400 <= code <= 699:
             raise RequestInvalid(f"{code} does not refuse a call", hint="use 486, 480 or 603")
-        found = self._table.named(call)
-        if found.direction != "in" or found.state in ANSWERED:
+        found = self._table.find(call, _asks, "no call is ringing")
+        if not _asks(found):
             raise NotPossible(f"call {found.id} is {found.state}", hint="use call.hangup")
         found.cancel_timer()
         self._telephone.reject(found.id, code)
@@ -281,18 +279,19 @@ class Calls:
         self._telephone.hang_up(found.id)
         return found.id
 
-    def hold(self, call: str) -> str:
+    def hold(self, call: str | None = None) -> str:
+        """As all below: that call, or without a name the only one that fits."""
         found = self._table.in_state(call, CallState.CONNECTED)
         self._telephone.hold(found.id)
         return found.id
 
-    def resume(self, call: str) -> str:
+    def resume(self, call: str | None = None) -> str:
         found = self._table.in_state(call, CallState.HELD)
         self._telephone.resume(found.id)
         return found.id
 
     def transfer(
-        self, call: str, to: str, mode: str = "blind", summary: str = "", *, by_agent: bool = False
+        self, call: str | None, to: str, mode: str = "blind", summary: str = "", *, by_agent: bool = False
     ) -> str:
         """Hand the far side over to `to`: at once (REFER), or "attended", when somebody has taken the call there.
 
@@ -303,7 +302,7 @@ class Calls:
         found = self._table.in_state(call, CallState.CONNECTED, CallState.HELD)
         if mode == "attended":
             if self.on_attended is None:
-                raise NotPossible("attended transfer is not there")
+                raise NotPossible("attended transfer is not there", hint="mode blind is")
             self.on_attended(found, to.strip(), summary)
             return found.id
         target = self.outgoing.target(to, by_agent=by_agent)
@@ -312,7 +311,7 @@ class Calls:
             self.outgoing.dialled(target)
         return found.id
 
-    def send_dtmf(self, call: str, digits: str) -> str:
+    def send_dtmf(self, call: str | None, digits: str) -> str:
         wrong = sorted(set(digits.upper()) - _DTMF)
         if wrong or not digits or len(digits) > 64:
             raise RequestInvalid(f"{digits!r} are no DTMF digits", hint="0-9, *, #, A-D; at most 64")
@@ -324,13 +323,10 @@ class Calls:
         return found.id
 
     def record(self, call: str | None, on: bool, paused: bool | None = None) -> str:
-        """Begin or end to record that call, or without a name the only one that is answered; `paused` keeps silence in
-        the place of both sides, or no longer."""
-        answered = (CallState.CONNECTED, CallState.HELD)
-        only = self._table.find(call, lambda one: one.state in answered, "no call is answered")
-        found = self._table.in_state(only.id, *answered)
+        """Begin or end to record that call; `paused` keeps silence in the place of both sides, or no longer."""
+        found = self._table.in_state(call, CallState.CONNECTED, CallState.HELD)
         if self._on_record is None:
-            raise NotPossible("recording is not there")
+            raise NotPossible("recording is not there", hint="this telephone has no recorder")
         if paused is not None:
             self.on_pause(found.id, paused)
         self._on_record(found.id, on)
@@ -391,6 +387,11 @@ class Calls:
                 hint="it is being restarted",
             )
         )
+
+
+def _asks(call: Call) -> bool:
+    """Somebody calls, and nobody has answered."""
+    return call.direction == "in" and call.state not in ANSWERED
 
 
 def _servers(settings: Sip) -> dict[str, str]:

@@ -13,6 +13,7 @@ from appliance.events import CallChanged, EventBus
 from appliance.store.store import CallRecord
 
 CANCELLED: Final = 487
+_LOOK: Final = "status lists the calls and how they stand"
 
 
 class CallJournal(Protocol):
@@ -57,7 +58,7 @@ class CallTable:
             return self.named(name)
         fitting = [call for call in self if fits(call)]
         if not fitting:
-            raise NotPossible(none_fits)
+            raise NotPossible(none_fits, hint=_LOOK)
         if len(fitting) > 1:
             names = ", ".join(call.id for call in fitting)
             raise RequestInvalid(f"which call? {names}", hint="name one of them")
@@ -69,11 +70,14 @@ class CallTable:
             raise UnknownName(f"there is no call {name}", hint="status lists the calls")
         return self._calls[name]
 
-    def in_state(self, name: str, *states: CallState) -> Call:
-        """The call of that name. Raise UnknownName, or NotPossible where it is in none of `states`."""
-        call = self.named(name)
+    def in_state(self, name: str | None, *states: CallState) -> Call:
+        """The call of that name, or without a name the only one in one of `states`.
+
+        Raise UnknownName, NotPossible where it is in none of them, or RequestInvalid where several are.
+        """
+        call = self.find(name, lambda one: one.state in states, f"no call is {' or '.join(states)}")
         if call.state not in states:
-            raise NotPossible(f"call {call.id} is {call.state}")
+            raise NotPossible(f"call {call.id} is {call.state}", hint=first(call.state, call.direction))
         return call
 
     def add(self, call: Call) -> None:
@@ -124,6 +128,17 @@ class CallTable:
                 outcome=_outcome(call),
             )
         )
+
+
+def first(state: CallState, direction: str) -> str:
+    """What has to come before what was asked for, for a call that stands so."""
+    if state is CallState.HELD:
+        return "resume it first"
+    if state is CallState.TRANSFERRING:
+        return "wait until the transfer is over: events `call` tell"
+    if state is CallState.CONNECTED:
+        return "it is up already"
+    return "answer it first" if direction == "in" else "wait until it is answered: events `call` tell"
 
 
 def _outcome(call: Call) -> str | None:

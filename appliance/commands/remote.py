@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections import deque
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -38,16 +39,19 @@ class Remote:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._ids = itertools.count(1)
         self._waiting: deque[Message] = deque(maxlen=10_000)
+        self._open = ExitStack()
         try:
-            self._socket = connect(
-                f"{address}/v1",
-                additional_headers=headers,
-                open_timeout=_OPEN_WITHIN,
-                close_timeout=1.0,
-                compression=None,
-                max_size=16 << 20,
-                proxy=None,
-                ssl=address.context(),
+            self._socket = self._open.enter_context(
+                connect(
+                    f"{address}/v1",
+                    additional_headers=headers,
+                    open_timeout=_OPEN_WITHIN,
+                    close_timeout=1.0,
+                    compression=None,
+                    max_size=16 << 20,
+                    proxy=None,
+                    ssl=address.context(),
+                )
             )
         except InvalidStatus as error:
             status = error.response.status_code
@@ -64,7 +68,7 @@ class Remote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self._open.close()
 
     def ask(self, command: str, within: float = _ANSWER_WITHIN, **fields: Any) -> Message:
         """Send a command and return its result's data; raise Refused. Events that come before it are kept."""

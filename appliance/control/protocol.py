@@ -101,7 +101,6 @@ ON_REQUEST: Final = frozenset({"audio.level", "metrics"})
 _NAME: Final = Field(fields.name)
 _NEEDED: Final = Field(fields.name, required=True)
 _TEXT: Final = Field(fields.text, required=True)
-_CALL: Final = Command(Scope.CONTROL, {"call": _NEEDED})
 _PLACE: Final = Field(fields.one_of("agent", "room"), default="")
 _ANY_CALL: Final = Command(Scope.CONTROL, {"call": _NAME})
 _PAGE: Final = Command(
@@ -163,20 +162,20 @@ COMMANDS: Final[Mapping[str, Command]] = {
         },
     ),
     "call.answer": Command(Scope.CONTROL, {"call": _NAME, "line": _PLACE}),
-    "call.reject": _CALL,
+    "call.reject": _ANY_CALL,
     "call.hangup": _ANY_CALL,
-    "call.hold": _CALL,
-    "call.resume": _CALL,
+    "call.hold": _ANY_CALL,
+    "call.resume": _ANY_CALL,
     "call.transfer": Command(
         Scope.CONTROL,
         {
-            "call": _NEEDED,
+            "call": _NAME,
             "to": _NEEDED,
             "mode": Field(fields.one_of("blind", "attended"), default="blind"),
             "summary": Field(fields.text, default=""),
         },
     ),
-    "call.dtmf": Command(Scope.CONTROL, {"call": _NEEDED, "digits": Field(fields.digits, required=True)}),
+    "call.dtmf": Command(Scope.CONTROL, {"call": _NAME, "digits": Field(fields.digits, required=True)}),
     "call.dnd": Command(Scope.CONTROL, {"on": Field(fields.switch, required=True)}),
     "call.record": Command(
         Scope.CONTROL,

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from appliance import cli
 from appliance.control.protocol import Scope
 from appliance.events import CallChanged
 from tests.unit.control.parts import Desk, desk
@@ -110,6 +111,26 @@ async def test_record_begins_and_ends_the_recording_of_a_call(here):
     assert (code, out) == (0, "call c1 will be recorded\n")
     assert (await handset("record", "off", "c1", here=here))[1] == "call c1 is not recorded\n"
     assert here.calls.done == [("record", "c1", True), ("record", "c1", False)]
+
+
+async def test_each_verb_about_calls_reaches_the_telephone(here, capsys, monkeypatch):
+    # In this process: no verb here does more than send one command.
+    monkeypatch.setenv("HANDSET_CONTROL__PORT", str(here.server.port))
+    words = ("hold", "resume c1", "transfer 201 --summary", "dtmf 4711# c1", "reject", "dnd on")
+    for line in words:
+        more = ("Ann asks",) if line.endswith("--summary") else ()
+        assert await asyncio.to_thread(cli.main, [*line.split(), *more]) == 0, capsys.readouterr().err
+    told = capsys.readouterr().out
+    for part in ("c1 put on hold", "was sent 4711#", "busy tone"):
+        assert part in told
+    assert here.calls.done[-5:] == [
+        ("hold", "c1"),
+        ("resume", "c1"),
+        ("transfer", "c1", "201", "blind"),
+        ("dtmf", "c1", "4711#"),
+        ("reject", "c1", 603),
+    ]
+    assert here.calls.do_not_disturb
 
 
 async def test_call_with_wait_prints_the_states_and_fails_when_nobody_answers(here):

@@ -6,14 +6,14 @@ from appliance.call.registration import remedy
 from appliance.config.schema import Sip, SipAccount
 from appliance.events import RegistrationChanged
 from appliance.interfaces import RegistrationReport
+from tests.rig.call_desk import CallDesk
 from tests.rig.peer import until
-from tests.unit.call.test_controller import Office
 
 SALES = {"sales": SipAccount(server="192.0.2.9", user="4711", auto_answer=False, agent="seller")}
 
 
 async def test_the_called_account_says_who_answers_and_how() -> None:
-    office = Office(server="192.0.2.1", user="100", accounts=SALES)
+    office = CallDesk(server="192.0.2.1", user="100", accounts=SALES)
     await office.calls.start()
     call = office.telephone.rings_in("192.0.2.9:5060", account="sales")
     await until(lambda: office.states(call) == ["incoming", "ringing"])
@@ -24,7 +24,7 @@ async def test_the_called_account_says_who_answers_and_how() -> None:
 
 
 async def test_each_account_s_registration_is_told_and_one_is_enough() -> None:
-    office = Office(server="192.0.2.1", user="100", accounts=SALES)
+    office = CallDesk(server="192.0.2.1", user="100", accounts=SALES)
     await office.calls.start()
     office.calls.handle(RegistrationReport("failed", 401, "Unauthorized", "192.0.2.1"))
     assert office.calls.condition() == "not registered: failed 401 Unauthorized; off"
@@ -41,7 +41,7 @@ async def test_each_account_s_registration_is_told_and_one_is_enough() -> None:
 
 
 async def test_a_failed_registration_is_logged_once_with_its_remedy(caplog: pytest.LogCaptureFixture) -> None:
-    office = Office(server="192.0.2.1", user="100")
+    office = CallDesk(server="192.0.2.1", user="100")
     await office.calls.start()
     for _ in range(2):
         office.calls.handle(RegistrationReport("failed", 401, "Unauthorized", "192.0.2.1"))
@@ -51,7 +51,7 @@ async def test_a_failed_registration_is_logged_once_with_its_remedy(caplog: pyte
 
 
 async def test_other_accounts_are_put_in_force_and_no_call_ends() -> None:
-    office = Office(server="192.0.2.1", user="100")
+    office = CallDesk(server="192.0.2.1", user="100")
     await office.calls.start()
     call = office.telephone.rings_in("192.0.2.1:5060")
     await until(lambda: "connected" in office.states(call))

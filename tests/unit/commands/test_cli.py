@@ -32,8 +32,8 @@ LEAVES = dict(leaves(cli.build()))
 
 
 def test_the_verbs_are_those_of_the_contract():
-    contract = """run check config talk doctor status say ask call answer hangup record mute volume tail pair setup
-        update backup restore factory-reset provision fetch portal version"""
+    contract = """run check config talk doctor status say ask call answer hangup record reject hold resume transfer
+        dtmf dnd mute volume tail pair setup update backup restore factory-reset provision fetch portal version"""
     audio = {("audio", "list"), ("audio", "test"), ("audio", "level"), ("audio", "calibrate")}
     assert set(LEAVES) == {(verb,) for verb in contract.split()} | audio
 

@@ -237,24 +237,24 @@ class MemoryCalls:
     def answer(self, call: str | None = None, line: str = "") -> str:
         return self._note("answer", call, *([line] if line else []))
 
-    def reject(self, call: str, code: int = 603) -> str:
+    def reject(self, call: str | None = None, code: int = 603) -> str:
         return self._note("reject", call, code)
 
     def hang_up(self, call: str | None = None) -> str:
         return self._note("hang_up", call)
 
-    def hold(self, call: str) -> str:
+    def hold(self, call: str | None = None) -> str:
         return self._note("hold", call)
 
-    def resume(self, call: str) -> str:
+    def resume(self, call: str | None = None) -> str:
         return self._note("resume", call)
 
-    def transfer(self, call: str, to: str, mode: str = "blind", summary: str = "") -> str:
+    def transfer(self, call: str | None, to: str, mode: str = "blind", summary: str = "") -> str:
         if mode == "attended":
             raise NotPossible("only blind transfer")
         return self._note("transfer", call, to, mode)
 
-    def send_dtmf(self, call: str, digits: str) -> str:
+    def send_dtmf(self, call: str | None, digits: str) -> str:
         return self._note("dtmf", call, digits)
 
     def record(self, call: str | None, on: bool, paused: bool | None = None) -> str:
