@@ -46,12 +46,14 @@ def end_process(process: subprocess.Popen[bytes], sign: signal.Signals = signal.
             return
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
-    """Wait for it, or fail."""
+async def until(
+    condition: Callable[[], object], seconds: float = 10.0, what: str = "", *, every: float = 0.02
+) -> None:
+    """Wait for it, or fail; `every` is longer where it takes a while to look."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)
 
 
 class Peer:

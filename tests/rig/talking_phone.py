@@ -15,6 +15,8 @@ from tests.rig.sounds import Samples, write_wav
 from tests.rig.spoken import silence, sounding, speech
 
 RATE = 8_000
+LISTEN_SECONDS = 0.1
+"""Each look goes through all that was heard."""
 _OUTLASTS_THE_CALL = 240.0
 """baresip hangs up when its file ends."""
 
@@ -67,7 +69,7 @@ async def heard_to_the_end(
         return bool(spans) and len(samples) / rate - spans[-1][1] > quiet
 
     with contextlib.suppress(AssertionError):
-        await until(over, seconds)
+        await until(over, seconds, every=LISTEN_SECONDS)
     samples = ear()
     assert over(), f"nothing was said to its end within {seconds} s: {sounding(samples, rate)}"
     return samples

@@ -1,14 +1,14 @@
 """A service that cannot be reached when somebody speaks: the device answers soon, and what is wrong is told."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import certifi
 import pytest
 
 from tests.rig.appliance import Handset
-from tests.rig.cloud import cloud
 from tests.rig.control_client import ControlClient
 from tests.rig.peer import until
 from tests.rig.services import SERVICES, OpenAiService, Service
@@ -38,8 +38,30 @@ def hangs_up(service: Service) -> None:
     service.wire.cut(1_000.0)
 
 
+@contextlib.asynccontextmanager
+async def ladder(
+    *,
+    certificates: str = "",
+    happens: Mapping[str, Callable[[Service], None]] | None = None,
+    addresses: Mapping[str, str] | None = None,
+) -> AsyncIterator[Handset]:
+    """All services, of which something `happens` to some and some have a wrong one of `addresses`; then the device."""
+    async with contextlib.AsyncExitStack() as stack:
+        services = [await stack.enter_async_context(SERVICES[name](in_daemon=True)) for name in SERVICES]
+        sections: dict[str, Any] = {f"providers.{one.name}": one.section for one in services}
+        environ = {key: value for one in services for key, value in one.environ.items()}
+        if certificates:
+            environ["SSL_CERT_FILE"] = certificates
+        for name, address in (addresses or {}).items():
+            sections[f"providers.{name}"] |= {"base_url": address}
+        for one in services:
+            (happens or {}).get(one.name, lambda _: None)(one)
+        sections["conversation"] = {"providers": [*SERVICES, "offline"]}
+        yield await stack.enter_async_context(Handset(environ=environ, **sections))
+
+
 async def the_device_answers(
-    handset: Handset, name: str, reason: str, *, code: str = "provider_unavailable"
+    handset: Handset, reasons: Mapping[str, str], *, code: str = "provider_unavailable"
 ) -> None:
     async with handset.client_of_own() as client:
         began = asyncio.get_running_loop().time()
@@ -48,10 +70,11 @@ async def the_device_answers(
         await is_answered(client, session)
         active = client.of("session.state", session=session, to="active")
         assert active[0]["provider"] == "offline"
-        assert active[0]["came"] - began < FALLBACK_AFTER + SLACK
-        state = (await client.state())["providers"][name]
-        assert (state["state"], state["code"]) == ("down", code)
-        assert reason in state["reason"], state
+        assert active[0]["came"] - began < FALLBACK_AFTER * len(reasons) + SLACK
+        states = (await client.state())["providers"]
+        for name, reason in reasons.items():
+            assert (states[name]["state"], states[name]["code"]) == ("down", code)
+            assert reason in states[name]["reason"], states[name]
 
 
 async def is_answered(client: ControlClient, session: str) -> None:
@@ -62,48 +85,22 @@ async def is_answered(client: ControlClient, session: str) -> None:
     await until(lambda: "84" in said(), 60, "the device answers")
 
 
-async def in_trouble(name: str, happens: Callable[[Service], None], reason: str) -> None:
-    async with cloud(name, ladder=("offline",)) as (service, handset):
-        happens(service)
-        await the_device_answers(handset, name, reason)
+async def test_the_device_answers_where_services_hang_or_hang_up():
+    happens = {"openai": hangs_in_setup, "gemini": swallows_all, "gpt_live": hangs_up}
+    async with ladder(happens=happens) as handset:
+        late = "did not answer in time"
+        await the_device_answers(handset, {"openai": late, "gemini": late, "gpt_live": "GPT-Live"})
 
 
-async def led_nowhere(name: str, address: str, reason: str) -> None:
-    sections: dict[str, Any] = {
-        "conversation": {"providers": [name, "offline"]},
-        f"providers.{name}": {"api_key": "a-key-of-nobody-0123456789", "base_url": address},
-    }
-    async with Handset(**sections) as handset:
-        await the_device_answers(handset, name, reason)
-
-
-async def without_certificates(name: str) -> None:
-    nowhere = {"SSL_CERT_FILE": "/nowhere/at-all.pem"}
-    async with cloud(name, ladder=("offline",), environ=nowhere) as (_, handset):
-        await the_device_answers(handset, name, "certificates", code="setup_rejected")
-
-
-async def test_the_device_answers_where_a_service_hangs_or_hangs_up():
-    async with asyncio.TaskGroup() as appliances:
-        appliances.create_task(in_trouble("openai", hangs_in_setup, "did not answer in time"))
-        appliances.create_task(in_trouble("gemini", swallows_all, "did not answer in time"))
-        appliances.create_task(in_trouble("gpt_live", hangs_up, "GPT-Live"))
-
-
-async def test_the_device_answers_where_an_address_leads_nowhere():
-    async with asyncio.TaskGroup() as appliances:
-        appliances.create_task(led_nowhere("openai", "http://nobody.invalid/v1", "does not resolve"))
-        appliances.create_task(led_nowhere("gemini", "https://nobody.invalid", "does not resolve"))
-        appliances.create_task(led_nowhere("gpt_live", "http://127.0.0.1:9/v1", "nothing listens"))
-
-
-async def test_the_device_answers_where_a_certificate_is_not_trusted():
-    others = {"SSL_CERT_FILE": certifi.where()}
-    async with cloud("gemini", ladder=("offline",), environ=others) as (_, handset):
-        await the_device_answers(handset, "gemini", "certificate")
+async def test_the_device_answers_where_addresses_lead_nowhere_and_a_certificate_is_not_trusted():
+    addresses = {"openai": "http://nobody.invalid/v1", "gpt_live": "http://127.0.0.1:9/v1"}
+    async with ladder(addresses=addresses, certificates=certifi.where()) as handset:
+        await the_device_answers(
+            handset,
+            {"openai": "does not resolve", "gemini": "certificate", "gpt_live": "nothing listens"},
+        )
 
 
 async def test_the_device_answers_where_the_certificates_are_gone():
-    async with asyncio.TaskGroup() as appliances:
-        for name in SERVICES:
-            appliances.create_task(without_certificates(name))
+    async with ladder(certificates="/nowhere/at-all.pem") as handset:
+        await the_device_answers(handset, dict.fromkeys(SERVICES, "certificates"), code="setup_rejected")
