@@ -46,14 +46,14 @@ class Office:
 
     def add_call(self, record: CallRecord) -> None: ...
 
-    def furnish(self) -> Line:
+    def furnish(self, on_call: str = "ignore") -> Line:
         """There is a room with microphone and speaker, and somebody in it."""
         room = self.room = self.booth.lines.open_line(
             LineKind.ROOM, capture_rate=16_000, playout_rate=16_000, line_id="room"
         )
         room.device = {"input": PRESENT, "output": PRESENT}
         tell = self.booth.lines.notify_room
-        parts = (room, self.calls, self.phones.line_of, self.phones.serve, tell, self.booth.bus, "ignore")
+        parts = (room, self.calls, self.phones.line_of, self.phones.serve, tell, self.booth.bus, on_call)
         self.phones.rooms = RoomCalls(*parts)
         self.phones.rooms.on_joined = self.phones.recorded.joined
         self.calls.room = self.phones
