@@ -6,7 +6,7 @@ they are. The least deterministic automaton has some hundreds, and is searched i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -92,21 +92,23 @@ class Draft:
 
 
 def _merge_equal(arcs: list[dict[str, int]], accepting: set[int]) -> Automaton:
-    group = [int(state in accepting) for state in range(len(arcs))]
+    """States that take the same words to states that are equal, are equal."""
+    ordered = [tuple(sorted(row.items())) for row in arcs]
+    targets = [tuple(to for _, to in row) for row in ordered]
+    group = _numbered(
+        (state in accepting, tuple(word for word, _ in row)) for state, row in enumerate(ordered)
+    )
     count = 0
-    while True:
-        numbers: dict[tuple[int, frozenset[tuple[str, int]]], int] = {}
-        refined = [
-            numbers.setdefault(
-                (group[state], frozenset((word, group[to]) for word, to in row.items())), len(numbers)
-            )
-            for state, row in enumerate(arcs)
-        ]
-        group = refined
-        if len(numbers) == count:
-            break
-        count = len(numbers)
+    while count < (now := len(set(group))):
+        count = now
+        group = _numbered((group[state], *(group[to] for to in row)) for state, row in enumerate(targets))
     merged: list[dict[str, int]] = [{} for _ in range(count)]
     for state, row in enumerate(arcs):
         merged[group[state]] = {word: group[to] for word, to in row.items()}
     return Automaton(tuple(merged), frozenset(group[state] for state in accepting))
+
+
+def _numbered(keys: Iterable[Hashable]) -> list[int]:
+    """A number for each key, the same for equal ones."""
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(key, len(numbers)) for key in keys]

@@ -18,44 +18,79 @@ MOST_DIGITS: Final = 12
 
 def speech_grammar(skills: Skills, intents: Iterable[Intent], contacts: Sequence[str] = ()) -> Automaton:
     """All spoken sentences of `intents`, with politeness around them."""
+    drawn = _Drawing(skills, contacts).draft([text for intent in intents for text in intent.sentences])
+    return drawn.minimal()
+
+
+def spoken_words(skills: Skills, intents: Iterable[Intent], contacts: Sequence[str] = ()) -> set[str]:
+    """All words of that grammar: every rule and every list is looked at once, and no automaton is made."""
     drawing = _Drawing(skills, contacts)
-    return drawing.sentences([text for intent in intents for text in intent.sentences])
+    spoken = [text for intent in intents for text in intent.sentences if not drawing.typed_only(text)]
+    words: set[str] = set()
+    seen: set[str] = set()
+    waiting = [skills.lead, skills.tail, *spoken]
+    while waiting:
+        text = waiting.pop()
+        if text not in seen:
+            seen.add(text)
+            words |= drawing.words(drawing.expression(text), waiting)
+    return words
 
 
 class _Drawing:
-    """Draws hassil templates into an automaton."""
+    """Draws hassil templates into an automaton. The same few rules and lists stand in most: each is parsed once."""
 
     def __init__(self, skills: Skills, contacts: Sequence[str]) -> None:
         self._skills = skills
         self._contacts = contacts
         self._draft = Draft()
+        self._parsed: dict[str, Expression] = {}
 
-    def sentences(self, texts: Iterable[str]) -> Automaton:
+    def draft(self, texts: Iterable[str]) -> Draft:
         draft = self._draft
         begin, finish = draft.state(), draft.state()
         self._template(self._skills.lead, draft.start, begin)
         self._template(self._skills.tail, finish, draft.end)
         for text in texts:
-            if not self._typed_only(text):
+            if not self.typed_only(text):
                 self._template(text, begin, finish)
-        return draft.minimal()
+        return draft
 
-    def _typed_only(self, text: str) -> bool:
-        used = [self._skills.lists[name] for name in self._lists_of(parse_sentence(text).expression)]
+    def expression(self, text: str) -> Expression:
+        known = self._parsed.get(text)
+        if known is None:
+            known = self._parsed[text] = parse_sentence(text).expression
+        return known
+
+    def typed_only(self, text: str) -> bool:
+        used = [self._skills.lists[name] for name in self._lists_of(self.expression(text))]
         return any("free" in body or ("contacts" in body and not self._contacts) for body in used)
+
+    def words(self, item: Expression, below: list[str]) -> set[str]:
+        """Those of `item` itself; the templates that it refers to are added to `below`."""
+        match item:
+            case TextChunk():
+                return set(item.text.lower().split())
+            case Group():
+                return {word for child in item.items for word in self.words(child, below)}
+            case RuleReference():
+                below.append(self._skills.rules[item.rule_name])
+            case ListReference():
+                below += spoken_values(self._skills.lists[item.list_name], self._contacts)
+        return set()
 
     def _lists_of(self, item: Expression) -> list[str]:
         match item:
             case ListReference():
                 return [item.list_name]
             case RuleReference():
-                return self._lists_of(parse_sentence(self._skills.rules[item.rule_name]).expression)
+                return self._lists_of(self.expression(self._skills.rules[item.rule_name]))
             case Group():
                 return [name for child in item.items for name in self._lists_of(child)]
         return []
 
     def _template(self, text: str, source: int, target: int) -> None:
-        self._draw(parse_sentence(text).expression, source, target)
+        self._draw(self.expression(text), source, target)
 
     def _draw(self, item: Expression, source: int, target: int) -> None:
         match item:

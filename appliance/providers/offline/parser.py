@@ -13,7 +13,7 @@ from hassil import Intents, recognize_all
 from hassil.intents import RangeSlotList, SlotList, TextSlotList, WildcardSlotList
 from hassil.recognize import RecognizeResult
 
-from appliance.providers.offline.grammar import speech_grammar
+from appliance.providers.offline.grammar import spoken_words
 from appliance.providers.offline.skills import Intent, Skills, Understood
 from appliance.providers.offline.spelling import clock_words, compact, digits_joined, with_digits, words_of
 
@@ -138,6 +138,6 @@ def _fits(body: Mapping[str, Any], value: Any) -> bool:
 
 
 def _vocabulary(skills: Skills, intents: Iterable[Intent], contacts: Sequence[str]) -> frozenset[str]:
-    spoken = speech_grammar(skills, intents, contacts).words()
+    spoken = spoken_words(skills, intents, contacts)
     typed = re.findall(r"[a-z']+", " ".join(text for intent in intents for text in intent.typed))
     return frozenset(spoken | set(typed))

@@ -35,6 +35,8 @@ RARE: Final = {"please": 0.03}
 KEPT_DECODERS: Final = 2
 """One for each band. A decoder takes some 30 MB; two vocabularies in turn would load theirs again and
 again, in 0.1 s each."""
+MOST_VARIANTS: Final = 9
+"""Pronunciations of a word in the model's dictionary: word, word(2) and so on. It has four at most."""
 _CHUNK_BYTES: Final = 3_200
 """0.1 s: pocketsphinx keeps the interpreter's lock while it works, and 4 ms of that disturb no audio."""
 _SILENCE_WEIGHT: Final = 0.05
@@ -239,16 +241,12 @@ def _file(text: str) -> Any:
 def _dictionary(words: Collection[str]) -> str:
     """The pronunciations of `words`: the model's, else ours, else espeak-ng's."""
     model = Path(_library().__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
-    entries = []
-    known = set(_EXTRA_WORDS)
+    # 135 000 lines: as little as can be is done with each.
+    names = {*words, *(f"{word}({variant})" for word in words for variant in range(2, MOST_VARIANTS + 1))}
     with model.open(encoding="utf-8") as lines:
-        for line in lines:
-            name, _, phones = line.partition(" ")
-            word, paren, variant = name.partition("(")
-            if word in words:
-                entries.append(f"{word}{paren}{variant} {phones}")
-                known.add(word)
-    others = _EXTRA_WORDS | spellings(words, known)
+        entries = [line for line in lines if line[: line.find(" ")] in names]
+    known = {entry.partition(" ")[0].partition("(")[0] for entry in entries}
+    others = _EXTRA_WORDS | spellings(words, known | {*_EXTRA_WORDS})
     return "".join(entries) + "".join(
         f"{word} {phones}\n" for word, phones in others.items() if word in words
     )

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.providers.offline.arguments import arguments_of
 from appliance.providers.offline.automaton import Automaton
-from appliance.providers.offline.grammar import speech_grammar
+from appliance.providers.offline.grammar import speech_grammar, spoken_words
 from appliance.providers.offline.parser import LONGEST_TEXT, Parser
 from appliance.providers.offline.skills import load_skills
 
@@ -133,6 +133,11 @@ def test_whatever_the_recogniser_can_hear_the_parser_understands(parser: Parser,
 def test_a_contact_can_be_said(grammar: Automaton) -> None:
     assert grammar.accepts("call the front desk")
     assert not grammar.accepts("call bob")
+
+
+def test_the_words_that_can_be_said_are_known_without_the_grammar(grammar: Automaton) -> None:
+    commands = [intent for intent in load_skills().offered(ALL) if not intent.reply_to]
+    assert spoken_words(load_skills(), commands, CONTACTS) == grammar.words()
 
 
 def test_the_spoken_grammar_stays_small(grammar: Automaton) -> None:
