@@ -77,7 +77,7 @@ image: ## the SD image, into build/image: half an hour the first time, then minu
 	@provisioning/setup.sh image
 	@$(BIN)/python -m image $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(FRESH),--fresh) $(ARGS)
 
-image-test: image ## boots that image on an emulated board: settings from the card, state, the plug pulled (HANDSET_PULLS=20)
+image-test: image ## boots that image on an emulated board: settings from the card, room, call, panel, update, the plug pulled (HANDSET_PULLS=20)
 	@HANDSET_IMAGE="$(CURDIR)/build/image" $(BIN)/python -m pytest -m image --timeout 7200 -o log_cli=true tests/image $(ARGS)
 
 pjsua2: ## the SIP library compiled from source, in place of the wheel

@@ -69,13 +69,13 @@ def _between_pauses(samples: Samples, rate: int) -> Samples:
     return samples[max(0, loud[0] - margin) : loud[-1] + margin] if len(loud) else samples
 
 
-def assert_tells_the_time(samples: Samples, rate: int, asked_at: float) -> None:
-    """The time of then is said, to a minute; other times are on offer."""
+def assert_tells_the_time(samples: Samples, rate: int, asked_at: float, *, then: str = "") -> None:
+    """The time of then is said, to a minute, and after it the words `then`; other times are on offer."""
     asked = datetime.datetime.fromtimestamp(asked_at)  # noqa: DTZ006 - people ask for local time
     right = {said(asked + datetime.timedelta(minutes=by)) for by in (-1, 0, 1)}
     wrong = {said(asked + datetime.timedelta(minutes=by)) for by in _OTHER_MINUTES} - right
-    heard = recognised(samples, rate, [f"it's {time}" for time in sorted(right | wrong)])
-    if heard.removeprefix("it's ") not in right:
+    heard = recognised(samples, rate, [f"it's {time} {then}".strip() for time in sorted(right | wrong)])
+    if heard.removeprefix("it's ").removesuffix(then).strip() not in right:
         kept = write_wav(Path(tempfile.mkdtemp(prefix="handset-wrong-time-")) / "heard.wav", samples, rate)
         raise AssertionError(f"{heard!r} was heard, not one of {right}; listen to {kept}")
 

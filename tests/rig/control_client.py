@@ -37,6 +37,9 @@ class Refused(Exception):
 class ControlClient:
     """`events` are those of the wire, each with `came`, the monotonic second of its arrival."""
 
+    patience = 30.0
+    """How many seconds it waits for an answer."""
+
     def __init__(self, port: int, *, token: str = "") -> None:
         self._url = f"ws://127.0.0.1:{port}/v1"
         self._token = token
@@ -52,8 +55,14 @@ class ControlClient:
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        self._socket = await connect(self._url, additional_headers=headers, max_queue=None)
-        self.hello = json.loads(await asyncio.wait_for(self._socket.recv(), 10))
+        self._socket = await connect(
+            self._url,
+            additional_headers=headers,
+            max_queue=None,
+            open_timeout=self.patience,
+            ping_timeout=self.patience,
+        )
+        self.hello = json.loads(await asyncio.wait_for(self._socket.recv(), self.patience))
         self._reading = asyncio.create_task(self._read())
         return self
 
@@ -74,7 +83,7 @@ class ControlClient:
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send(json.dumps({"type": command, "id": number, **fields}))
-        body = await asyncio.wait_for(answer, 30)
+        body = await asyncio.wait_for(answer, self.patience)
         if body["type"] == "error":
             raise Refused(body)
         return dict(body["data"])
