@@ -56,10 +56,19 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         self._look_again: float | None = None
         self._redirects = 0
         self._probe: Probe | None = None
+        self._seen: set[str] = set()
+        """Where REGISTER was answered from: a server may have more addresses than its name."""
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    def trusted(self) -> set[str] | None:
+        """The addresses that may ask for its password; None where the library resolves its server's name for itself,
+        and nothing has come from there yet."""
+        literal = {target.host for target in self._targets if is_literal(target.host)}
+        unknown = len(literal) < len({target.host for target in self._targets}) and not self._seen
+        return None if unknown else literal | self._seen
 
     def open(self, transport: int) -> None:
         """Make the account in the library, on that transport."""
@@ -129,6 +138,7 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
             self.unregistered = True
         elif prm.code // 100 == 2 and prm.status == 0:
             self._redirects = 0
+            self._seen.add(split_host(str(prm.rdata.srcAddress))[0])
             self._do(self._machine.registered(now))
             self.on_settled(self)
         elif prm.code in answer.MOVED and self._follow(answer.moved_to(prm.rdata.wholeMsg)):

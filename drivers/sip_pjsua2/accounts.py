@@ -103,6 +103,11 @@ class Accounts:
         named = self._now.get(line[1]) if line is not None else None
         return {account.settings.srtp for account in ([named] if named is not None else self._now.values())}
 
+    def servers(self, account: Account | None) -> set[str] | None:
+        """The addresses of that account's servers, without one of all; None where not all of them are known here."""
+        found = [one.trusted() for one in ([account] if account is not None else self)]
+        return None if None in found else set().union(*(known for known in found if known is not None))
+
     def __iter__(self) -> Iterator[Account]:
         return iter([*self._now.values(), *self._retired])
 

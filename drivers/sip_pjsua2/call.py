@@ -45,7 +45,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.locked = False
         self.sent = False
         """A far end had us call there, not Handset."""
-        self.held = False
+        self.held = self.asked = False
+        """`asked`: it was told that the far end asks for our password."""
         self.ending: tuple[int, str] | None = None
         self.ending_at = 0.0
         self.successor: Leg | None = None

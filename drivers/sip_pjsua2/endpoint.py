@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
-from drivers.sip_pjsua2 import native, offer, tls, within
+from drivers.sip_pjsua2 import challenge, native, offer, tls, within
 from drivers.sip_pjsua2.account import Account
 from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
@@ -74,6 +74,7 @@ class Endpoint:
         self._library.audDevManager().setNullDev()
         self.screen = Screen(self._dialogues)
         self._srtp: Callable[[str], set[str]] = lambda _: set()
+        self._servers: Callable[[str], set[str] | None] = lambda _: set()
         self._sieve = self._put_sieve()
         native.wait_for_answers(settings.answer_wait)
         self.pool = Pool(settings.max_calls + SPARE, send_audio)
@@ -96,6 +97,7 @@ class Endpoint:
         self._accounts.open()
         self._library.choose = self._accounts.choose
         self._srtp = self._accounts.srtp
+        self._servers = lambda call: self._accounts.servers(self.board.account_of(call))
         self.board.accounts = self._accounts
 
     @property
@@ -114,7 +116,7 @@ class Endpoint:
 
     def _put_sieve(self) -> Sieve | None:
         try:
-            return Sieve(self._judge)
+            return Sieve(self._judge, self._reading)
         except OSError as error:
             logger.warning("strangers are refused, not ignored: %s", error)
             return None
@@ -131,6 +133,13 @@ class Endpoint:
             return None
         self.board.offer_refused(message.decode("utf-8", "replace"), why)
         return int(pj.PJSIP_SC_NOT_ACCEPTABLE_HERE)
+
+    def _reading(self, source: Address, response: bytes) -> int | None:
+        """What a response is taken for, as `Sieve` asks."""
+        if not challenge.is_strange(response, source, self._servers):
+            return None
+        self.board.asked_for_password(challenge.call_id(response), str(source))
+        return challenge.FORBIDDEN
 
     def register(self) -> None:
         self._accounts.begin()
@@ -189,6 +198,7 @@ class Endpoint:
         self._wait(self._accounts.unregistered, _UNREGISTER_WAIT)
         self._accounts.shutdown()
         self._srtp = lambda _: set()
+        self._servers = lambda _: set()
         del self._accounts
         gc.collect()
         self._library.libDestroy()

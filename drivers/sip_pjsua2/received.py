@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the SIP library holds of a request: its struct pjsip_rx_data, read from memory."""
+"""What the SIP library holds of a message that came: its struct pjsip_rx_data, read from memory."""
 
 import ipaddress
 import struct
@@ -17,7 +17,8 @@ _NAME: Final = _PACKET_ROOM + 48
 _PORT: Final = _PACKET_ROOM + 96
 _MESSAGE: Final = _PACKET_ROOM + 104
 _MESSAGE_LENGTH: Final = _PACKET_ROOM + 112
-SIZE: Final = max(_PACKET) + _MESSAGE_LENGTH + 4
+_PARSED: Final = _PACKET_ROOM + 120
+SIZE: Final = max(_PACKET) + _PARSED + 8
 _INET: Final = 2
 _INET6: Final = 10
 
@@ -31,10 +32,22 @@ def read(data: bytes, at: int) -> tuple[Address, bytes]:
 
     Raise Unreadable unless both of the library's notes of the source agree.
     """
+    _, found = _located(data, at)
+    return found
+
+
+def parsed(data: bytes, at: int) -> int:
+    """The address of the library's struct pjsip_msg, which it made of the text. Raise Unreadable as `read` does."""
+    start, _ = _located(data, at)
+    return int(struct.unpack_from("=Q", data, start + _PARSED)[0])
+
+
+def _located(data: bytes, at: int) -> tuple[int, tuple[Address, bytes]]:
+    """Where the packet begins, and what it is."""
     for start in _PACKET:
         found = _read(data[start:], at + start)
         if found is not None:
-            return found
+            return start, found
     raise Unreadable("the source of a request is not where it should be")
 
 

@@ -54,6 +54,19 @@ class Switchboard:
                     found.add(str(leg.getInfo().callIdString))
         return found
 
+    def account_of(self, call_id: str) -> "Account | None":
+        """The account of the leg with that Call-ID."""
+        leg = self._leg_of(call_id)
+        return leg.account if leg is not None else None
+
+    def _leg_of(self, call_id: str) -> Leg | None:
+        for leg in [*self._legs.values(), *self._orphans]:
+            if not leg.gone and not leg.unborn:
+                with contextlib.suppress(pj.Error):
+                    if leg.getInfo().callIdString == call_id:
+                        return leg
+        return None
+
     # --- commands
 
     def command(self, body: Mapping[str, Any]) -> None:
@@ -206,6 +219,20 @@ class Switchboard:
         """A call was refused before it was one."""
         peer = _plain(Request.parse(invite).peer)
         self._notice(0, "offer_refused", f"a call of {peer} was refused with 488: {why}", "see sip.srtp")
+
+    def asked_for_password(self, call_id: str, host: str) -> None:
+        """A host that is no server of the account's asked for its password, and was not answered."""
+        leg = self._leg_of(call_id)
+        if leg is None or leg.asked:
+            return
+        leg.asked = True
+        text = f"{host} asked for a password: the account's own server alone is answered"
+        self._notice(
+            leg.number,
+            "password_asked_for",
+            text,
+            "call numbers at your server, or let that host ask for none",
+        )
 
     def _notice(self, number: int, code: str, text: str, hint: str) -> None:
         self._send({"type": "notice", "call": f"{number:08x}", "code": code, "text": text, "hint": hint})
