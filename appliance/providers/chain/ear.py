@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
+from appliance.providers.chain.journal import FRAME_MS, Entry, TurnJournal
 from appliance.providers.chain.rungs import Rungs, verdict
 from appliance.providers.chain.stage_faults import blamed_on, told_of
 from appliance.stages import (
@@ -28,8 +29,6 @@ from appliance.stages import (
     TurnResumed,
 )
 
-FRAME_MS: Final = 20
-JOURNAL_FRAMES: Final = 60_000 // FRAME_MS
 RESEND_FRAMES: Final = 5
 """Sent at once when there is more to send than the newest frame: 100 ms."""
 RESEND_SPEED: Final = 4.0
@@ -43,24 +42,8 @@ TRIES: Final = 3
 """Connections that may be lost over one turn before it is given up."""
 CLIMB_SECONDS: Final = 15.0
 FIRST_DELAY: Final = 0.25
-PERIOD_TURNS: Final = 1_000_000
 LONGEST_DELAY: Final = 10.0
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """`sent` frames went over the present connection. `key` is what the stage is told of instead of `turn`."""
-
-    turn: int
-    key: int
-    frames: deque[bytes] = field(default_factory=deque)
-    committed: bool = False
-    sent: int = 0
-    commit_sent: bool = False
-    owed_since: float = 0.0
-    """Since when its final transcript is the next that the stage owes."""
-    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +69,11 @@ class Ear:
         self._rungs = rungs
         self.hearing = hearing
         self.trouble = trouble
-        self._turns: deque[_Turn] = deque()
-        self._dropped: deque[int] = deque()
-        """Turns that the service heard of, and should forget."""
+        self._turns = TurnJournal()
         self._counts: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = False
-        self._period = 0
-        """One for each conversation: the next one may say a turn again, which to a stage is another turn."""
 
     # --- from the session ---
 
@@ -116,23 +95,16 @@ class Ear:
 
     def hear(self, turn: int, pcm: bytes) -> None:
         """20 ms of `turn`, at 16 kHz."""
-        entry = self._entry(turn)
-        entry.frames.append(pcm)
-        while sum(len(one.frames) for one in self._turns) > JOURNAL_FRAMES:
-            self._drop_oldest()
+        self._turns.hear(turn, pcm)
         self._wake.set()
 
     def commit(self, turn: int) -> None:
-        self._entry(turn).committed = True
+        self._turns.commit(turn)
         self._wake.set()
 
     def discard(self, turn: int) -> None:
-        entry = self._find(turn)
-        if entry is not None:
-            self._turns.remove(entry)
-            if entry.sent:
-                self._dropped.append(entry.key)
-                self._wake.set()
+        if self._turns.discard(turn):
+            self._wake.set()
 
     async def close(self) -> None:
         """Idempotent; at most 2 s."""
@@ -144,9 +116,8 @@ class Ear:
     def rest(self) -> None:
         """Its conversation is over: forget what was said, tell nobody, stay connected."""
         self.told, self.lost, self.trouble = _untold, self._deafened, _untold
-        for entry in tuple(self._turns):
-            self.discard(entry.turn)
-        self._period += 1
+        self._turns.next_conversation()
+        self._wake.set()
 
     @property
     def deaf(self) -> bool:
@@ -160,25 +131,10 @@ class Ear:
 
     def counters(self) -> Mapping[str, int]:
         """Since it began to hear; more than one conversation may have been heard since."""
-        return dict(self._counts)
+        dropped = {"stt_dropped_ms": self._turns.dropped_ms} if self._turns.dropped_ms else {}
+        return {**self._counts, **dropped}
 
     # --- inside ---
-
-    def _entry(self, turn: int) -> _Turn:
-        entry = self._find(turn)
-        if entry is None:
-            entry = _Turn(turn, self._period * PERIOD_TURNS + turn)
-            self._turns.append(entry)
-        return entry
-
-    def _find(self, turn: int) -> _Turn | None:
-        return next((entry for entry in self._turns if entry.turn == turn), None)
-
-    def _drop_oldest(self) -> None:
-        entry = next(entry for entry in self._turns if entry.frames)
-        entry.frames.popleft()
-        entry.sent = max(0, entry.sent - 1)
-        self._counts["stt_dropped_ms"] += FRAME_MS
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -209,33 +165,23 @@ class Ear:
             outcome = await self._serve(rung, connection)
             if isinstance(outcome, _Climbed):
                 rung, connection = outcome.rung, outcome.connection
-                self._send_anew()
+                self._turns.send_anew()
                 continue
             fault = outcome
             self._counts["stt_drops"] += 1
             self.trouble("stt_lost", told_of(self._stages[rung].name, fault))
             if not fault.retryable:
                 self._rungs.failed(rung, fault, self._now())
-            for entry in tuple(self._turns):
-                entry.losses += 1 if entry.sent or entry.commit_sent else 0
-                if entry.losses >= TRIES and entry.committed:
-                    self._give_up(entry)
-            self._send_anew()
+            for turn in self._turns.connection_lost(TRIES):
+                self._give_up(turn)
             rung, connection = await self._dial_again(rung)
             self._counts["stt_redials"] += 1
 
-    def _send_anew(self) -> None:
-        """The next connection knows nothing of what the last one was given."""
-        for entry in self._turns:
-            entry.sent, entry.commit_sent = 0, False
-        self._dropped.clear()
-
-    def _give_up(self, entry: _Turn) -> None:
+    def _give_up(self, turn: int) -> None:
         """Each connection was lost over it: that must not go on for ever."""
-        self._turns.remove(entry)
         self._counts["stt_given_up"] += 1
         self.trouble("turn_not_understood", "speech to text broke off over one turn again and again")
-        self.told(Transcript(entry.turn, "", final=True))
+        self.told(Transcript(turn, "", final=True))
 
     async def _dial_again(self, rung: int) -> tuple[int, Transcription]:
         """Without end. The same rung while nobody waits or not for long; then the others too."""
@@ -317,26 +263,20 @@ class Ear:
 
     def _take(self, event: TranscriptEvent) -> None:
         if isinstance(event, Transcript | EagerEnd | TurnResumed | Ended):
-            period, turn = divmod(event.turn, PERIOD_TURNS)
-            if period != self._period:
+            turn = self._turns.turn_of(event.turn)
+            if turn is None:
                 self._counts["stt_late"] += 1
                 return
             event = replace(event, turn=turn)
         if isinstance(event, Transcript):
-            entry = self._find(event.turn)
+            entry = self._turns.find(event.turn)
             if entry is None:
                 self._counts["stt_late"] += 1
                 return
             if event.final:
-                self._turns.remove(entry)
-                self._owe_from_now()
+                self._turns.understood(entry, self._now())
                 self._wake.set()
         self.told(event)
-
-    def _owe_from_now(self) -> None:
-        """A stage that works off one turn after the other has its time for each."""
-        for entry in self._turns:
-            entry.owed_since = self._now()
 
     async def _write(self, connection: Transcription) -> ApplianceError:
         try:
@@ -351,28 +291,23 @@ class Ear:
         free_at = 0.0
         while True:
             self._wake.clear()
-            while self._dropped:
-                await connection.discard(self._dropped.popleft())
-            entry = next((one for one in self._turns if not one.commit_sent), None)
+            while (key := self._turns.next_unwanted()) is not None:
+                await connection.discard(key)
+            entry = self._turns.next_to_send()
             if self._left_alone():
                 return
             if entry is None or not await self._send(connection, entry):
                 await self._idle()
                 continue
             now = self._now()
-            behind = len(entry.frames) - entry.sent
             free_at = max(free_at, now - 1.0 / RESEND_SPEED) + RESEND_FRAMES * FRAME_MS / 1000 / RESEND_SPEED
-            if behind > RESEND_FRAMES and free_at > now:
+            if entry.behind > RESEND_FRAMES and free_at > now:
                 await asyncio.sleep(free_at - now)
 
-    async def _send(self, connection: Transcription, entry: _Turn) -> bool:
+    async def _send(self, connection: Transcription, entry: Entry) -> bool:
         """The next that is to be sent of `entry`; whether there was anything."""
-        ready = len(entry.frames) - entry.sent
-        if ready:
-            size = min(ready, RESEND_FRAMES)
-            pcm = b"".join(itertools.islice(entry.frames, entry.sent, entry.sent + size))
-            entry.sent += size
-            await connection.hear(entry.key, pcm)
+        if entry.behind:
+            await connection.hear(entry.key, entry.take(RESEND_FRAMES))
             return True
         if entry.committed:
             entry.commit_sent, entry.owed_since = True, self._now()
@@ -380,19 +315,16 @@ class Ear:
             return True
         return False
 
-    def _owed(self) -> _Turn | None:
-        return next((one for one in self._turns if one.commit_sent), None)
-
     def _left_alone(self) -> bool:
         """A final transcript is owed for too long."""
-        owed = self._owed()
-        return owed is not None and self._now() >= owed.owed_since + FINAL_SECONDS
+        since = self._turns.owed_since()
+        return since is not None and self._now() >= since + FINAL_SECONDS
 
     async def _idle(self) -> None:
         """Wait for something to send, or until a final transcript is owed for too long."""
-        owed = self._owed()
+        since = self._turns.owed_since()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(owed.owed_since + FINAL_SECONDS if owed else None):
+            async with asyncio.timeout_at(None if since is None else since + FINAL_SECONDS):
                 await self._wake.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
