@@ -51,15 +51,16 @@ class Belongings:
         for path in sorted(self.secrets.glob("*")):
             if path.is_file():
                 yield f"secrets/{path.name}", path
-        if (self.state / TOKENS).is_file():
+        if (self.state / TOKENS).is_file() and not (self.state / TOKENS).is_symlink():
             yield f"state/{TOKENS}", self.state / TOKENS
 
     def state_files(self, *, recordings: bool) -> Iterator[tuple[str, Path]]:
-        """Likewise, without the database, which is copied by its own means, and without the tokens."""
+        """Likewise, without the database, which is copied by its own means, without the tokens, and without links:
+        root would follow those that the daemon makes, wherever they lead."""
         for path in sorted(self.state.rglob("*")):
             name = path.relative_to(self.state)
             apart = path.is_relative_to(self.settings) or path.is_relative_to(self.secrets)
-            if not path.is_file() or apart or _passing(path, self.state):
+            if path.is_symlink() or not path.is_file() or apart or _passing(path, self.state):
                 continue
             if path.name in (DATABASE, TOKENS) or _SQLITE_BESIDE.fullmatch(path.name):
                 continue

@@ -88,7 +88,9 @@ def _secrets(what: Belongings, *, keep_network: bool) -> Iterator[Path]:
             yield from sorted((what.root / DIRECTORY.relative_to("/")).glob("*.nmconnection"))
     for home in (what.settings, what.state):
         for kept in sorted(home.glob("before-restore-*")):
-            yield from _files(kept)
+            # The state directory is the daemon's: a link there may lead anywhere, and goes as a link, with the rest.
+            if not kept.is_symlink():
+                yield from _files(kept)
 
 
 def _rest(what: Belongings) -> Iterator[Path]:

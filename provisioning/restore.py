@@ -11,9 +11,11 @@ import os
 import shutil
 import socket
 import sqlite3
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -149,7 +151,7 @@ def _list(staged: Path, stamp: str, what: Belongings, manifest: Manifest) -> Pat
     old = [path.name for path in _movable(home) if path not in apart]
     new = sorted(path.name for path in (staged / "new").iterdir())
     draft = staged / f"{_LIST}.new"
-    draft.write_text(json.dumps({"kept": kept.name, "aside": old, "new": new}), encoding="utf-8")
+    draft.write_text(json.dumps(asdict(_Moves(kept.name, old, new))), encoding="utf-8")
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.rename(staged / _LIST)
@@ -162,19 +164,55 @@ def _movable(home: Path) -> Iterator[Path]:
             yield path
 
 
-def _carry_on(staged: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """Names within one directory: those of `aside` go below `kept`, those of `new` come in."""
+
+    kept: str
+    aside: list[str]
+    new: list[str]
+
+    @property
+    def sound(self) -> bool:
+        names = (self.kept, *self.aside, *self.new)
+        return self.kept.startswith(KEPT) and all(Path(name).name == name for name in names)
+
+
+def _listed(staged: Path) -> _Moves | None:
+    """The list of a restore that got so far, None where there is none of ours.
+
+    The state directory is the daemon's: root follows no list and no link there that it did not make itself.
+    """
+    ours = _is_ours(staged, stat.S_ISDIR) and _is_ours(staged / _LIST, stat.S_ISREG)
+    if not ours or (staged / "new").is_symlink():
+        return None
+    try:
+        moves = _Moves(**json.loads((staged / _LIST).read_text(encoding="utf-8")))
+        return moves if moves.sound and not (staged.parent / moves.kept).is_symlink() else None
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _is_ours(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return kind(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _carry_on(staged: Path, moves: _Moves) -> None:
     """Do what is left to do of the list: each step can be seen to have been done already."""
     home = staged.parent
-    moves = json.loads((staged / _LIST).read_text(encoding="utf-8"))
-    kept = home / moves["kept"]
+    kept = home / moves.kept
     kept.mkdir(mode=0o700, exist_ok=True)
     waiting = {path.name for path in (staged / "new").iterdir()}
-    for name in moves["aside"]:
+    for name in moves.aside:
         # What is in force already has left `new`: then the one at its place is not the old one.
         if (
             (home / name).exists()
             and not (kept / name).exists()
-            and (name in waiting or name not in moves["new"])
+            and (name in waiting or name not in moves.new)
         ):
             (home / name).rename(kept / name)
     for name in sorted(waiting):
@@ -190,10 +228,12 @@ def _carry_on(staged: Path) -> None:
 def finish(what: Belongings) -> bool:
     """Do what was listed: of a restore that was cut off, forward once all was listed, else away with it."""
     settings, state = what.settings / _STAGED, what.state / _STAGED
-    listed = (state / _LIST).is_file()
+    listed = _listed(state) is not None
     for staged in (settings, state):
-        if listed and (staged / _LIST).is_file():
-            _carry_on(staged)
+        if listed and (moves := _listed(staged)) is not None:
+            _carry_on(staged, moves)
+        elif staged.is_symlink():
+            staged.unlink()
         else:
             shutil.rmtree(staged, ignore_errors=True)
     return listed

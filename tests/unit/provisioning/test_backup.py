@@ -337,6 +337,50 @@ def test_a_power_cut_at_any_rename_leaves_the_old_or_the_new_and_the_next_start_
     assert not list(box.root.rglob(".restoring"))
 
 
+@pytest.mark.parametrize(
+    "moves",
+    [
+        {"kept": "before-restore-1", "aside": ["/ROOT/etc/shadow"], "new": []},
+        {"kept": "before-restore-1", "aside": ["../../../etc/shadow"], "new": []},
+        {"kept": "../../../etc/cron.d", "aside": ["timers.json"], "new": []},
+        {"kept": "before-restore-led", "aside": ["timers.json"], "new": []},
+        ["no", "list"],
+    ],
+)
+def test_a_list_of_moves_that_leads_out_of_the_state_directory_moves_nothing(box, moves):
+    box.put("etc/shadow", "root:x")
+    (box.root / "etc/cron.d").mkdir()
+    (box.root / "var/lib/handset/before-restore-led").symlink_to(box.root / "etc/cron.d")
+    (box.root / "var/lib/handset/.restoring/new").mkdir(parents=True)
+    listed = json.dumps(moves).replace("/ROOT", str(box.root))
+    box.put("var/lib/handset/.restoring/moves.json", listed)
+    assert not restore.finish(Belongings.here(box.root))
+    assert box.read("etc/shadow") == "root:x"
+    assert not list((box.root / "etc/cron.d").iterdir())
+    assert box.read("var/lib/handset/timers.json") == "[]"
+
+
+def test_what_comes_in_is_not_fetched_through_a_link_of_the_daemons(box):
+    box.put("etc/shadow", "root:x")
+    (box.root / "var/lib/handset/.restoring").mkdir()
+    (box.root / "var/lib/handset/.restoring/new").symlink_to(box.root / "etc")
+    moves = {"kept": "before-restore-1", "aside": [], "new": ["shadow"]}
+    box.put("var/lib/handset/.restoring/moves.json", json.dumps(moves))
+    restore.finish(Belongings.here(box.root))
+    assert box.read("etc/shadow") == "root:x"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make files of another user")
+@pytest.mark.parametrize("whose", ["", "moves.json"])
+def test_root_finishes_no_restore_that_the_daemon_wrote_down(box, whose):
+    (box.root / "var/lib/handset/.restoring/new").mkdir(parents=True)
+    moves = {"kept": "before-restore-1", "aside": ["timers.json"], "new": []}
+    box.put("var/lib/handset/.restoring/moves.json", json.dumps(moves))
+    os.chown(box.root / "var/lib/handset/.restoring" / whose, 4711, 4711)
+    assert not restore.finish(Belongings.here(box.root))
+    assert box.read("var/lib/handset/timers.json") == "[]"
+
+
 def test_a_factory_reset_takes_what_somebody_gave_and_leaves_what_the_device_is(box, key, file):
     box.put("etc/NetworkManager/system-connections/handset-1.nmconnection", "psk=x", 0o600)
     box.put("etc/ssh/keys/authorized_keys.root", "ssh-ed25519 AAAA")
@@ -352,6 +396,26 @@ def test_a_factory_reset_takes_what_somebody_gave_and_leaves_what_the_device_is(
         "etc/credstore/other",
         "etc/hostname",
     }
+
+
+def test_a_link_that_the_daemon_made_takes_nothing_of_the_system_along(box):
+    box.put("etc/ssh/keys/ssh_host_ed25519_key", "host key")
+    (box.root / "var/lib/handset/before-restore-x").symlink_to(box.root / "etc/ssh")
+    (box.root / "var/lib/handset/recordings/b").symlink_to(box.root / "etc/ssh")
+    (box.root / "var/lib/handset/c.json").symlink_to(box.root / "etc/ssh/keys/ssh_host_ed25519_key")
+    box.run("factory-reset", "--yes")
+    assert list(box.everything()) == ["etc/ssh/keys/ssh_host_ed25519_key"]
+
+
+def test_a_link_that_the_daemon_made_brings_nothing_of_the_system_into_a_backup(box, file):
+    box.put("etc/shadow", "root:x")
+    (box.root / "var/lib/handset/c.json").symlink_to(box.root / "etc/shadow")
+    (box.root / "var/lib/handset/tokens.json").unlink()
+    (box.root / "var/lib/handset/tokens.json").symlink_to(box.root / "etc/shadow")
+    box.run("backup", file, "--without-secrets")
+    with tarfile.open(file) as tar:
+        assert "state/timers.json" in tar.getnames()
+        assert not {"state/c.json", "state/tokens.json"} & set(tar.getnames())
 
 
 def test_the_network_may_be_kept(box):
