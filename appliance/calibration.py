@@ -68,11 +68,11 @@ class CalibrationFile:
         fresh = self._path.with_suffix(".new")
         try:
             private.make_directory(self._path.parent)
-            with fresh.open("w", encoding="utf-8") as file:
+            with open(fresh, "w", encoding="utf-8", opener=private.draft_opener) as file:
                 json.dump([asdict(one) for one in [*others[1 - KEPT :], calibration]], file, indent=1)
                 file.flush()
+                os.fchmod(file.fileno(), _MODE)
                 os.fsync(file.fileno())
-            fresh.chmod(_MODE)
             fresh.replace(self._path)
         except OSError as error:
             raise StoreUnavailable(

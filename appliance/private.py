@@ -21,6 +21,13 @@ def opener(path: str, flags: int) -> int:
     return os.open(path, flags, FILE_MODE)
 
 
+def draft_opener(path: str, flags: int) -> int:
+    """For `open(opener=...)`: a file that is new in any case. Root writes such in the daemon's directory, and would
+    follow a link that stood there."""
+    Path(path).unlink(missing_ok=True)
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+
+
 def tighten(paths: Iterable[Path]) -> None:
     """Take everybody else's rights to files that are there."""
     for path in paths:

@@ -131,7 +131,9 @@ class Tokens:
     def _writing(self) -> Iterator[None]:
         try:
             private.make_directory(self._path.parent)
-            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Root gives the lock to the service: never what a link of the service leads to.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            lock = os.open(self._path.with_suffix(".lock"), flags, private.FILE_MODE)
         except OSError as error:
             raise _refused(self._path, error) from error
         try:
@@ -151,13 +153,11 @@ class Tokens:
         """Replace the file in one step, so that a power cut leaves the old one or the new one."""
         text = json.dumps({"version": 1, "tokens": [asdict(token) for token in tokens]}, indent=1)
         temporary = self._path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o600)
-            _keep_owner(descriptor, self._path.parent)
+        with open(temporary, "w", encoding="utf-8", opener=private.draft_opener) as file:
+            _keep_owner(file.fileno(), self._path.parent)
             file.write(text)
             file.flush()
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
         temporary.replace(self._path)
         self._seen = None
         self._refresh()

@@ -48,6 +48,16 @@ def test_the_oldest_of_too_many_pairs_goes(tmp_path: Path):
     assert kept.of("mic 1", "speaker") is not None
 
 
+def test_a_link_in_the_daemons_directory_leads_root_to_no_other_file(tmp_path: Path):
+    (tmp_path / "passwd").write_text("root:x")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / FILE).with_suffix(".new").symlink_to(tmp_path / "passwd")
+    kept = CalibrationFile(tmp_path / "state")
+    kept.keep(MEASURED)
+    assert (tmp_path / "passwd").read_text() == "root:x"
+    assert kept.of("mic", "speaker") == MEASURED
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"input": "mic"}]', "[[]]", '"x"'])
 def test_a_damaged_file_is_moved_aside(tmp_path: Path, text: str):
     (tmp_path / FILE).write_text(text)

@@ -3,6 +3,7 @@ import json
 import os
 import stat
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_a_directory_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Forbidden):
         Tokens(tmp_path / "file").pair(Scope.ADMIN, "x")
+
+
+@pytest.mark.parametrize("name", ["tokens.lock", "tokens.new"])
+def test_a_link_in_the_daemons_directory_leads_nobody_who_pairs_to_other_files(tmp_path, name):
+    outside = tmp_path / "shadow"
+    outside.write_text("root:x")
+    outside.chmod(0o640)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / name).symlink_to(outside)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "state", 4711, 4711)
+    with suppress(Forbidden):
+        Tokens(tmp_path / "state").pair(Scope.TALK, "kitchen")
+    assert outside.read_text() == "root:x"
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o640
+    assert outside.stat().st_uid == os.geteuid()
 
 
 def test_without_paired_clients_this_machine_needs_no_token_but_others_do(tmp_path):
