@@ -5,6 +5,7 @@ settings before it keep the secret before it.
 """
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ _SEALING: Final = ("sys/class/tpm/tpm0", "usr/lib/systemd/system/handset.service
 _STORES: Final = ("credstore", "credstore.encrypted")
 _SETTINGS: Final = PurePosixPath("/etc/handset/conf.d/60-setup.toml")
 _SECRETS: Final = PurePosixPath("/etc/handset/secrets")
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_NAME: Final = 100
 _ROUNDS: Final = 8
 _HEAD: Final = (
     "# Written by `handset setup` and at the first start, which write it anew.\n"
@@ -189,7 +192,7 @@ def plan(tree: Mapping[str, Any], where: Place, salt: str) -> list[Action]:
     shown = merged({}, tree)
     actions: list[Action] = [MakeDirectory(where.secrets, 0o700, where.owner)]
     for path, secret in _secrets(tree):
-        name = f"{'.'.join(path)}-{hashlib.sha256(f'{salt}{path}'.encode()).hexdigest()[:8]}"
+        name = f"{_plain(path)}-{hashlib.sha256(f'{salt}{path}'.encode()).hexdigest()[:8]}"
         if where.sealed:
             actions += _seal(name, secret)
             place(shown, list(path), f"credential:{name}")
@@ -198,6 +201,11 @@ def plan(tree: Mapping[str, Any], where: Place, salt: str) -> list[Action]:
             place(shown, list(path), f"file:{where.secrets / name}")
     actions.append(WriteFile(where.settings, _HEAD + "\n" + dump(shown)))
     return actions
+
+
+def _plain(path: tuple[str, ...]) -> str:
+    """As the name of a file or credential: what is between the dots may be anybody's words, slashes among them."""
+    return _NOT_IN_A_NAME.sub("-", ".".join(path))[-_LONGEST_NAME:].lstrip(".")
 
 
 def _secrets(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -164,6 +164,16 @@ def test_a_write_that_fails_half_way_leaves_the_settings_before_it_in_force(tmp_
     assert old.read_text() == "hush-hush\n"
 
 
+@pytest.mark.parametrize("name", ["a/../../../../cron.d/x", "..", "two\\nlines", "x" * 300])
+def test_no_name_leads_a_secret_out_of_its_directory(tmp_path, name):
+    (tmp_path / "etc/cron.d").mkdir(parents=True)
+    assert run(tmp_path, f'[agents."{name}"]\npin = "123456"\n') == 0
+    (secret,) = secrets_of(tmp_path)
+    assert secret.read_text() == "123456\n"
+    assert "\n" not in secret.name
+    assert list(tmp_path.rglob("*.pin-*")) == [secret]
+
+
 def test_a_secret_that_is_a_reference_stays_one():
     actions = settings.plan({"sip": {"password": "credential:sip"}}, Place(), "salt")
     (file,) = (action for action in actions if isinstance(action, WriteFile))
