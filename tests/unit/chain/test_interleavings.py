@@ -19,6 +19,7 @@ from appliance.session.turn import Phase
 from appliance.stages import AnswerText, Said, ToolUse
 from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeTextToSpeech, level_of
 from tests.rig.booth import Booth
+from tests.rig.stories import stories
 from tests.rig.virtual_time import run
 
 pytestmark = pytest.mark.slow
@@ -214,11 +215,11 @@ async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]],
 
 STORY: Any = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(PAUSES)), min_size=1, max_size=14)
 FEW: Any = st.lists(st.sampled_from(list(ANSWERS)), max_size=6)
-EXAMPLES = 125
+EXAMPLES = stories(30)
 SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("turns", "part"), [*(("local", part) for part in range(4)), ("server", 4), ("server", 5)]
 )

@@ -12,6 +12,7 @@ from appliance.interfaces import ProviderEvent, RenewalDue, ResumptionHandle
 from appliance.session.turn import Phase
 from tests.fakes.provider import FakeProvider
 from tests.rig.booth import Booth
+from tests.rig.stories import stories
 from tests.rig.virtual_time import run
 
 pytestmark = pytest.mark.slow
@@ -100,7 +101,7 @@ def contiguous(frames: list[bytes]) -> bool:
 
 
 @pytest.mark.timeout(900)
-@settings(max_examples=90, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=stories(45), derandomize=True, deadline=None, suppress_health_check=SLOW)
 @given(STORY)
 def test_whatever_becomes_of_the_providers_the_best_serves_in_the_end_and_nothing_is_left(steps):
     run(live(steps))
