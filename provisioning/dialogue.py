@@ -1,14 +1,16 @@
 """Asking for what is missing: name, network, SIP account, provider's key."""
 
 import getpass
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, TypeVar
 
 from provisioning import baresip
-from provisioning.draft import Draft, merged
+from provisioning.draft import Draft, Note, merged
 from provisioning.system import System, Wifi, sieve
 
 _TRIES: Final = 3
+_UNASKED: Final = {"sip": {"password": "?"}}
+"""An account without a password is not looked at: that comes last."""
 PROVIDERS: Final[Mapping[str, str]] = {
     "openai": "OpenAI Realtime",
     "gemini": "Gemini Live",
@@ -46,17 +48,57 @@ class Terminal:
         print(text)
 
 
-def ask_all(asker: Asker, configuration: Any) -> Draft:
-    """The draft that the answers make; Enter skips what is not wanted, or there already."""
+Answer = TypeVar("Answer", str, list[str])
+Judge = Callable[[Draft], list[Note]]
+"""What `handset check` would say of a draft."""
+
+
+def ask_all(asker: Asker, configuration: Any, judge: Judge) -> Draft:
+    """The draft that the answers make; Enter skips what is not wanted, or there already.
+
+    What `judge` finds wrong with an answer is told at once, and it is asked for again, three times in all.
+    """
     draft = Draft(source="your answers")
     asker.tell("Enter keeps what stands in brackets, or leaves a thing as it is.")
     name = configuration.device.name if configuration else "handset"
-    if (answer := asker.ask("What is the appliance to be called?", name)) != name:
-        draft.put("device.name", answer)
+    _settle(
+        draft,
+        "device.name",
+        lambda: asker.ask("What is the appliance to be called?", name),
+        asker,
+        judge,
+        name,
+    )
     _network(asker, draft)
-    _account(asker, draft, configuration)
-    _provider(asker, draft, configuration)
+    _account(asker, draft, configuration, judge)
+    _provider(asker, draft, configuration, judge)
     return draft
+
+
+def _settle(
+    draft: Draft,
+    key: str,
+    ask: Callable[[], Answer],
+    asker: Asker,
+    judge: Judge,
+    present: Answer | None = None,
+) -> Answer:
+    """Put the answer under `key`, unless it is `present` already. The last one stays, right or wrong."""
+    answer = ask()
+    for left in range(_TRIES - 1, -1, -1):
+        if answer == present:
+            return answer
+        trial = Draft(tree=merged(_UNASKED, draft.tree))
+        trial.put(key, answer)
+        faults = [note for note in judge(trial) if note.kind == "fault" and note.key == key]
+        # What follows from a fault is none of its own: an answer that was struck out is then missing.
+        for note in faults[:1]:
+            asker.tell("  " + "; ".join(filter(None, [note.message, note.hint])))
+        if not faults or not left:
+            break
+        answer = ask()
+    draft.put(key, answer)
+    return answer
 
 
 def _network(asker: Asker, draft: Draft) -> None:
@@ -74,7 +116,7 @@ def _network(asker: Asker, draft: Draft) -> None:
             asker.tell(f"  {message}; {hint}")
 
 
-def _account(asker: Asker, draft: Draft, configuration: Any) -> None:
+def _account(asker: Asker, draft: Draft, configuration: Any, judge: Judge) -> None:
     there = configuration.sip.server if configuration else ""
     text = asker.ask("SIP server, or an account line of baresip (Enter: leave it)", there)
     if not text or text == there:
@@ -85,25 +127,31 @@ def _account(asker: Asker, draft: Draft, configuration: Any) -> None:
         draft.notes += said.notes
         return
     draft.put("sip.enabled", value=True)
-    draft.put("sip.server", text)
-    draft.put("sip.user", asker.ask("Extension or user"))
-    if login := asker.ask("Name to log in with, where it is another (Enter: the same)"):
-        draft.put("sip.auth_user", login)
+    first = iter([text])
+    _settle(draft, "sip.server", lambda: next(first, "") or asker.ask("SIP server"), asker, judge)
+    _settle(draft, "sip.user", lambda: asker.ask("Extension or user"), asker, judge)
+    login = "Name to log in with, where it is another (Enter: the same)"
+    _settle(draft, "sip.auth_user", lambda: asker.ask(login), asker, judge, "")
     draft.put("sip.password", asker.ask_secret("Password"))
-    draft.put("sip.transport", asker.ask("Transport: udp, tcp or tls", "udp").lower())
+    transport = "Transport: udp, tcp or tls"
+    _settle(draft, "sip.transport", lambda: asker.ask(transport, "udp").lower(), asker, judge)
 
 
-def _provider(asker: Asker, draft: Draft, configuration: Any) -> None:
+def _provider(asker: Asker, draft: Draft, configuration: Any, judge: Judge) -> None:
     for name, what in PROVIDERS.items():
         asker.tell(f"  {name}: {what}")
     there = next((name for name in (configuration.conversation.providers if configuration else ())), "none")
     there = there if there in PROVIDERS else "none"
-    name = asker.ask("Who answers?", there).lower()
-    if name == "none":
-        if there != "none":
-            draft.put("conversation.providers", ["offline"])
+
+    def ask() -> list[str]:
+        return _ladder(asker.ask("Who answers?", there).lower())
+
+    name = _settle(draft, "conversation.providers", ask, asker, judge, _ladder(there))[0]
+    if name == "offline":
         return
     if key := asker.ask_secret(f"Key of {PROVIDERS.get(name, name)} (Enter: as it is)"):
         draft.put(f"providers.{name}.api_key", key)
-    if name != there:
-        draft.put("conversation.providers", [name, "offline"])
+
+
+def _ladder(name: str) -> list[str]:
+    return ["offline"] if name in {"none", "offline"} else [name, "offline"]

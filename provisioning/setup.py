@@ -32,7 +32,7 @@ def setup(args: argparse.Namespace) -> int:
     if args.source:
         draft = understand(_text(args.source), args.account)
     elif sys.stdin.isatty():
-        draft = ask_all(Terminal(), _in_force(root))
+        draft = ask_all(Terminal(), _in_force(root), lambda draft: settings.check(draft, root).notes)
     else:
         raise RequestInvalid(
             "there is no keyboard to answer at",

@@ -16,7 +16,6 @@ from appliance.config.secrets import reveal
 from appliance.errors import ConfigurationInvalid, NotPossible
 from provisioning import settings
 from provisioning.actions import Run, WriteFile
-from provisioning.dialogue import ask_all
 from provisioning.draft import Draft
 from provisioning.effects import CannotWrite, Effects
 from provisioning.settings import Place
@@ -183,49 +182,6 @@ def test_a_secret_that_is_a_reference_stays_one():
 def test_a_checkout_keeps_its_set_up_beside_its_state():
     assert str(Place.here().settings) == str(CHECKOUT / ".state/conf.d/60-setup.toml")
     assert Place.here(Path("/mnt")) == Place()
-
-
-class Someone:
-    """Gives the answers in turn; Enter where there are none left."""
-
-    def __init__(self, *answers: str) -> None:
-        self.answers = list(answers)
-        self.heard: list[str] = []
-
-    def ask(self, question: str, default: str = "") -> str:
-        self.heard.append(question)
-        return (self.answers.pop(0) if self.answers else "") or default
-
-    def ask_secret(self, question: str) -> str:
-        return self.ask(question)
-
-    def tell(self, text: str) -> None:
-        self.heard.append(text)
-
-
-def test_enter_all_the_way_through_changes_nothing():
-    draft = ask_all(Someone(), None)
-    assert draft.tree == {}
-    assert draft.system.empty
-
-
-def test_answers_become_settings():
-    network = ("home", "de", "short", "de", "long enough")
-    account = ("pbx.example.org", "201", "", "pw", "tls")
-    someone = Someone("kitchen", *network, *account, "gemini", "k" * 30)
-    draft = ask_all(someone, None)
-    assert draft.tree["device"]["name"] == "kitchen"
-    assert draft.tree["sip"] == {
-        "enabled": True, "server": "pbx.example.org", "user": "201", "password": "pw", "transport": "tls",
-    }  # fmt: skip
-    assert draft.tree["conversation"]["providers"] == ["gemini", "offline"]
-    assert [(one.ssid, one.password) for one in draft.system.networks] == [("home", "long enough")]
-    assert any("5 characters" in line for line in someone.heard)
-
-
-def test_a_line_of_baresip_may_be_pasted_as_an_answer():
-    draft = ask_all(Someone("", "", LINE.strip()), None)
-    assert draft.tree["sip"]["user"] == "201"
 
 
 def test_the_password_that_was_written_is_the_one_that_is_used(tmp_path):
