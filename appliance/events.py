@@ -286,7 +286,8 @@ class UsageReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WakeChanged(Event):
-    """With `room.mode` "wake-word": `state` is awake (somebody said `word`), stopped (likewise), or asleep."""
+    """With `room.mode` "wake-word": `state` is awake (somebody said `word`; empty: a key or the
+    receiver did it), stopped (somebody said `word`), or asleep."""
 
     topic: ClassVar[str] = "wake"
     state: str

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import plugins
+from appliance.audio.level import SILENCE_DBFS
 from appliance.audition import Audition, CardFactory
 from appliance.config.load import load
 from appliance.config.schema import Room
@@ -21,7 +22,6 @@ from appliance.interfaces import DeviceInfo, SoundCard
 
 GROUP: Final = "appliance.sound_cards"
 LEVEL_SECONDS: Final = 0.1
-SILENCE_DBFS: Final = -96.0
 
 BEEP_HZ: Final = 1_000.0
 BEEP_SECONDS: Final = 0.2

@@ -50,6 +50,7 @@ class WakeGate:
         self._detector = detector
         self._stop = stop
         self._until = 0.0
+        self._held = False
         self._newest: deque[Captured] = deque(maxlen=round(PRE_ROLL_MS / FRAME_MS))
 
     def take(self, captured: Captured, now: float, floor: Floor) -> Way:
@@ -63,11 +64,11 @@ class WakeGate:
             return Way.WAKE
         stop = self._stop.heard(captured.frame.pcm) if self._stop is not None else None
         if stop is not None and floor.busy:
-            self.word, self.awake = stop, False
+            self.word, self.awake = stop, self._held
             return Way.STOP
         if not self.awake:
             return Way.MISS
-        if not floor.idle or captured.speech:
+        if self._held or not floor.idle or captured.speech:
             self._until = now + self._settings.follow_up
         elif now >= self._until:
             self.awake = False
@@ -79,9 +80,15 @@ class WakeGate:
         """The newest frames, as if nobody had spoken in them: to be heard before what follows the word."""
         return [replace(one, speech=False, edge=None, voiced_ms=0.0, over=False) for one in self._newest]
 
-    def rouse(self, now: float) -> None:
-        """Listen without the word: a key was pressed."""
+    def rouse(self, now: float, *, held: bool = False) -> None:
+        """Listen without the word: a key was pressed, or, `held` until `doze`, the receiver lifted."""
         self.awake, self._until = True, now + self._settings.follow_up
+        self._held |= held
+
+    def doze(self) -> bool:
+        """The word is needed again; whether it was not."""
+        was, self.awake, self._held = self.awake, False, False
+        return was
 
     def close(self) -> None:
         self._detector.close()

@@ -155,7 +155,8 @@ class FrontPanel:
             self._ring.show if self._ring is not None else None,
         )
         if self._keys is not None:
-            self.lamps.set(muted=self._keys.line.muted)
+            line = self._keys.line
+            self.lamps.set(muted=line.muted, awake=line.wake.awake if line.wake is not None else None)
 
     def _begin(self, found: Mapping[Control, bool]) -> None:
         """Take the contacts as they are now: what was reported before this has not been heeded."""

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from appliance.events import (
     CallChanged,
+    DeviceChanged,
     Event,
     EventBus,
     MuteChanged,
     ProviderChanged,
     SessionStateChanged,
     TurnChanged,
+    WakeChanged,
 )
 from appliance.interfaces import Colour
 from appliance.panel.lights import DARK, Facts, Row, lamp, lasts, ring, shown
@@ -47,6 +49,7 @@ class Lamps:
         self._frame: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._calls: dict[str, tuple[str, str]] = {}
+        self._lost: set[str] = set()
         self._leave: Callable[[], None] | None = None
 
     @property
@@ -102,6 +105,11 @@ class Lamps:
                 self.set(muted=on)
             case ProviderChanged(state=state):
                 self.set(unreachable=state == "down")
+            case WakeChanged(line=line, state=state) if line == self._line:
+                self.set(awake=state == "awake")
+            case DeviceChanged(line=line, kind=kind, state=state) if line == self._line:
+                self._lost = self._lost | {kind} if state == "lost" else self._lost - {kind}
+                self.set(device_lost=bool(self._lost))
             case CallChanged():
                 self._heed(event)
 

@@ -32,8 +32,12 @@ class Facts:
     in_call: bool = False
     starting: bool = False
     ready: bool = True
+    device_lost: bool = False
+    """The room's microphone or speaker was pulled, or has failed."""
     unreachable: bool = False
     """The provider that was asked last is down."""
+    awake: bool | None = None
+    """Whether the room is listened to without its wake word; None where none is needed."""
     setup: bool = False
     """It waits to be set up."""
     countdown: bool = False
@@ -88,8 +92,11 @@ LIGHTS: Final[tuple[Row, ...]] = (
     Row("in_call", lambda f: f.in_call, Pattern(_GREEN, Effect.FLASH, 1.5)),
     Row("setup", lambda f: f.setup, Pattern(_BLUE, Effect.BLINK, 1.5)),
     Row("starting", lambda f: f.starting, Pattern(_WHITE, Effect.SPIN, 3.0)),
+    Row("device_lost", lambda f: f.device_lost, Pattern(_AMBER, Effect.BLINK, 1.0)),
     Row("fault", lambda f: not f.ready, Pattern(_AMBER, Effect.BLINK, 3.0)),
     Row("unreachable", lambda f: f.unreachable, Pattern(_AMBER, Effect.FLASH, 3.0)),
+    Row("awake", lambda f: f.awake is True, Pattern(_CYAN, Effect.WINK, 1.0)),
+    Row("asleep", lambda f: f.awake is False, Pattern(_WHITE, Effect.FLASH, 6.0)),
     Row("idle", lambda _: True, Pattern(DARK)),
 )
 """The first that holds is shown."""

@@ -59,8 +59,9 @@ class RoomKeys:
         self._key = key
 
     def lifted(self) -> None:
-        """Answer the call that rings, or begin to talk."""
+        """Answer the call that rings, or begin to talk: no wake word is needed until it is laid down."""
         self.line.shut(HOOK, False)
+        self.line.rouse(held=True)
         waiting = self._call(lambda call: call["direction"] == "in" and call["state"] in _WAITS)
         if waiting is not None and self._calls is not None:
             self._calls.answer(waiting, ROOM)
@@ -71,6 +72,7 @@ class RoomKeys:
         """Nothing more of the room is sent, and what was begun there is over."""
         self.line.shut(HOOK, True)
         self.line.release()
+        self.line.doze()
         self._key = Key.UP
         try:
             if self._calls is not None and (call := self._own_call()) is not None:

@@ -238,11 +238,24 @@ class Line:
     def press(self) -> None:
         """Push-to-talk: opens a session where there is none. Raise LineBusy when none can be had."""
         session = self.session or self._open_session(self)
-        if self.wake is not None:
-            self.wake.rouse(self._loop.time())
+        self.rouse()
         session.press()
         # Whoever presses means it: the echo of what was cut off is worth less than the first word.
         self._deaf_until = 0.0
+
+    def rouse(self, *, held: bool = False) -> None:
+        """Somebody wants to talk: no wake word is needed for a while, `held`: until `doze`."""
+        if self.wake is None:
+            return
+        slept = not self.wake.awake
+        self.wake.rouse(self._loop.time(), held=held)
+        if slept:
+            self._bus.publish(WakeChanged(line=self.id, state="awake"))
+
+    def doze(self) -> None:
+        """From here on the wake word is needed again."""
+        if self.wake is not None and self.wake.doze():
+            self._bus.publish(WakeChanged(line=self.id, state="asleep"))
 
     def release(self) -> None:
         if self.session is not None:

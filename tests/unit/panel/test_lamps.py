@@ -1,11 +1,12 @@
 """The lights in a room, in virtual time."""
 
-from appliance.events import (
-    CallChanged,
-)
+from appliance.audio.wake import WakeGate
+from appliance.config.schema import WakeWord
+from appliance.events import CallChanged, DeviceChanged, WakeChanged
 from appliance.interfaces import Control
 from tests.rig.box import Box
 from tests.rig.virtual_time import virtual_time
+from tests.rig.wake_word import Word
 
 
 @virtual_time
@@ -39,6 +40,31 @@ async def test_a_call_that_rings_blinks():
         assert [colour[1] > 0 for colour in box.fake.colours[before - 1 :]] == [True, False] * 5
         box.bus.publish(CallChanged(call="c1", direction="in", state="ended", peer="x"))
         assert box.panel.lamps.told == "idle"
+
+
+@virtual_time
+async def test_a_card_that_is_pulled_blinks_until_both_of_its_sides_are_back():
+    async with Box(led_red=16) as box:
+        await box.wait(1.5)
+        for kind, state, told in (
+            ("input", "lost", "device_lost"),
+            ("output", "lost", "device_lost"),
+            ("input", "recovered", "device_lost"),
+            ("output", "recovered", "idle"),
+        ):
+            box.bus.publish(DeviceChanged(line=box.line.id, kind=kind, state=state, name="card"))
+            assert box.panel.lamps.told == told
+
+
+@virtual_time
+async def test_while_the_wake_word_is_waited_for_there_is_a_flash_now_and_then():
+    async with Box(led_red=16, hook=23) as box:
+        box.line.wake = WakeGate(WakeWord(), Word("hello"))
+        await box.wait(1.5)
+        box.bus.publish(WakeChanged(line=box.line.id, state="asleep"))
+        assert box.panel.lamps.told == "asleep"
+        box.bus.publish(WakeChanged(line=box.line.id, state="awake", word="hello"))
+        assert box.panel.lamps.told == "awake"
 
 
 @virtual_time

@@ -6,21 +6,7 @@ from appliance.events import WakeChanged
 from appliance.interfaces import LineKind
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
-
-
-class Word:
-    """Heard when somebody said it."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self.said = False
-
-    def heard(self, pcm: bytes) -> str | None:
-        said, self.said = self.said, False
-        return self._word if said else None
-
-    def close(self) -> None:
-        return
+from tests.rig.wake_word import Word
 
 
 class Canceller:
