@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pjsua2 as pj
 
 from drivers.sip_pjsua2.glare import Wish
+from drivers.sip_pjsua2.keyed import Digit, Keyed
 from drivers.sip_pjsua2.port import CallPort
 from drivers.sip_pjsua2.watch import Counts, Finding, Watch, read
 
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 DTMF_MS: Final = 160
 _DTMF_UPDATE: Final = 1
 _DTMF_END: Final = 2
-_DTMF_SILENCE: Final = 0.5
 _ALLOW: Final = 4
 _SUPPORTED: Final = 36
 """PJSIP_H_ALLOW and PJSIP_H_SUPPORTED, which the binding does not name."""
@@ -45,8 +45,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.locked = False
         self.sent = False
         """A far end had us call there, not Handset."""
-        self.held = self.asked = False
-        """`asked`: it was told that the far end asks for our password."""
+        self.held = False
+        self._warned: set[str] = set()
         self.ending: tuple[int, str] | None = None
         self.ending_at = 0.0
         self.successor: Leg | None = None
@@ -61,7 +61,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self._index = 0
         self._watch = Watch(board.silent_after, board.dead_after, self.since)
         self._counts = {"underruns": 0, "overruns": 0}
-        self._digit: tuple[str, int, float, str] | None = None
+        self._keyed = Keyed()
 
     @property
     def unborn(self) -> bool:
@@ -113,14 +113,11 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
                 self.board.refused(self, refused, f"{code} {tsx.statusText}")
 
     def onDtmfEvent(self, prm: Any) -> None:
-        now = time.monotonic()
-        if self._digit and (not prm.flags & _DTMF_UPDATE or self._digit[0] != prm.digit):
-            self._finish_digit()
-        duration = int(prm.duration) if prm.duration < 60_000 else 0
         method = "info" if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO else "rfc4733"
-        self._digit = (prm.digit, duration, now, method)
+        digit = Digit(str(prm.digit), int(prm.duration), method)
+        self._tell_digit(self._keyed.told(digit, time.monotonic(), goes_on=bool(prm.flags & _DTMF_UPDATE)))
         if prm.flags & _DTMF_END or method == "info":
-            self._finish_digit()
+            self._tell_digit(self._keyed.end())
 
     def onCallTransferRequest(self, prm: Any) -> None:
         target = str(prm.dstUri)
@@ -253,16 +250,20 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     # --- time
 
     def tick(self, now: float) -> None:
-        """Once a second or so: what the library would never tell."""
+        """Once a second or so."""
         if (again := self._wish.due(now)) and not self.gone:
             self.board.command({"type": again, "call": f"{self.number:08x}"})
-        if self._digit and now - self._digit[2] > _DTMF_SILENCE:
-            self._finish_digit()
+        self._tell_digit(self._keyed.tick(now))
         if self.transfer_ends is not None and now > self.transfer_ends:
             self.transfer_ends = None
             self.stay(408, "transfer failed: no answer")
         if self.confirmed and not self.gone and self.ending is None:
             self._look_at_stream(now)
+
+    def warned_of(self, what: str) -> bool:
+        """Whether that was told of the far end already; now it is."""
+        known, self._warned = what in self._warned, self._warned | {what}
+        return known
 
     def counters(self) -> dict[str, int]:
         port = self._port
@@ -288,7 +289,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         if self.gone:
             return
         self.gone = True
-        self._finish_digit()
+        self._tell_digit(self._keyed.end())
         self._release_port()
         if self._joining and self.transfer_ends is not None and code // 100 == 2:
             # The far end took our place and hung up before it said so.
@@ -392,8 +393,6 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     def _tell_quality(self) -> None:
         self.board.send_quality(self, self._watch.counts.message())
 
-    def _finish_digit(self) -> None:
-        if self._digit is not None:
-            digit, duration, _, method = self._digit
-            self._digit = None
-            self.board.send_dtmf(self, digit, duration, method)
+    def _tell_digit(self, digit: Digit | None) -> None:
+        if digit is not None:
+            self.board.send_dtmf(self, digit.digit, digit.duration_ms, digit.method)

@@ -74,6 +74,7 @@ class Endpoint:
         self._library.audDevManager().setNullDev()
         self.screen = Screen(self._dialogues)
         self._srtp: Callable[[str], set[str]] = lambda _: set()
+        self._codecs: frozenset[str] = frozenset()
         self._servers: Callable[[str], set[str] | None] = lambda _: set()
         self._sieve = self._put_sieve()
         native.wait_for_answers(settings.answer_wait)
@@ -129,6 +130,8 @@ class Endpoint:
         if code is not None:
             return code
         why = offer.refusal(message, self._srtp(message.decode("utf-8", "replace")))
+        if offer.unspoken(message, self._codecs):
+            why = offer.UNSPOKEN
         if not why:
             return None
         self.board.offer_refused(message.decode("utf-8", "replace"), why)
@@ -226,6 +229,7 @@ class Endpoint:
                 f"it has {', '.join(known)}",
                 retryable=False,
             )
+        self._codecs = frozenset(codec.split("/", 1)[0].lower() for _, codec in chosen)
         logger.info("codecs: %s", ", ".join(codec for _, codec in sorted(chosen)))
 
 

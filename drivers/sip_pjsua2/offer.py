@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the audio that an INVITE offers can be had, by its encryption: the library refuses with the wrong code.
+"""Whether the audio that an INVITE offers can be had: by its encryption, where the call is new, and within a call by
+its codecs. The library refuses with the wrong code.
 
 Pure; takes any bytes that a network can bring.
 """
@@ -7,7 +8,7 @@ Pure; takes any bytes that a network can bring.
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 _IN_DIALOGUE: Final = re.compile(rb"(?im)^(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=")
@@ -24,6 +25,10 @@ _KEY_BYTES: Final = {
     b"AEAD_AES_128_GCM": 28,
     b"AEAD_AES_256_GCM": 44,
 }
+_LISTED: Final = re.compile(rb"(?m)^m=audio[ \t]+[0-9]+(?:/[0-9]+)?[ \t]+\S+((?:[ \t]+[0-9]+)+)")
+_NAMED: Final = re.compile(rb"(?m)^a=rtpmap:([0-9]+)[ \t]+([^/\s]+)/")
+_STATIC: Final = {b"0": "pcmu", b"3": "gsm", b"8": "pcma", b"9": "g722", b"18": "g729"}
+UNSPOKEN: Final = "it offers no audio in one of sip.codecs"
 OFF: Final = "the call is offered encrypted only, and sip.srtp is off"
 NO_KEY: Final = "the call is offered encrypted, with no key that can be used"
 PLAIN: Final = "the call is offered unencrypted only, and sip.srtp is mandatory"
@@ -37,6 +42,21 @@ def refusal(invite: bytes, srtp: Iterable[str]) -> str:
     audio = [part for part in _MEDIA.split(body) if (line := _AUDIO.match(part)) and int(line[1])]
     faults = [_fault(part, setting) for part in audio for setting in srtp]
     return faults[0] if faults and all(faults) else ""
+
+
+def unspoken(invite: bytes, codecs: Collection[str]) -> bool:
+    """Whether an offer within a call has nothing in one of `codecs` (lower case): refused, and the call goes on."""
+    head, _, body = invite.partition(b"\r\n\r\n")
+    if not head.startswith(b"INVITE ") or not _IN_DIALOGUE.search(head) or not _MEDIA.search(body):
+        return False
+    audio = [part for part in _MEDIA.split(body) if part.startswith(b"m=audio")]
+    return not any(_names(part) & {*codecs} for part in audio)
+
+
+def _names(audio: bytes) -> set[str]:
+    line = _LISTED.match(audio)
+    given = {number: name.decode("latin-1").lower() for number, name in _NAMED.findall(audio)}
+    return {given.get(number, _STATIC.get(number, "")) for number in (line[1].split() if line else ())}
 
 
 def _fault(audio: bytes, srtp: str) -> str:

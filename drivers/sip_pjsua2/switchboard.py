@@ -216,16 +216,21 @@ class Switchboard:
         )
 
     def offer_refused(self, invite: str, why: str) -> None:
-        """A call was refused before it was one."""
+        """A call was refused before it was one, or an offer within one."""
         peer = _plain(Request.parse(invite).peer)
-        self._notice(0, "offer_refused", f"a call of {peer} was refused with 488: {why}", "see sip.srtp")
+        leg = self._leg_of(Request.parse(invite).headers.get("call-id", ""))
+        if leg is not None and leg.warned_of("offer"):
+            return
+        what = f"an offer of {peer} within the call" if leg is not None else f"a call of {peer}"
+        hint = "see sip.codecs" if leg is not None else "see sip.srtp"
+        number = leg.number if leg is not None else 0
+        self._notice(number, "offer_refused", f"{what} was refused with 488: {why}", hint)
 
     def asked_for_password(self, call_id: str, host: str) -> None:
         """A host that is no server of the account's asked for its password, and was not answered."""
         leg = self._leg_of(call_id)
-        if leg is None or leg.asked:
+        if leg is None or leg.warned_of("password"):
             return
-        leg.asked = True
         text = f"{host} asked for a password: the account's own server alone is answered"
         self._notice(
             leg.number,

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.interfaces import CallReport, IncomingCall, TelephoneLost
+from appliance.interfaces import CallReport, IncomingCall, NoticeReport, TelephoneLost
 from drivers.sip_pjsua2.client import library_report
 from tests.rig import sip_garbage, sip_torture
 from tests.rig.raw_caller import RawCaller
@@ -203,6 +203,8 @@ async def test_a_storm_of_re_invites_leaves_the_call_going(desk):
     caller = RawCaller(desk.settings["port"])
     await asyncio.to_thread(caller.__enter__)
     call = await answering
+    assert "488" in await asyncio.to_thread(caller.offer_only, 18), "G.729 alone"
+    assert (await desk.until(NoticeReport, call=call)).code == "offer_refused"
     codes = await asyncio.to_thread(caller.storm, 20)
     # Those that come while another is under way: RFC 3261, 14.2.
     assert set(codes) <= {200, 491, 500}

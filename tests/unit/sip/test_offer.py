@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.sip_pjsua2.offer import NO_KEY, OFF, PLAIN, refusal
+from drivers.sip_pjsua2.offer import NO_KEY, OFF, PLAIN, refusal, unspoken
 
 HEAD = b"INVITE sip:handset@127.0.0.1 SIP/2.0\r\nTo: <sip:handset@127.0.0.1>\r\n\r\nv=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"
 KEY = base64.b64encode(bytes(30))
@@ -59,3 +59,31 @@ def test_only_new_calls_are_judged() -> None:
 def test_it_takes_any_bytes(body: bytes) -> None:
     for tail in (body, SECURE + body, SECURE + b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + body):
         assert refusal(HEAD + tail, ["mandatory"]) in ("", OFF, NO_KEY, PLAIN)
+
+
+WITHIN = HEAD.replace(b"@127.0.0.1>", b"@127.0.0.1>;tag=12")
+
+
+@pytest.mark.parametrize(
+    ("media", "refused"),
+    [
+        (b"m=audio 9000 RTP/AVP 0\r\n", False),
+        (b"m=audio 9000 RTP/AVP 18 8\r\n", False),
+        (b"m=audio 9000 RTP/AVP 18 96\r\na=rtpmap:96 PCMA/8000\r\n", False),
+        (b"m=audio 9000/2 RTP/SAVP 96\r\na=rtpmap:96 pcmu/8000\r\n", False),
+        (b"m=audio 9000 RTP/AVP 18\r\nm=audio 9002 RTP/AVP 8\r\n", False),
+        (b"m=audio 9000 RTP/AVP 18\r\n", True),
+        (b"m=audio 9000 RTP/AVP 0\r\na=rtpmap:0 SPEEX/8000\r\n", True),
+        (b"m=audio 9000 RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n", True),
+        (b"m=video 9000 RTP/AVP 96\r\na=rtpmap:96 PCMU/8000\r\n", True),
+        (b"", False),
+    ],
+)
+def test_an_offer_within_a_call_needs_one_codec_that_we_speak(media: bytes, refused: bool) -> None:
+    assert unspoken(WITHIN + media, {"pcmu", "pcma"}) is refused
+    assert not unspoken(HEAD + media, {"pcmu", "pcma"}), "a new call is the library's to refuse"
+
+
+@given(st.binary())
+def test_whatever_is_offered_within_a_call_is_judged(body: bytes) -> None:
+    assert unspoken(WITHIN + b"m=audio " + body, {"pcmu"}) in (True, False)
