@@ -94,6 +94,6 @@ def _secrets_in(text: str) -> bool | None:
     except tomllib.TOMLDecodeError:
         return None
     return any(
-        isinstance(value, str) and value and is_secret(path[-1]) and not is_reference(value)
+        isinstance(value, str | int) and value and is_secret(path[-1]) and not is_reference(str(value))
         for path, value in leaves(tree)
     )

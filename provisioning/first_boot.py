@@ -6,7 +6,7 @@ out, the faults are told with line and remedy: on the partition, and to the daem
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -19,14 +19,15 @@ from appliance.errors import ApplianceError
 from provisioning import cloud_init, identity, settings
 from provisioning.actions import Action, Run, WriteFile
 from provisioning.boot_settings import secrets_in
-from provisioning.draft import Draft, Note
+from provisioning.draft import Draft, Note, leaves
 from provisioning.effects import Effects
 from provisioning.machine import Layout, groups, host_name_actions
 from provisioning.outcome import Outcome, report, told
-from provisioning.scrub import overwrite, scrubbed
+from provisioning.scrub import blanked, overwrite, scrubbed
 from provisioning.settings import Checked, Place
 from provisioning.sources import understand
 from provisioning.system import System
+from provisioning.toml_text import nearest_line
 from provisioning.wifi import COUNTRY
 
 SETTINGS: Final = "handset.toml"
@@ -250,7 +251,7 @@ def _finish(
 ) -> None:
     """Scrub, remember, tell: in this order, so that a power cut on the way has it done again."""
     effects.carry_out(partition.before)
-    left = {name: scrubbed(text, held) for name, text in texts.items()}
+    left = {name: without_secrets(name, text, held, outcome) for name, text in texts.items()}
     for name, text in left.items():
         if text != texts[name]:
             try:
@@ -269,6 +270,37 @@ def _finish(
         WriteFile(TOLD, json.dumps(told(outcome, now)) + "\n"),
     ]
     _try(effects, remember, outcome)
+
+
+def without_secrets(name: str, text: str, held: Collection[str], outcome: Outcome) -> str:
+    """`text` as it may lie on the card: what was understood before must not be understood from it any more."""
+    places, starts = _secret_places(name, text, held)
+    left = scrubbed(text, held, places)
+    if not _secret_places(name, left, held)[0]:
+        return left
+    # Written in a way of its own, as over several lines: these go, up to where the next key stands.
+    count = len(text.splitlines())
+    ends = {place: min((start for start in starts if start > place), default=count + 1) for place in places}
+    left = blanked(left, {line for place, end in ends.items() for line in range(place, end)})
+    if not _secret_places(name, left, held)[0]:
+        return left
+    outcome.notes.append(Note("was overwritten as a whole, for the sake of a secret in it", file=name))
+    return blanked(text, range(1, count + 1))
+
+
+def _secret_places(name: str, text: str, held: Collection[str]) -> tuple[set[int], set[int]]:
+    """The lines of secrets in `held`, 0 where one is not known; and all lines at which something begins."""
+    places: set[int] = set()
+    starts: set[int] = set()
+    for draft in read({name: text}):
+        starts |= set(draft.lines.values())
+        places |= {
+            nearest_line(draft.lines, ".".join(path))
+            for path, value in leaves(draft.tree)
+            if is_secret(path[-1]) and value in held
+        }
+        places |= {0 for secret in draft.system.secrets() if secret in held}
+    return places, starts
 
 
 def tell_on(path: Path, outcome: Outcome, now: datetime) -> None:

@@ -3,9 +3,10 @@
 from types import ModuleType
 from typing import Final
 
+from appliance.config.load import is_secret
 from provisioning import baresip
 from provisioning.boot_settings import parse_settings
-from provisioning.draft import LONGEST, Draft, drop, leaves
+from provisioning.draft import LONGEST, Draft, drop, leaves, place
 from provisioning.phones import cisco, grandstream, polycom, snom, yealink
 from provisioning.phones.account import read
 from provisioning.phones.lines import NotXml
@@ -25,6 +26,9 @@ def understand(text: str, first: str = "") -> Draft:
     for path, value in list(leaves(draft.tree)):
         if is_taken_over(value):
             drop(draft.tree, list(path))
+        elif is_secret(path[-1]) and isinstance(value, int):
+            # A PIN without quotes is as secret as one with them.
+            place(draft.tree, list(path), str(value))
     return draft
 
 

@@ -418,6 +418,10 @@ def test_a_link_that_the_daemon_made_brings_nothing_of_the_system_into_a_backup(
         assert not {"state/c.json", "state/tokens.json"} & set(tar.getnames())
 
 
+def test_a_pin_without_quotes_is_a_secret_too():
+    assert "4711" not in (without_secrets('[agents.a]\npin = 4711\nvoice = "amy"\n') or "4711")
+
+
 def test_the_network_may_be_kept(box):
     box.put("etc/NetworkManager/system-connections/handset-1.nmconnection", "psk=x", 0o600)
     box.run("factory-reset", "--yes", "--keep-network")
