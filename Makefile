@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Images of containers set it. Without the bytecode, each start of the command, and each worker of the tests, compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: help setup run test check bench grid acoustics local-model asterisk network image booted linphone kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench grid acoustics local-model asterisk network image image-compare boot-loader release booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(1) --dist loadfile --no-loadscope-reorder
@@ -79,6 +79,17 @@ image: ## the SD image, into build/image: half an hour the first time, then minu
 
 image-test: image ## boots that image on an emulated board: settings from the card, room, call, panel, update, the plug pulled (HANDSET_PULLS=20)
 	@HANDSET_IMAGE="$(CURDIR)/build/image" $(BIN)/python -m pytest -m image --timeout 7200 -o log_cli=true tests/image $(ARGS)
+
+boot-loader: ## the boot loader's script in U-Boot on an emulated board, and RAUC's part with our handlers; as root
+	@provisioning/setup.sh image
+	@HANDSET_UBOOT=/usr/lib/u-boot/qemu_arm64/u-boot.bin $(BIN)/python -m pytest tests/loader $(ARGS)
+
+image-compare: image ## builds that image a second time, from Debian's packages on (an hour; FROM=initramfs is shorter), and says what differs
+	@HANDSET_FROM="$(or $(FROM),packages)" image/compare.sh "$(CURDIR)/.cache/image" "$(CURDIR)/.cache/image-again"
+
+release: ## the application alone, signed, into build/release: for `handset update`; from a clean commit, as root (HANDSET_RELEASE_KEY=file)
+	@provisioning/setup.sh image
+	@$(BIN)/python -m image --release --out build/release $(ARGS)
 
 pjsua2: ## the SIP library compiled from source, in place of the wheel
 	@provisioning/setup.sh pjsua2

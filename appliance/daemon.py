@@ -35,7 +35,7 @@ from appliance.health import Health
 from appliance.interfaces import EchoCanceller, LineKind, SoundCard, Telephone, Tool
 from appliance.panel import presence
 from appliance.phone import Phones
-from appliance.releases import ReleaseNews
+from appliance.releases import ReleaseNews, SystemNews
 from appliance.room import Room
 from appliance.room_calls import RoomCalls
 from appliance.rungs import Rungs
@@ -52,6 +52,7 @@ from appliance.session.usage import Usage
 from appliance.store.store import Store
 from provisioning.release.places import Places
 from provisioning.release.trial import Releases
+from provisioning.slots.trial import Slots
 
 if TYPE_CHECKING:
     from appliance.panel.front_panel import FrontPanel
@@ -116,6 +117,7 @@ class Appliance:
             self.lines.notify_room,
             version("handset"),
         )
+        self.system = SystemNews(Slots(), configuration.storage.directory, self.bus, self.lines.notify_room)
         self.calls: Calls | None = None
         self.phones: Phones | None = None
         self.control: ControlServer | None = None
@@ -142,6 +144,7 @@ class Appliance:
         self.health.count("activity", self._activity)
         if not self._alone:
             self._spawn(self.releases.run())
+            self._spawn(self.system.run())
         self.health.count("timer", self.timers.counters)
         self._spawn(self.timers.run())
         self._spawn(self.clock.run())
@@ -452,7 +455,7 @@ class Appliance:
                 reload=self.reload,
                 diagnose=self.diagnose,
                 panel=self._panel_status,
-                facts=lambda: {"release": self.releases.status()},
+                facts=lambda: {"release": self.releases.status(), "system": self.system.status()},
             ),
             version=version("handset"),
             device={"name": settings.device.name},

@@ -32,6 +32,7 @@ from appliance.errors import ApplianceError, CredentialsRejected
 from appliance.interfaces import DeviceInfo, Setup
 from appliance.panel.presence import DRIVER
 from appliance.probe import probe_all
+from appliance.slots import slot_finding
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -387,6 +388,13 @@ def _python(_: Configuration) -> Iterator[Finding]:
 
 
 Check = Callable[[Configuration], Iterator[Finding]]
+
+
+def _system(_: Configuration) -> Iterator[Finding]:
+    if (found := slot_finding()) is not None:
+        yield Finding("system", *found)
+
+
 CHECKS: Final[tuple[Check, ...]] = (
-    _python, _disk, _clock, _voltage, _audio, _echo, _gpio, _telephone, _names, _provider, _daemon,
+    _python, _system, _disk, _clock, _voltage, _audio, _echo, _gpio, _telephone, _names, _provider, _daemon,
 )  # fmt: skip

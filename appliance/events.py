@@ -341,13 +341,14 @@ class ClockChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseChanged(Event):
-    """An update ended: `state` is updated, stepped_back or refused."""
+    """An update ended: `state` is updated, stepped_back or refused; `what` is application or system."""
 
     topic: ClassVar[str] = "release"
     from_: str
     to: str
     state: str
     reason: str = ""
+    what: str = "application"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from appliance.errors import ApplianceError
 from appliance.events import EventBus, ReleaseChanged
 from appliance.private import opener
-from provisioning.release.trial import CUT_OFF, Outcome, Releases, Report
+from appliance.slots import slot_status, spoken
+from provisioning.release.trial import CUT_OFF, Outcome, Report
+from provisioning.slots.trial import Slots
 
 LOOK_SECONDS: Final = 5.0
-_TOLD: Final = "update.json"
 logger = logging.getLogger(__name__)
 
 
@@ -38,21 +39,43 @@ def _spoken(version: str) -> str:
     return version.replace(".", " point ")
 
 
+class ReportPlace(Protocol):
+    """Where the report lies."""
+
+    @property
+    def report(self) -> Path: ...
+
+
+class Reports(Protocol):
+    """Who knows what became of the last update."""
+
+    @property
+    def places(self) -> ReportPlace: ...
+
+    def report(self) -> Report | None: ...
+
+
 class ReleaseNews:
     """`say` has a text spoken in the room; what was told is remembered in `directory`, so that it is told once."""
 
+    what: ClassVar[str] = "application"
+    kept_in: ClassVar[str] = "update.json"
+
     def __init__(
-        self, releases: Releases, directory: Path, bus: EventBus, say: Callable[[str], None], version: str
+        self, releases: Reports, directory: Path, bus: EventBus, say: Callable[[str], None], version: str
     ) -> None:
         self._releases = releases
-        self._told_in = directory / _TOLD
+        self._told_in = directory / self.kept_in
         self._bus = bus
         self._say = say
         self._version = version
         self._seen = 0.0
         self._last: Report | None = None
 
-    def status(self) -> Mapping[str, Any]:
+    def sentence(self, report: Report) -> str:
+        return sentence(report)
+
+    def status(self) -> Mapping[str, Any] | None:
         """For `status`: the version that runs, and the last update."""
         return {"version": self._version, "last": asdict(self._last) if self._last else None}
 
@@ -78,14 +101,18 @@ class ReleaseNews:
         return self._last
 
     def tell(self, report: Report) -> None:
-        logger.info("update to %s: %s %s", report.version, report.outcome, report.reason)
+        logger.info("update of the %s to %s: %s %s", self.what, report.version, report.outcome, report.reason)
         self._bus.publish(
             ReleaseChanged(
-                from_=report.from_version, to=report.version, state=report.outcome, reason=report.reason
+                from_=report.from_version,
+                to=report.version,
+                state=report.outcome,
+                reason=report.reason,
+                what=self.what,
             )
         )
         self._remember(report)
-        if text := sentence(report):
+        if text := self.sentence(report):
             try:
                 self._say(text)
             except ApplianceError as error:
@@ -104,3 +131,25 @@ class ReleaseNews:
                 json.dump({"told": report.id}, file)
         except OSError as error:
             logger.warning("what was told of an update is not remembered: %s", error.strerror)
+
+
+class SystemNews(ReleaseNews):
+    """The same of updates of the system; `status` is None where it has no slots."""
+
+    what = "system"
+    kept_in = "system-update.json"
+
+    def __init__(self, slots: Slots, directory: Path, bus: EventBus, say: Callable[[str], None]) -> None:
+        super().__init__(slots, directory, bus, say, "")
+        self._slots = slots
+        self._status = slot_status(slots)
+
+    def sentence(self, report: Report) -> str:
+        return spoken(report)
+
+    def news(self) -> Report | None:
+        self._status = slot_status(self._slots)
+        return super().news()
+
+    def status(self) -> Mapping[str, Any] | None:
+        return self._status

@@ -3,6 +3,7 @@
 import platform
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,8 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from image import application, archive, bill, disk, initramfs, publication, system, trees, wheels
+from image import (
+    application,
+    archive,
+    bill,
+    bundle,
+    disk,
+    initramfs,
+    publication,
+    release,
+    system,
+    trees,
+    wheels,
+)
 from image.layers import Recipe, RecipeFault, read, resolve
+from image.signing import Signing
 from image.steps import Results, Step, digest
 
 HERE: Final = Path(__file__).parent
@@ -40,16 +54,17 @@ def recipe(flavour: str) -> Recipe:
 
 
 def facts(checkout: Path) -> tuple[str, int]:
-    """The version that the image gets, from git, and the commit's time in Unix seconds."""
+    """The version of what is built, from git: a later commit has a later one; and the commit's time in Unix seconds."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(checkout), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     commit, when = git("log", "-1", "--format=%h %ct").split()
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     watched = (*application.SOURCES, "image", "systemd", "requirements.txt")
     changed = "+" if git("status", "--porcelain", "--", *watched) else ""
-    return f"0.1.0-{commit}{changed}", int(when)
+    return f"{project['version']}.{git('rev-list', '--count', 'HEAD')}.g{commit}{changed}", int(when)
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,7 @@ class Build:
     checkout: Path
     version: str
     epoch: int
+    by: Signing
 
     @cached_property
     def lock(self) -> str:
@@ -91,6 +107,8 @@ class Build:
         system_files = digest([HERE / "overlay", self.checkout / "systemd"], self.checkout)
         count = len(self.what.packages)
         stamp = (self.version, str(self.epoch))
+        trusted = self.by.authority.read_text() + self.by.public.decode()
+        signer = self.by.certificate.read_text() + _code("bundle")
         return [
             Step("tools", "tools: a tree of this machine's kind", (repr(in_tools),), (), self.tools),
             Step(
@@ -132,12 +150,32 @@ class Build:
             Step(
                 "image",
                 "image: the system, its partitions, its bill of materials",
-                (*stamp, repr(self.what), _code("system"), _code("disk"), system_files),
+                (
+                    *stamp,
+                    repr(self.what),
+                    _code("system", "disk", "loader", "environment", "boot"),
+                    system_files,
+                    trusted,
+                ),
                 ("packages", "initramfs", "release"),
                 self.image,
             ),
-            Step("publish", "publish: compressed, with checksums", stamp, ("image",), self.publish),
+            Step("bundle", "bundle: the system as RAUC takes it", (*stamp, signer), ("image",), self.bundle),
+            Step("publish", "publish: compressed, with checksums", stamp, ("image", "bundle"), self.publish),
         ]
+
+    def release_steps(self) -> list[Step]:
+        """The steps to the application's release alone."""
+        wanted = ("tools", "pjsua2", "wheels", "libraries", "release")
+        key = (self.version, self.by.public.decode(), _code("release"))
+        return [
+            *(step for step in self.steps() if step.name in wanted),
+            Step("signed", "signed: the release in one file", key, ("release",), self.signed),
+        ]
+
+    def signed(self, folder: Path, done: Results) -> None:
+        """What `handset update` takes."""
+        release.write(done["release"] / "release", self.version, self.by.release, folder)
 
     def tools(self, folder: Path, _: Results) -> None:
         """`tree`: runs here, knows trixie."""
@@ -204,7 +242,17 @@ class Build:
             application.compile_python(tools, tree / "usr" / "lib" / name, f"/usr/lib/{name}", log)
         system.certificates(tree, log)
         named = {"IMAGE_ID": "handset", "IMAGE_VERSION": self.version, "VARIANT_ID": self.what.flavour}
-        system.compose(self.what, tree, boot, self.checkout, done["release"] / "release", named, log)
+        system.compose(
+            self.what,
+            tree,
+            boot,
+            self.checkout,
+            done["release"] / "release",
+            named,
+            self.by,
+            self.epoch,
+            log,
+        )
         made_of = [*(done["wheels"] / "wheels").glob("*.whl"), *done["pjsua2"].glob("*.whl")]
         found = bill.collect(tree, tree / application.HOME.lstrip("/") / "site", made_of)
         (folder / "packages.tsv").write_text(bill.listing(found))
@@ -213,6 +261,10 @@ class Build:
         disk.fill(tree, boot, folder / "disk.img", tools, self.epoch, log)
         shutil.rmtree(tree)
         shutil.rmtree(boot)
+
+    def bundle(self, folder: Path, done: Results) -> None:
+        """`system.raucb`: root A, signed."""
+        bundle.pack(done["image"] / "disk.img", self.version, self.by, folder / "system.raucb", self.epoch)
 
     def publish(self, folder: Path, done: Results) -> None:
         """The files that go out."""
@@ -232,15 +284,17 @@ class Build:
         (folder / f"{stem}.rpi-imager-manifest").write_text(manifest)
         for name in ("packages.tsv", "sbom.spdx.json"):
             shutil.copyfile(done["image"] / name, folder / f"{stem}.{name}")
+        shutil.copyfile(done["bundle"] / "system.raucb", folder / f"{stem}.raucb")
         digests = {path.name: publication.sha256(path) for path in folder.iterdir()}
         digests[f"{stem}.img"] = found.sha256
         (folder / "SHA256SUMS").write_text(publication.checksums(digests))
 
 
-def _code(name: str) -> str:
-    return digest([HERE / f"{name}.py"], HERE)
+def _code(*names: str) -> str:
+    paths = [HERE / name for name in names]
+    return digest([path if path.is_dir() else path.with_suffix(".py") for path in paths], HERE)
 
 
-def plan(flavour: str, checkout: Path) -> list[Step]:
-    """The steps to an image of `flavour` from `checkout`, in order."""
-    return Build(recipe(flavour), checkout, *facts(checkout)).steps()
+def plan(flavour: str, checkout: Path, by: Signing) -> list[Step]:
+    """The steps to an image of `flavour` from `checkout`, in order; it believes what `by` signs."""
+    return Build(recipe(flavour), checkout, *facts(checkout), by).steps()

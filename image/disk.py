@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from image import trees
+from image import loader, trees
 from image.layers import RecipeFault
 
 MIB: Final = 1024 * 1024
@@ -34,9 +34,9 @@ LAYOUT: Final = (
     Partition("root-b", 1280, "83"),
     Partition("data", 64, "83"),
 )
-"""Root B is empty: room for a second system beside the running one. Data grows over the rest of the card."""
+"""Root B is empty until the first update of the system. Data grows over the rest of the card."""
 FIRST: Final = 4
-"""MiB before the first partition, for a boot loader and its settings."""
+"""MiB before the first partition: the boot loader's variables (image/environment.py)."""
 
 
 def offsets(layout: Sequence[Partition]) -> list[int]:
@@ -64,7 +64,10 @@ def table(layout: Sequence[Partition]) -> str:
 
 
 def firmware(root: Path, boot: Path) -> None:
-    """Moves into `boot` what the Raspberry Pi's loader reads: firmware, kernel, initramfs, device trees, settings."""
+    """Moves into `boot` what the Raspberry Pi's loader reads: firmware, device trees, settings.
+
+    Kernel and initramfs stay in the root, with names that the boot loader knows: each slot has its own.
+    """
     releases = sorted(path.name for path in (root / "lib" / "modules").iterdir())
     if len(releases) != 1:
         raise RecipeFault(f"the image must have one kernel, not {releases}")
@@ -76,8 +79,14 @@ def firmware(root: Path, boot: Path) -> None:
             shutil.copytree(path, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(path, target)
-    shutil.move(root / "boot" / f"vmlinuz-{releases[0]}", boot / "vmlinuz")
-    shutil.move(root / "boot" / f"initrd.img-{releases[0]}", boot / "initrd.img")
+    kept = {f"vmlinuz-{releases[0]}": "vmlinuz", f"initrd.img-{releases[0]}": "initrd.img"}
+    for path in sorted((root / "boot").iterdir()):
+        if path.name in kept:
+            path.rename(path.with_name(kept[path.name]))
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     for path in sorted((root / "usr" / "lib" / f"linux-image-{releases[0]}" / "broadcom").glob("bcm2*.dtb")):
         shutil.copyfile(path, boot / path.name)
     shutil.rmtree(root / "usr" / "lib" / f"linux-image-{releases[0]}", ignore_errors=True)
@@ -104,7 +113,7 @@ def fill(root: Path, boot: Path, image: Path, tools: Path, epoch: int, log: Path
         "-U",
         ROOT_UUID,
         "-L",
-        "root-a",
+        "root",
     ]
     data_options = [
         "-E",
@@ -130,6 +139,7 @@ def fill(root: Path, boot: Path, image: Path, tools: Path, epoch: int, log: Path
     names = sorted(boot.iterdir())
     trees.run(["mcopy", "-m", "-s", "-Q", "-i", parts[0], *names, "::/"], log, environment=environment)
     assemble(parts, image, log)
+    loader.write_variables(image)
     shutil.rmtree(work)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from image import disk, trees
+from image import disk, loader, trees
 from image.application import HOME
 from image.layers import Recipe
+from image.signing import Signing
 
 PRESETS: Final = ("getty@.service", "remote-fs.target")
 LINKS: Final = {
@@ -17,7 +18,7 @@ LINKS: Final = {
     "/usr/bin/handset": "/opt/handset/current/bin/handset",
     "/var/lib/dbus/machine-id": "/etc/machine-id",
 }
-EMPTIED: Final = ("/var/log", "/var/cache", "/var/tmp", "/tmp", "/run", "/var/lib/apt/lists", "/boot")  # noqa: S108
+EMPTIED: Final = ("/var/log", "/var/cache", "/var/tmp", "/tmp", "/run", "/var/lib/apt/lists")  # noqa: S108
 """Folders that begin empty."""
 
 
@@ -41,17 +42,28 @@ def identity(os_release: str, facts: Mapping[str, str]) -> str:
 
 
 def compose(
-    recipe: Recipe, tree: Path, boot: Path, checkout: Path, release: Path, facts: Mapping[str, str], log: Path
+    recipe: Recipe,
+    tree: Path,
+    boot: Path,
+    checkout: Path,
+    release: Path,
+    facts: Mapping[str, str],
+    by: Signing,
+    epoch: int,
+    log: Path,
 ) -> None:
     """Makes an unpacked root the system's: overlays, units, application, state; then cleans it.
 
-    What the firmware loads goes to `boot`.
+    What the firmware loads goes to `boot`. Updates are believed that `by` signs.
     """
     for layer in recipe.layers:
         source = checkout / "image" / "overlay" / layer
         if source.is_dir():
             trees.overlay(source, tree)
     disk.firmware(tree, boot)
+    loader.install(tree, boot, epoch, log)
+    write(tree, "/etc/rauc/keyring.pem", by.authority.read_text())
+    write(tree, "/usr/lib/handset/keys/release.pem", by.public.decode())
     units(checkout / "systemd", tree)
     home = tree / HOME.lstrip("/")
     home.parent.mkdir(parents=True, exist_ok=True)

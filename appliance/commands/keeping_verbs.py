@@ -141,10 +141,10 @@ def _update_verb(verbs: Any) -> None:
         verbs,
         "update",
         "appliance.commands.update:update",
-        "put a signed release in force, and take it back where it does not do; without a file, say what is in force",
+        "put a signed release, or system, in force, and take it back where it fails; without a file: what is in force",
         "handset update handset-0.2.0-aarch64.tar.xz",
     )
-    update.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the release")
+    update.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the release: .tar.xz, or .raucb")
     update.add_argument("--back", action="store_true", help="go back to the version before")
     update.add_argument("--older", action="store_true", help="take an older version, too")
     update.add_argument(
@@ -153,4 +153,7 @@ def _update_verb(verbs: Any) -> None:
     update.add_argument("--address", metavar="HOST:PORT", help="the control API (or HANDSET_ADDRESS)")
     for hidden in ("--here", "--settle", "--restart"):
         update.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
+    update.add_argument(
+        "--slot", choices=("prepare", "installed", "restart", "start"), help=argparse.SUPPRESS
+    )
     with_config(update, json=True)

@@ -1,4 +1,4 @@
-"""The verb `update`: a signed release of the application is put in force, and taken back where it does not do."""
+"""The verb `update`: a signed release, or system, is put in force, and taken back where it does not do."""
 
 import argparse
 import fcntl
@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from appliance.commands.address import find
+from appliance.commands.slot import slot_moment, update_system
 from appliance.errors import Forbidden, NotPossible, ReleaseRefused
+from appliance.slots import slot_sentence, slot_status
 from provisioning.release.places import PROGRAM, Places
 from provisioning.release.service import UNIT, Page, SystemdService
 from provisioning.release.signature import trusted_keys
 from provisioning.release.trial import Outcome, Releases, Report
 from provisioning.release.update import PATIENCE_SECONDS, Fit, Update, outcome_told
+from provisioning.slots.rauc import is_bundle
 
 _JOB: Final = "handset-update"
 _SYSTEMD: Final = Path("/run/systemd/system")
@@ -34,23 +37,32 @@ def update(args: argparse.Namespace) -> int:
             f"this is no installed appliance: there is no release in {places.factory}",
             hint="in a checkout: git pull",
         )
+    if args.slot:
+        return slot_moment(args.slot, _service(args), _say)
     if args.settle:
         return _settle(releases, restart=args.restart)
     if args.file is None and not args.back:
         return _status(releases, as_json=args.json)
     if os.geteuid() != 0:
         raise Forbidden("only root may change the release in force", hint="sudo handset update ...")
+    if args.file is not None and is_bundle(args.file):
+        with _alone(places):
+            return update_system(args.file, _say)
     if not args.here and _SYSTEMD.is_dir():
         return _apart(args, places)
     with _alone(places):
         return _do(args, releases)
 
 
-def _do(args: argparse.Namespace, releases: Releases) -> int:
+def _service(args: argparse.Namespace) -> SystemdService:
     address = find(args)
     scheme = "https" if address.tls else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
-    service = SystemdService(Page(f"{scheme}://{host}:{address.port}/health", address.context()))
+    return SystemdService(Page(f"{scheme}://{host}:{address.port}/health", address.context()))
+
+
+def _do(args: argparse.Namespace, releases: Releases) -> int:
+    service = _service(args)
     fit = Fit(older=args.older, patience=PATIENCE_SECONDS if args.wait is None else args.wait * 60)
     work = Update(releases, service, trusted_keys(releases.places.keys), _say, fit)
     try:
@@ -108,16 +120,18 @@ def _settle(releases: Releases, *, restart: bool) -> int:
 
 
 def _status(releases: Releases, *, as_json: bool) -> int:
-    report = releases.report()
+    report, system = releases.report(), slot_status()
     if as_json:
         body = {"version": releases.version(), "trial": releases.trial() is not None}
-        print(json.dumps(body | {"last": asdict(report) if report else None}))
+        print(json.dumps(body | {"last": asdict(report) if report else None, "system": system}))
         return 0
     print(f"version {releases.version() or 'unknown'} is in force")
     if report is not None:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(report.at))
         told = f"refused: {report.reason}" if report.outcome == Outcome.REFUSED else outcome_told(report)
         print(f"last update, {when}: {told}")
+    if system is not None:
+        print(slot_sentence(system))
     return 0
 
 

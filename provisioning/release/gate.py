@@ -15,7 +15,8 @@ class Reading:
 
     `restarts` counts those that systemd made by itself since somebody last started it; `failing` are the parts that do
     not work (room, sip...), required or not; `stale` the heartbeats that are overdue; `busy`: somebody talks or calls.
-    Where the control API does not answer (`answers`), all that only it knows is empty.
+    Where the control API does not answer (`answers`), all that only it knows is empty. `refused`: the
+    daemon ended over its configuration, or wrong use, and is not started again.
     """
 
     active: bool
@@ -27,6 +28,7 @@ class Reading:
     failing: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     busy: bool = False
+    refused: bool = False
 
 
 class Verdict(StrEnum):

@@ -26,6 +26,7 @@ _CHECK_SECONDS: Final = 120.0
 _DOCTOR_SECONDS: Final = 300.0
 _HEALTH_SECONDS: Final = 5.0
 _FAULTY: Final = 2
+_REFUSALS: Final = ("2", "78")
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +47,9 @@ class SystemdService:
         self._user = user
 
     def reading(self) -> Reading:
-        shown = self._systemctl("show", "--property=ActiveState,NRestarts,MainPID", self._unit).stdout
+        shown = self._systemctl(
+            "show", "--property=ActiveState,NRestarts,MainPID,ExecMainStatus", self._unit
+        ).stdout
         unit = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         return read(unit, self._page())
 
@@ -141,7 +144,8 @@ def read(unit: Mapping[str, str], health: Mapping[str, Any] | None) -> Reading:
     active = unit.get("ActiveState") == "active"
     restarts, process = int(unit.get("NRestarts") or 0), int(unit.get("MainPID") or 0)
     if health is None:
-        return Reading(active, restarts, process)
+        refused = unit.get("ActiveState") == "failed" and unit.get("ExecMainStatus") in _REFUSALS
+        return Reading(active, restarts, process, refused=refused)
     parts: Mapping[str, Any] = health.get("parts", {})
     hearts: Mapping[str, Any] = health.get("heartbeats", {})
     counters: Mapping[str, float] = health.get("counters", {})

@@ -5,6 +5,7 @@ however slow or busy this machine is (`-icount`): the box's clock goes slower th
 on a board.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,22 @@ from typing import Final
 
 Forwards = Mapping[tuple[str, int], int]
 """Ports of the box that are wanted here: (protocol, port) of the box to the port here."""
+UBOOT: Final = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+"""The boot loader for `virt`; that of the card is made for a Pi."""
 HOST: Final = "10.0.2.2"
 """This machine, as the box sees it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugged:
-    """What a board is started with. `folder` gets serial.log, and has `sockets/`: shell, qtest, monitor."""
+    """What a board is started with: `kernel` is what the card's config.txt names, its boot loader.
+
+    `folder` gets serial.log, and has `sockets/`: shell, qtest, monitor.
+    """
 
     folder: Path
     card: Path
     kernel: Path
-    initramfs: Path
     words: str
     forwards: Forwards
 
@@ -42,7 +47,7 @@ def _common(plugged: Plugged) -> list[str]:
     sockets = plugged.folder / "sockets"
     return [
         *("-display", "none", "-no-reboot", "-qtest-log", "none"),
-        *("-kernel", str(plugged.kernel), "-initrd", str(plugged.initramfs), "-append", plugged.words),
+        *("-append", plugged.words),
         *("-chardev", f"socket,id=shell,path={sockets / 'shell'},server=on,wait=off"),
         *("-qtest", f"unix:{sockets / 'qtest'},server=on,wait=off"),
         *("-monitor", f"unix:{sockets / 'monitor'},server=on,wait=off"),
@@ -56,6 +61,8 @@ def _virt(plugged: Plugged) -> list[str]:
     return [
         *("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024"),
         *("-icount", "shift=0,sleep=on"),
+        # With no kernel of QEMU's own, the words get into the device tree all the same, as the firmware does it.
+        *("-bios", str(UBOOT), "-kernel", os.devnull),
         *_common(plugged),
         *("-serial", f"file:{plugged.folder / 'serial.log'}"),
         *("-device", "virtio-serial-pci", "-device", "virtconsole,chardev=shell"),
@@ -70,6 +77,7 @@ def _raspi3b(plugged: Plugged) -> list[str]:
     return [
         *("qemu-system-aarch64", "-M", "raspi3b"),
         *_common(plugged),
+        *("-kernel", str(plugged.kernel)),
         *("-dtb", str(plugged.folder / RASPI3B.tree)),
         # The first port, which the board has for Bluetooth, tells what the kernel says; the second is the header's.
         *("-serial", f"file:{plugged.folder / 'serial.log'}", "-serial", "chardev:shell"),

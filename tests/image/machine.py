@@ -87,17 +87,17 @@ class Machine:
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
     def start(self) -> None:
-        """What the firmware does: reads config.txt and cmdline.txt, loads kernel and initramfs, starts the kernel."""
+        """What the firmware does: reads config.txt and cmdline.txt, starts what they name: the boot loader."""
         config = self.boot_file("config.txt").decode()
         settings = dict(re.findall(r"(?m)^(\w+)[= ](\S+)", config))
-        kernel, initramfs = settings["kernel"], settings["initramfs"]
-        for name in filter(None, (kernel, initramfs, self._board.tree)):
+        kernel = settings["kernel"]
+        for name in filter(None, (kernel, self._board.tree)):
             (self.folder / name).write_bytes(self.boot_file(name))
         (self.folder / "serial.log").unlink(missing_ok=True)
         shutil.rmtree(self.sockets, ignore_errors=True)
         self.sockets.mkdir()
         plugged = Plugged(
-            *(self.folder, self.card, self.folder / kernel, self.folder / initramfs),
+            *(self.folder, self.card, self.folder / kernel),
             self._kernel_words(),
             self._forwards,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from image import application, archive, disk, system, wheels
+from image import application, archive, disk, loader, system, wheels
 from image.build import HERE, recipe
 from image.layers import RecipeFault
 
@@ -111,9 +111,12 @@ def test_only_the_named_units_are_on():
 
 
 def test_the_boot_files_name_the_root_that_the_table_makes():
+    words = (HERE / "overlay" / "kernel-rpios" / "boot" / "cmdline.txt").read_text()
+    assert f"root=PARTUUID={disk.LABEL}-02 " in words
+    script = loader.SCRIPT.read_text()
+    assert f"root=PARTUUID={disk.LABEL}-0${{part}} rauc.slot=${{slot}}" in script
     for flavour in ("debian", "rpios"):
         words = (HERE / "overlay" / f"kernel-{flavour}" / "boot" / "cmdline.txt").read_text()
-        assert f"root=PARTUUID={disk.LABEL}-02 " in words
         assert " ro " in words
         assert words.count("\n") == 1
 

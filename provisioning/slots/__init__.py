@@ -1,0 +1,1 @@
+"""Two systems on the card: an update is written into the slot that does not run, tried, and taken back."""
