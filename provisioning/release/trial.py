@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,8 @@ class Report:
     from_version: str
     reason: str
     at: float
+    before: str = ""
+    """The version that `--back` leads to: of the last update that was good, whatever was tried since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +190,32 @@ class Releases:
         self._disk.link(self.places.current, release)
 
     def commit(self, trial: Trial, at: float) -> Report:
-        report = Report(trial.id, Outcome.UPDATED, trial.version, trial.from_version, "", at)
+        before = trial.from_version
+        report = Report(trial.id, Outcome.UPDATED, trial.version, trial.from_version, "", at, before)
         self._disk.write(self.places.report, asdict(report))
         self._disk.remove(self.places.trial)
-        self._prune(keep={trial.version, trial.from_version})
+        self.tidy()
         return report
+
+    def tidy(self) -> None:
+        """Take away what is neither in force nor what `--back` leads to: tried in vain, or cut off."""
+        keep = {self.places.current.resolve().name, self._before()}
+        for release in self.places.releases.iterdir() if self.places.releases.is_dir() else ():
+            if release.name not in keep:
+                self._disk.remove_tree(release)
 
     def step_back(self, trial: Trial, reason: str, at: float) -> Report:
         """To where `current` led before; to the release of the system where that is gone."""
         self._disk.link(self.places.current, self._way_back(Path(trial.back)))
-        report = Report(trial.id, Outcome.STEPPED_BACK, trial.version, trial.from_version, reason, at)
+        report = Report(
+            trial.id, Outcome.STEPPED_BACK, trial.version, trial.from_version, reason, at, self._before()
+        )
         self._disk.write(self.places.report, asdict(report))
         self._disk.remove(self.places.trial)
         return report
 
     def refuse(self, report: Report) -> None:
-        self._disk.write(self.places.report, asdict(report))
+        self._disk.write(self.places.report, asdict(replace(report, before=self._before())))
 
     def settle(self, at: float) -> Report | None:
         """At the start of the system, and whenever an update ended in any way. What was done, or None."""
@@ -215,18 +227,23 @@ class Releases:
             return self.step_back(trial, CUT_OFF, at)
         elif doing is Settling.REPAIR:
             self._disk.link(self.places.current, self._way_back(self.places.factory))
-            lost = Report(f"repair-{at:.0f}", Outcome.STEPPED_BACK, "", self.version(), LOST, at)
+            lost = Report(
+                f"repair-{at:.0f}", Outcome.STEPPED_BACK, "", self.version(), LOST, at, self._before()
+            )
             self._disk.write(self.places.report, asdict(lost))
             return lost
         return None
 
     def previous(self) -> Path | None:
         """What `current` led to before the last update that was good."""
+        before = self._before()
+        release = self.places.release(before)
+        found = release if before and runnable(release) else self.places.factory
+        return found if before and found.resolve() != self.places.current.resolve() else None
+
+    def _before(self) -> str:
         report = self.report()
-        if report is None or report.outcome != Outcome.UPDATED:
-            return None
-        release = self.places.release(report.from_version)
-        return release if runnable(release) else self.places.factory
+        return report.before if report is not None else ""
 
     def _way_back(self, wanted: Path) -> Path:
         others = sorted(self.places.releases.glob("[0-9]*")) if self.places.releases.is_dir() else []
@@ -234,11 +251,6 @@ class Releases:
             if runnable(release):
                 return release
         return self.places.factory
-
-    def _prune(self, keep: set[str]) -> None:
-        for release in self.places.releases.iterdir():
-            if release.name not in keep:
-                self._disk.remove_tree(release)
 
 
 def _installed(release: Path) -> str:

@@ -81,11 +81,13 @@ class Update:
     def install(self, path: Path) -> Report:
         """Take the release in `path`; the report says how it went. Raise ReleaseRefused where nothing was changed."""
         self._releases.settle(self._service.now())
+        self._releases.tidy()
         with Bundle(path, self._keys) as bundle:
             self._accept(bundle.manifest)
             self._tell(f"unpacking version {bundle.manifest.version}")
             release = self._releases.unpack(bundle)
         if fault := self._service.rejects(release):
+            self._releases.tidy()
             raise ReleaseRefused(
                 f"this version does not take the present configuration: {fault}",
                 hint="correct it first: handset check",
@@ -162,7 +164,8 @@ def _ordered(version: str) -> tuple[tuple[int, str], ...]:
     """Numbers by size, words by the alphabet and before numbers: 1.2.0rc1 is older than 1.2.0 is older than 1.10."""
     release, mark, rest = version.partition("rc")
     parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in release.split(".")]
-    return (*parts, (-1, rest) if mark else (0, ""))
+    candidate = (int(rest), "") if rest.isdecimal() else (0, rest)
+    return (*parts, (-2, ""), candidate) if mark else (*parts, (0, ""))
 
 
 def outcome_told(report: Report) -> str:

@@ -1,8 +1,10 @@
+from contextlib import suppress
+
 import pytest
 
 from appliance.errors import ReleaseRefused
 from provisioning.release.signature import trusted_keys
-from provisioning.release.trial import Releases
+from provisioning.release.trial import Outcome, Releases, Report
 from provisioning.release.update import Fit, Update, outcome_told
 from tests.fakes.release_service import FakeService
 from tests.fakes.releases import MACHINE, PYTHON, bundle, new_key, place
@@ -116,6 +118,30 @@ def test_one_can_go_back_to_the_release_before(places, tmp_path):
     update(places, service).install(bundle(tmp_path, "0.3.0", "well", KEY))
     assert update(places, service).back().version == "0.2.0"
     assert places.current.resolve() == places.release("0.2.0")
+
+
+@pytest.mark.parametrize("behaviour", ["rejects", "dies"])
+def test_what_was_tried_in_vain_since_takes_neither_the_way_back_nor_room(places, tmp_path, behaviour):
+    service = FakeService(places)
+    update(places, service).install(bundle(tmp_path, "0.2.0", "well", KEY))
+    update(places, service).install(bundle(tmp_path, "0.3.0", "well", KEY))
+    for version in ("0.4.0", "0.5.0"):
+        with suppress(ReleaseRefused):
+            update(places, service).install(bundle(tmp_path, version, behaviour, KEY))
+    Releases(places).refuse(Report("refused", Outcome.REFUSED, "", "0.3.0", "no", 1.0))
+    kept = sorted(path.name for path in places.releases.iterdir())
+    assert kept in (["0.2.0", "0.3.0"], ["0.2.0", "0.3.0", "0.5.0"])
+    assert update(places, service).back().version == "0.2.0"
+    assert places.current.resolve() == places.release("0.2.0")
+
+
+def test_the_tenth_candidate_is_newer_than_the_ninth_and_older_than_the_release(places, tmp_path):
+    service = FakeService(places)
+    for version in ("0.2.0rc9", "0.2.0rc10", "0.2.0", "0.2.0.1"):
+        assert update(places, service).install(bundle(tmp_path, version, "well", KEY)).outcome == "updated"
+    for older in (bundle(tmp_path, "0.2.0rc11", "well", KEY), tmp_path / "handset-0.2.0.tar.xz"):
+        with pytest.raises(ReleaseRefused, match="older"):
+            update(places, service).install(older)
 
 
 def test_an_update_that_is_broken_off_is_taken_back(places, tmp_path):
