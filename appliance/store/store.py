@@ -300,7 +300,9 @@ class Store:
                 connection.execute(*item)
         except sqlite3.Error as error:
             self._dropped += 1
-            self._tell_failing(error)
+            # A turn of a session that was itself not written is no new fault.
+            if not isinstance(error, sqlite3.IntegrityError):
+                self._tell_failing(error)
             if _is_damage(error):
                 connection.close()
                 return self._connect()
@@ -364,8 +366,7 @@ class Store:
         if self._failing:
             return
         self._failing = True
-        full = "full" in str(error)
-        code = "disk_full" if full else StoreUnavailable.code
+        code = "disk_full" if (full := "full" in str(error)) else StoreUnavailable.code
         if time.monotonic() < self._told_until.get(code, 0.0):
             return
         # On a full disk a short write still finds room now and then: that is no new fault.
@@ -385,10 +386,8 @@ def _bounded(limit: int) -> int:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorname", "") in {
-        "SQLITE_NOTADB",
-        "SQLITE_CORRUPT",
-    } or "not a database" in str(error)
+    damaged = {"SQLITE_NOTADB", "SQLITE_CORRUPT"}
+    return getattr(error, "sqlite_errorname", "") in damaged or "not a database" in str(error)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -101,6 +101,16 @@ def test_a_broken_database_is_moved_aside_and_a_new_one_begun(tmp_path: Path, wa
     assert aside.read_bytes().startswith(b"this is no database")
 
 
+def test_a_turn_of_a_session_that_was_not_written_is_dropped_and_counted_and_no_new_fault(
+    store: Store, warnings: Warnings
+) -> None:
+    store.add_turn("never-written", 1, "user", "hello", None, 1.0)
+    converse(store)
+    assert store.get_session("s1")["id"] == "s1"
+    assert store.counters()["dropped"] == 1
+    assert warnings == []
+
+
 def test_a_directory_that_cannot_be_made_stops_the_history_with_one_warning(
     tmp_path: Path, warnings: Warnings
 ) -> None:
