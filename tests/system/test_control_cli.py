@@ -1,9 +1,12 @@
 """The command line against a real server on a real port."""
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import sys
+from unittest import mock
 
 import pytest
 
@@ -20,22 +23,19 @@ async def here(tmp_path):
 
 
 async def handset(*words, here: Desk | None = None, environ=None):
-    """Run the command; return its exit code, stdout and stderr."""
+    """Run the command, on a thread of this process; return its exit code, stdout and stderr."""
     known = {key: value for key, value in os.environ.items() if not key.startswith("HANDSET_")}
     if here is not None:
         known["HANDSET_CONTROL__PORT"] = str(here.server.port)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "appliance.cli",
-        *words,
-        env={**known, **(environ or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, {**known, **(environ or {})}, clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        async with asyncio.timeout(30):
+            code = await asyncio.to_thread(cli.main, words)
+    return code, out.getvalue(), err.getvalue()
 
 
 async def test_status_shows_the_snapshot_as_a_table_or_as_json(here):
@@ -181,8 +181,11 @@ async def test_tail_prints_events_until_it_is_interrupted(here):
     assert "state=incoming" in line
 
 
-async def test_without_a_daemon_the_exit_code_is_3_with_a_hint():
-    code, out, err = await handset("status", environ={"HANDSET_ADDRESS": "127.0.0.1:9"})
+@pytest.mark.parametrize(
+    "words", [("status",), ("say", "x"), ("ask", "x"), ("hangup",), ("volume", "3"), ("tail",)]
+)
+async def test_without_a_daemon_the_exit_code_is_3_with_a_hint(words):
+    code, out, err = await handset(*words, environ={"HANDSET_ADDRESS": "127.0.0.1:9"})
     assert (code, out) == (3, "")
     assert "handset run" in err
 
