@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from appliance import plugins
 from appliance.call.admission import host_of
+from appliance.config.accounts import over_tls
 from appliance.config.check import read
 from appliance.config.ladders import CHAIN, accompanied, wanted_stages
 from appliance.config.load import Fault
@@ -181,11 +182,7 @@ def _telephone(configuration: Configuration) -> Iterator[Finding]:
     report: Mapping[str, Any] = telephone.library_report()
     yield Finding("sip", OK, f"pjsua2 {report['version']}, {report['max_calls']} calls at most")
     if report["old_openssl"]:
-        state = (
-            FAILED
-            if configuration.sip.transport == "tls" and not configuration.sip.force_old_tls
-            else WARNING
-        )
+        state = FAILED if over_tls(configuration.sip) else WARNING
         yield Finding(
             "sip", state, f"pjsua2 bundles an old OpenSSL ({report['openssl']})", "run: make pjsua2"
         )

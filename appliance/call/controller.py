@@ -93,9 +93,10 @@ class Calls:
         """Whether there is somebody to talk to one more caller: else they hear the busy tone."""
 
     async def start(self) -> None:
-        """Start the telephone; it reports from now on. Raise DriverMissing where its library is not installed."""
+        """Start the telephone, which reports from now on. Raise DriverMissing where there is no library for it."""
         await self._telephone.start(self.handle)
         self._reception.open()
+        self._registrations.doubt(self._settings)
 
     async def stop(self) -> None:
         """Hang up everything and end the telephone; at most 5 s."""

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from appliance.config.accounts import without_password
+from appliance.config.schema import Sip
 from appliance.events import EventBus, RegistrationChanged, Warned
 from appliance.interfaces import RegistrationReport
 
@@ -57,6 +59,12 @@ class Registrations:
             return ""
         told = [f"{state['state']} {state['code'] or ''} {state['reason']}".split() for state in wanted]
         return "not registered: " + "; ".join(" ".join(words) for words in told)
+
+    def doubt(self, settings: Sip) -> None:
+        """Tell what will most likely fail, before it does."""
+        for _, message, hint in without_password(settings):
+            logger.warning("%s (%s)", message, hint)
+            self._bus.publish(Warned(code="no_password", message=message, hint=hint))
 
     def take(self, report: RegistrationReport) -> None:
         if report.account not in self._states:

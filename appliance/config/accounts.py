@@ -51,6 +51,29 @@ def open_keys(sip: Sip) -> Iterator[tuple[str, str, str]]:
             yield f"sip.accounts.{name}.{key}", message, 'transport = "tls"'
 
 
+def without_password(sip: Sip) -> Iterator[tuple[str, str, str]]:
+    """Key, message and hint of each account at a server that will most likely ask for one."""
+    for name, account in sip.each().items() if sip.enabled else ():
+        if account.server and not account.password.get_secret_value():
+            prefix, reference = (
+                ("sip", "sip") if name == FIRST_ACCOUNT else (f"sip.accounts.{name}", f"sip-{name}")
+            )
+            message = f"{account.server} will hardly register {account.user or 'it'}: there is no password"
+            yield f"{prefix}.password", message, f'password = "credential:{reference}", or "file:PATH"'
+
+
+def over_tls(sip: Sip) -> list[str]:
+    """The keys that have an account use TLS, unless an outdated library may serve for it."""
+    if not sip.enabled or sip.force_old_tls:
+        return []
+    keys = ["sip.transport"] if sip.server and sip.transport == "tls" else []
+    return keys + [
+        f"sip.accounts.{name}.transport"
+        for name, account in sip.accounts.items()
+        if account.transport == "tls"
+    ]
+
+
 def _account(sip: Sip) -> Mapping[str, Any]:
     return {
         **sip.model_dump(exclude={"accounts"}),

@@ -10,12 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from appliance.config.accounts import open_keys
+from appliance import plugins
+from appliance.config.accounts import open_keys, over_tls, without_password
 from appliance.config.load import DEFAULT, Fault, Loaded, is_secret, load
 from appliance.config.providers import check_providers, check_usable, in_force
 from appliance.config.rules import check_rules
-from appliance.config.schema import ProviderSection
+from appliance.config.schema import ProviderSection, Sip
 from appliance.config.secrets import is_reference
+from appliance.errors import ApplianceError
 
 
 def read(config: str | None) -> Loaded:
@@ -51,9 +53,25 @@ def _with_warnings(loaded: Loaded) -> Loaded:
     """`loaded` with what can be used, and is not what was meant."""
     if loaded.sound is None:
         return loaded
-    found = open_keys(loaded.sound.sip)
+    sip = loaded.sound.sip
+    found = (*open_keys(sip), *without_password(sip), *_outdated(sip))
     warnings = (Fault(_origin(key, loaded.origins), key, told, hint, True) for key, told, hint in found)
     return replace(loaded, faults=(*loaded.faults, *warnings))
+
+
+def _outdated(sip: Sip) -> Iterator[tuple[str, str, str]]:
+    """Key, message and hint of each account that this machine's SIP library is too old for, as `doctor` tells it."""
+    keys = over_tls(sip)
+    if not keys:
+        return
+    try:
+        telephone: Any = plugins.load("appliance.telephones", sip.telephone)
+        library: Mapping[str, Any] = telephone.library_report()
+    except ApplianceError:
+        return  # that there is none is doctor's to tell: it may be on another machine
+    if library["old_openssl"]:
+        message = f"TLS is refused here: the SIP library bundles an old OpenSSL ({library['openssl']})"
+        yield from ((key, message, "run: make pjsua2") for key in keys)
 
 
 def report(loaded: Loaded) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.config.files import standard_files
-from appliance.config.schema import Configuration
+from appliance.config.schema import Configuration, Sip
 from appliance.config.words import wrong
 from appliance.errors import ConfigurationInvalid
 
@@ -230,7 +230,12 @@ def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
     key = ".".join(path)
     origin = next((origins[part] for part in _ancestors(path) if part in origins), DEFAULT)
     if details["type"] == "extra_forbidden":
-        return Fault(origin, key, "unknown key", _did_you_mean(path[-1], _names_beside(path)))
+        return Fault(
+            origin,
+            key,
+            "unknown key",
+            _where_it_belongs(path) or _did_you_mean(path[-1], _names_beside(path)),
+        )
     given = details.get("input")
     shown = (
         f", not {given!r}" if isinstance(given, str | int | float | bool) and not is_secret(path[-1]) else ""
@@ -251,6 +256,14 @@ def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
 def _ancestors(path: tuple[str, ...]) -> Iterator[str]:
     for end in range(len(path), 0, -1):
         yield ".".join(path[:end])
+
+
+def _where_it_belongs(path: tuple[str, ...]) -> str:
+    """Of a key in an account's table that stands in `[sip]` for all accounts."""
+    if path[:2] != ("sip", "accounts") or len(path) != 4 or path[-1] not in Sip.model_fields:
+        return ""
+    server = '; the server\'s port stands in server = "host:port"' if path[-1] == "port" else ""
+    return f"{path[-1]} holds for all accounts: set it in [sip]{server}"
 
 
 def _names_beside(path: tuple[str, ...]) -> list[str]:

@@ -235,7 +235,9 @@ def event(happened: Event) -> str:
     return encode(happened.wire())
 
 
-def hello(version: str, device: Mapping[str, Any], capabilities: list[str], state: Mapping[str, Any]) -> str:
+def hello(
+    version: str, device: Mapping[str, Any], capabilities: list[str], scope: Scope, state: Mapping[str, Any]
+) -> str:
     return encode(
         {
             "type": "hello",
@@ -243,6 +245,7 @@ def hello(version: str, device: Mapping[str, Any], capabilities: list[str], stat
             "version": version,
             "device": device,
             "capabilities": capabilities,
+            "scope": str(scope),
             "state": state,
         }
     )

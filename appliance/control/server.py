@@ -254,7 +254,7 @@ class ControlServer:
         try:
             leave = await client.run(
                 protocol.hello(
-                    self._version, self._device, self._commands.capabilities(), self._snapshot.take()
+                    self._version, self._device, self._commands.capabilities(), scope, self._snapshot.take()
                 )
             )
         finally:

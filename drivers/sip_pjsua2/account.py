@@ -56,6 +56,7 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         self._look_again: float | None = None
         self._redirects = 0
         self._probe: Probe | None = None
+        self._no_mailbox = ""
         self._seen: set[str] = set()
         """Where REGISTER was answered from: a server may have more addresses than its name."""
 
@@ -157,9 +158,23 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     def onMwiInfo(self, prm: Any) -> None:
         told = referral.messages(str(prm.rdata.wholeMsg).partition("\r\n\r\n")[2])
         if told is not None:
+            self._no_mailbox = ""
             waiting, new, old = told
             body = {"account": self.name, "waiting": waiting, "new": new, "old": old}
             self._send({"type": "mailbox", **body})
+
+    def mailbox_refused(self, why: str) -> None:
+        """Tell it once: the library asks again every few minutes."""
+        if why == self._no_mailbox:
+            return
+        self._no_mailbox = why
+        text = f"account {self.name}: {self.settings.server} does not tell of the mailbox: {why}"
+        hint = (
+            "set sip.mailbox = false, or have message-waiting (SUBSCRIBE message-summary) switched on there"
+        )
+        self._send(
+            {"type": "notice", "call": f"{0:08x}", "code": "mailbox_refused", "text": text, "hint": hint}
+        )
 
     def onIncomingCall(self, prm: Any) -> None:
         self._on_incoming(self, prm)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pjsua2 as pj
 
 from drivers.sip_pjsua2.account import Account, Send, own_address
+from drivers.sip_pjsua2.address import split_host
 from drivers.sip_pjsua2.configuration import NAMED
 from drivers.sip_pjsua2.fault import Unusable
 from drivers.sip_pjsua2.settings import AccountSettings, Settings
@@ -102,6 +103,14 @@ class Accounts:
         line = _LINE.search(message.split("\r\n", 1)[0])
         named = self._now.get(line[1]) if line is not None else None
         return {account.settings.srtp for account in ([named] if named is not None else self._now.values())}
+
+    def mailbox_refused(self, address: str, why: str) -> None:
+        """The server of the account with that address does not tell of its mailbox."""
+        user, _, host = address.partition(":")[2].partition("@")
+        for account in self._now.values():
+            # The library leaves the port out.
+            if (user, split_host(host)[0]) == (account.settings.user, split_host(account.settings.server)[0]):
+                account.mailbox_refused(why)
 
     def servers(self, account: Account | None) -> set[str] | None:
         """The addresses of that account's servers, without one of all; None where not all of them are known here."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
-from drivers.sip_pjsua2 import challenge, native, offer, tls, within
+from drivers.sip_pjsua2 import challenge, mailbox, native, offer, tls, within
 from drivers.sip_pjsua2.account import Account
 from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
@@ -74,6 +74,7 @@ class Endpoint:
         self._library.audDevManager().setNullDev()
         self.screen = Screen(self._dialogues)
         self._srtp: Callable[[str], set[str]] = lambda _: set()
+        self._mailbox_refused: Callable[[str, str], None] = lambda _, __: None
         self._codecs: frozenset[str] = frozenset()
         self._servers: Callable[[str], set[str] | None] = lambda _: set()
         self._sieve = self._put_sieve()
@@ -98,6 +99,7 @@ class Endpoint:
         self._accounts.open()
         self._library.choose = self._accounts.choose
         self._srtp = self._accounts.srtp
+        self._mailbox_refused = self._accounts.mailbox_refused
         self._servers = lambda call: self._accounts.servers(self.board.account_of(call))
         self.board.accounts = self._accounts
 
@@ -139,6 +141,9 @@ class Endpoint:
 
     def _reading(self, source: Address, response: bytes) -> int | None:
         """What a response is taken for, as `Sieve` asks."""
+        refused = mailbox.refusal(response.decode("utf-8", "replace"))
+        if refused is not None:
+            self._mailbox_refused(*refused)
         if not challenge.is_strange(response, source, self._servers):
             return None
         self.board.asked_for_password(challenge.call_id(response), str(source))
@@ -202,6 +207,7 @@ class Endpoint:
         self._accounts.shutdown()
         self._srtp = lambda _: set()
         self._servers = lambda _: set()
+        self._mailbox_refused = lambda _, __: None
         del self._accounts
         gc.collect()
         self._library.libDestroy()

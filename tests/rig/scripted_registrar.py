@@ -84,8 +84,8 @@ class ScriptedRegistrar:
         if message.startswith("REGISTER"):
             self.registers.append((time.monotonic(), message))
             reply = self.script.pop(0) if self.script else Reply(200)
-        elif message.startswith("OPTIONS"):
-            reply = Reply(self.options)
+        elif message.startswith(("OPTIONS", "SUBSCRIBE")):
+            reply = Reply(self.options if message.startswith("OPTIONS") else 489)
         else:
             return b""
         written = _written(message, reply, len(self.registers)) if reply.code else b""

@@ -1,5 +1,6 @@
 """The kiosk page in a real browser: its buttons do with calls what they say. `make kiosk` runs these."""
 
+import json
 import os
 from pathlib import Path
 
@@ -95,3 +96,19 @@ async def test_the_page_dials_and_hands_over(tmp_path):
         await dave.event("CALL_INCOMING")
         await page.until(f"document.querySelectorAll('{CARD}').length === 2")
         assert page.complaints == []
+
+
+async def test_a_page_whose_token_may_only_talk_shows_calls_and_no_button_that_would_be_refused(tmp_path):
+    sip = {"auto_answer": False, "bind": "127.0.0.1"}
+    async with Handset(sip=sip) as handset, Phone("alice") as alice:
+        _, made, _ = await handset.run("pair", "--scope", "talk", "--name", "page", "--json")
+        token = json.loads(made)["token"]
+        async with Browser(f"http://127.0.0.1:{handset.port}/#token={token}") as page:
+            await page.until("document.querySelector('#link').textContent.startsWith('connected')")
+            await alice.dial(handset.uri)
+            await page.until(f"document.querySelector('{CARD} .how')?.textContent === 'rings'")
+            shown = (
+                "[...document.querySelectorAll('#telephone button')].filter((one) => one.checkVisibility())"
+            )
+            assert await page.value(f"{shown}.length") == 0
+            assert await page.value("document.querySelector('#mute').disabled")

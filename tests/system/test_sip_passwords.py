@@ -14,8 +14,11 @@ pytestmark = pytest.mark.system
 
 async def test_a_host_that_is_not_the_server_gets_no_digest_and_the_server_does():
     with ScriptedRegistrar([Reply(401, CHALLENGE)]) as registrar:
-        async with Desk(server=registrar.server, user="handset", password="secret") as desk:
+        async with Desk(server=registrar.server, user="handset", password="secret", mailbox=True) as desk:
             await desk.until(RegistrationReport, state="registered")
+            notice = await desk.until(NoticeReport)
+            assert notice.code == "mailbox_refused"
+            assert "489" in notice.message
             assert "\nAuthorization: Digest" in registrar.registers[-1][1]
             for code in (401, 407):
                 with AskingHost("127.0.0.2", code) as stranger:

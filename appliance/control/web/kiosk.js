@@ -6,6 +6,8 @@ const RETRY_FIRST_MS = 500;
 const RETRY_LAST_MS = 10000;
 const TURNS = { idle: "Idle", listening: "Listening", thinking: "Thinking", speaking: "Speaking" };
 
+const SCOPES = ["observe", "talk", "control", "admin"];
+
 const results = new Map();
 const lines = new Map();
 let socket = null;
@@ -89,6 +91,11 @@ function registration(told) {
   find("registration").textContent = `${name}${told.state} ${told.reason || ""}`.trim();
 }
 
+/* Whether this page's token reaches so far; a daemon that does not say so refuses by itself. */
+function may(hello, scope) {
+  return hello.scope === undefined || SCOPES.indexOf(hello.scope) >= SCOPES.indexOf(scope);
+}
+
 function greeted(hello) {
   retryMs = RETRY_FIRST_MS;
   find("pairing").hidden = true;
@@ -103,7 +110,8 @@ function greeted(hello) {
   const provider = Object.entries(state.providers).find(([, entry]) => entry.state === "up");
   if (provider) find("provider").textContent = provider[0];
   const room = state.mute !== null;
-  for (const id of ["talk", "mute"]) find(id).disabled = !room;
+  find("talk").disabled = !room || !may(hello, "talk");
+  find("mute").disabled = !room || !may(hello, "control");
   if (!room) find("link").textContent = "connected; this appliance has no room line";
 }
 

@@ -43,9 +43,11 @@ const telephone = (() => {
   }
 
   function greet(hello) {
-    able = new Set(hello.capabilities);
+    able = new Set(may(hello, "control") ? hello.capabilities : []);
     room = hello.state.mute !== null;
-    find("telephone").hidden = !able.has("call.dial");
+    find("telephone").hidden = !hello.capabilities.includes("call.dial");
+    find("dial").hidden = !able.has("call.dial");
+    find("dnd").hidden = !able.has("call.dnd");
     show(hello.state);
   }
 
@@ -102,7 +104,7 @@ const telephone = (() => {
       button.textContent = deed.label(call);
       if (deed.pressed) button.setAttribute("aria-pressed", String(deed.pressed(call)));
     }
-    for (const more of card.item.querySelectorAll("details")) more.hidden = !answered(call);
+    for (const more of card.item.querySelectorAll("details")) more.hidden = !able.has("call.dtmf") || !answered(call);
   }
 
   function heard(message) {

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from appliance.config.accounts import open_keys, plain, reloadable
+from appliance.config.accounts import open_keys, over_tls, plain, reloadable, without_password
 from appliance.config.check import check
 from appliance.config.load import load
 from appliance.config.rules import MAX_ACCOUNTS, check_rules
@@ -94,6 +95,34 @@ def test_keys_of_srtp_that_travel_in_plain_text_are_told_once_at_the_account_tha
     assert [key for key, _, _ in open_keys(sip)] == ["sip.srtp", "sip.accounts.c.srtp"]
     assert list(open_keys(Sip(enabled=True, srtp="mandatory", transport="tls"))) == []
     assert list(open_keys(Sip(enabled=True, transport="udp"))) == []
+
+
+def test_accounts_without_a_password_are_told_and_so_are_those_over_tls():
+    accounts = {
+        "a": SipAccount(server="a", password=SecretStr("x")),
+        "b": SipAccount(server="b", transport="tls"),
+    }
+    sip = Sip(enabled=True, server="pbx", user="201", password=SecretStr(""), accounts=accounts)
+    assert [(key, hint.split(",")[0]) for key, _, hint in without_password(sip)] == [
+        ("sip.password", 'password = "credential:sip"'),
+    ]
+    assert over_tls(sip) == ["sip.accounts.b.transport"]
+    assert over_tls(sip.model_copy(update={"force_old_tls": True})) == []
+    assert over_tls(Sip(enabled=True, server="pbx", transport="tls")) == ["sip.transport"]
+    assert over_tls(Sip(server="pbx", transport="tls")) == [], "the line is switched off"
+
+
+def test_a_key_that_holds_for_all_accounts_is_told_where_it_belongs(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "handset.toml"
+    path.write_text('[sip.accounts.b]\nserver = "pbx"\nuser = "2"\nport = 5070\ndial_time = 20\nusr = 1\n')
+    assert check(argparse.Namespace(config=str(path), json=False)) == 2
+    told = capsys.readouterr().err
+    assert (
+        "sip.accounts.b.port: unknown key (port holds for all accounts: set it in [sip]; the server's port"
+        in told
+    )
+    assert "dial_time holds for all accounts: set it in [sip])" in told
+    assert "did you mean" in told
 
 
 def test_check_warns_of_them_and_finds_no_fault(tmp_path, capsys):
