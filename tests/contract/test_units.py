@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,11 +80,26 @@ def test_a_misspelt_key_would_be_found(root):
     assert "WatchdogSecs" in told.stderr
 
 
-def service() -> configparser.SectionProxy:
+def unit(name: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(UNITS / "handset.service")
-    return parser["Service"]
+    parser.read(UNITS / name)
+    return parser
+
+
+def service() -> configparser.SectionProxy:
+    return unit("handset.service")["Service"]
+
+
+@pytest.mark.parametrize(("result", "left"), [("success", True), ("exit-code", False), ("timeout", False)])
+def test_a_reset_that_failed_is_asked_for_no_more_and_the_daemon_runs_again(tmp_path, result, left):
+    reset = unit("handset-reset.service")
+    assert reset["Unit"]["OnFailure"] == reset["Unit"]["Conflicts"] == "handset.service"
+    (request := tmp_path / "factory-reset").touch()
+    command = shlex.split(reset["Service"]["ExecStopPost"])
+    command[-1] = command[-1].replace("/var/lib/handset", str(tmp_path))
+    subprocess.run(command, env={"PATH": "/usr/bin:/bin", "SERVICE_RESULT": result}, check=True)
+    assert request.exists() is left
 
 
 def test_the_exit_codes_mean_to_systemd_what_the_daemon_means_by_them():
