@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from tests.rig.appliance import Handset
 from tests.rig.raw_caller import RawCaller
-from tests.rig.sip_peers import Registrar, programs_missing
+from tests.rig.shared import Shared
+from tests.rig.sip_peers import programs_missing
 from tests.rig.spoken import sounding
 from tests.rig.talking_phone import RATE, TalkingPhone, breathe, sounds
 
@@ -21,12 +22,18 @@ pytestmark = [
     pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
 ]
 
-IDLE_SECONDS = 4.0
+IDLE_SECONDS = 3.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def handset():
-    async with Handset(sip={}, conversation={"idle_timeout": IDLE_SECONDS}) as handset:
+async def shared():
+    async with Shared(lambda: Handset(sip={}, conversation={"idle_timeout": IDLE_SECONDS})) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def handset(shared):
+    async with shared.lent() as handset:
         yield handset
 
 
@@ -69,7 +76,7 @@ async def test_whoever_holds_us_gets_the_right_answer_and_hears_nothing(
         await client.event("call", since=since, call=call, state="held")
         held = time.monotonic()
         # Longer than the idle time-out: nobody is hung up on for being on hold.
-        await breathe(IDLE_SECONDS + 2.0)
+        await breathe(IDLE_SECONDS + 1.0)
         assert sounded(caller, held + 0.3) == 0
         since = client.mark
         assert await asyncio.to_thread(caller.offer_again, "sendrecv") == "sendrecv"
@@ -103,15 +110,10 @@ async def test_whom_we_hold_is_offered_sendonly_and_hears_music(handset):
 
 
 @pytest.mark.parametrize("by_us", [True, False])
-async def test_an_answer_waits_while_its_call_is_held_and_is_heard_to_its_end(by_us):
-    async with (
-        Registrar() as registrar,
-        Handset(sip={"server": registrar.server, "user": "handset"}) as handset,
-        TalkingPhone("alice", registrar) as alice,
-    ):
+async def test_an_answer_waits_while_its_call_is_held_and_is_heard_to_its_end(handset, by_us):
+    async with TalkingPhone("alice") as alice:
         client = handset.client
-        await client.event("registration", state="registered")
-        await alice.call(f"sip:handset@{registrar.server}")
+        await alice.call(handset.uri)
         call = (await client.event("call", state="connected"))["call"]
         session = (await client.event("session.state", to="active"))["session"]
         await breathe(0.5)

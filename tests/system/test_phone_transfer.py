@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.rig.appliance import Handset
+from tests.rig.shared import Shared
 from tests.rig.sip_desk import RATE as DESK_RATE
 from tests.rig.sip_desk import Desk
 from tests.rig.sip_peers import Phone, Registrar, programs_missing
@@ -31,10 +32,30 @@ async def registrar():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def handset(registrar):
+async def shared_attended(registrar):
     sip = {"server": registrar.server, "user": "handset"}
-    async with Handset(sip=sip, transfer={"ring_time": 6}) as handset:
-        await handset.client.event("registration", state="registered")
+    async with Shared(lambda: Handset(sip=sip, transfer={"ring_time": 6})) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def handset(shared_attended):
+    async with shared_attended.lent() as handset:
+        yield handset
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_careful(registrar):
+    sip = {"server": registrar.server, "user": "frank"}
+    transfer = {"mode": "blind", "accept": "key", "join": "here"}
+    async with Shared(lambda: Handset(sip=sip, transfer=transfer)) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def careful(shared_careful):
+    """Transfers blindly, or, where asked for it, to somebody who presses a key."""
+    async with shared_careful.lent() as handset:
         yield handset
 
 
@@ -174,15 +195,11 @@ async def test_phones_that_can_be_joined_talk_without_us(registrar, handset):
 @pytest.mark.parametrize(
     ("pressed", "outcome"), [(True, "joined with"), (False, "transfer failed: voicemail")]
 )
-async def test_whoever_must_press_a_key_to_take_the_call_is_no_voicemail(registrar, pressed, outcome):
-    sip = {"server": registrar.server, "user": "frank"}
-    async with (
-        Handset(sip=sip, transfer={"accept": "key", "join": "here"}) as handset,
-        TalkingPhone("alice", registrar) as alice,
-        Phone("carol", registrar, tone=700, answers="auto") as carol,
-    ):
-        client = handset.client
-        await client.event("registration", state="registered")
+async def test_whoever_must_press_a_key_to_take_the_call_is_no_voicemail(
+    registrar, careful, alice, pressed, outcome
+):
+    client = careful.client
+    async with Phone("carol", registrar, tone=700, answers="auto") as carol:
         await alice.call(f"sip:frank@{registrar.server}")
         caller = (await client.event("call", state="connected"))["call"]
         await client.event("session.state", to="active")
@@ -212,16 +229,12 @@ async def test_whoever_must_press_a_key_to_take_the_call_is_no_voicemail(registr
         await alice.hang_up()
 
 
-async def test_a_blind_transfer_of_the_agent_tells_its_steps_and_comes_back_from_nowhere(registrar):
-    sip = {"server": registrar.server, "user": "gina"}
-    async with (
-        Handset(sip=sip, transfer={"mode": "blind"}) as handset,
-        TalkingPhone("alice", registrar) as alice,
-        Phone("carol", registrar, tone=700) as carol,
-    ):
-        client = handset.client
-        await client.event("registration", state="registered")
-        await alice.call(f"sip:gina@{registrar.server}")
+async def test_a_blind_transfer_of_the_agent_tells_its_steps_and_comes_back_from_nowhere(
+    registrar, careful, alice
+):
+    client = careful.client
+    async with Phone("carol", registrar, tone=700) as carol:
+        await alice.call(f"sip:frank@{registrar.server}")
         caller = (await client.event("call", state="connected"))["call"]
         session = (await client.event("session.state", to="active"))["session"]
         await client.ask("text", session=session, text="transfer me to extension two zero one")
