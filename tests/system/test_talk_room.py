@@ -7,9 +7,10 @@ import time
 import pytest
 import pytest_asyncio
 
-from tests.rig.answers import assert_tells_the_time, recognised
+from tests.rig.answers import assert_tells_the_time
 from tests.rig.appliance import Handset
 from tests.rig.room_person import RATE, RoomPerson
+from tests.rig.shared import Shared
 from tests.rig.sip_direct import direct_caller
 from tests.rig.sip_peers import Scenario, programs_missing
 from tests.rig.sip_scenarios import a_law
@@ -33,8 +34,15 @@ async def server():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def handset(server):
-    async with Handset(sound=server, sip={"max_calls": 4}, conversation={"max_sessions": 6}) as handset:
+async def shared(server):
+    sip, conversation = {"max_calls": 4}, {"max_sessions": 6}
+    async with Shared(lambda: Handset(sound=server, sip=sip, conversation=conversation)) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def handset(shared):
+    async with shared.lent() as handset:
         yield handset
 
 
@@ -71,7 +79,7 @@ async def test_the_time_asked_over_the_control_api_comes_back_as_audio(handset):
             assert answer["heard"] == answer["text"]
             await client.ask("session.close", session=session)
 
-    await asyncio.gather(*(ask_at(rate) for rate in (8_000, 16_000, 24_000)))
+    await asyncio.gather(*(ask_at(rate) for rate in (8_000, 24_000)))
     left = [session["line"] for session in (await handset.client.state())["sessions"]]
     assert set(left) <= {"room"}
 
@@ -97,14 +105,6 @@ async def test_a_caller_without_account_and_the_room_are_answered_at_once(handse
     assert "84" not in " ".join(event["text"] for event in said if event["line"] == "room")
 
 
-async def test_arithmetic_is_heard_in_the_room(handset, person):
-    with person.listening() as ear:
-        person.say("what is twelve times seven")
-        heard = await heard_to_the_end(ear, RATE)
-    numbers = ("eighty four", "nineteen", "seventy two", "five", "ninety one")
-    assert "eighty four" in recognised(heard, RATE, [f"that is {number}" for number in numbers])
-
-
 async def pulled_and_returned(handset: Handset, kind: str, pull, plug) -> None:
     since = handset.client.mark
     pull()
@@ -113,13 +113,8 @@ async def pulled_and_returned(handset: Handset, kind: str, pull, plug) -> None:
     await handset.client.event("device", 30, since=since, kind=kind, state="recovered")
 
 
-async def test_a_pulled_microphone_comes_back_and_is_listened_to(handset, server, person):
+async def test_a_pulled_microphone_and_a_pulled_speaker_come_back_and_are_used_again(handset, server, person):
     await pulled_and_returned(handset, "input", lambda: server.unplug(MICROPHONE), server.plug_microphone)
-    await handset.ready()
-    await asks_the_time(handset, person)
-
-
-async def test_a_pulled_speaker_comes_back_and_is_spoken_to(handset, server, person):
     await pulled_and_returned(handset, "output", lambda: server.unplug(SPEAKER), server.plug_speaker)
     await handset.ready()
     await asks_the_time(handset, person)
@@ -137,9 +132,10 @@ async def test_without_any_device_it_runs_and_takes_one_that_comes_later():
     with SoundServer(running=False) as server:
         async with Handset(sound=server, ready=False) as handset:
             assert (await handset.page("/live"))[0] == 200
-            code, out, _ = await handset.run("ask", "what is two plus two")
-            assert code == 0
-            assert "4" in out or "four" in out
+            async with handset.client_of_own() as client:
+                session = (await client.ask("session.open", line="client", sample_rate=16_000))["session"]
+                await client.ask("text", session=session, text="what is two plus two")
+                assert "4" in (await client.answer(session))["text"]
             server.start()
             await handset.client.event("device", 30, kind="input", state="present")
             await handset.client.event("device", 30, kind="output", state="present")
