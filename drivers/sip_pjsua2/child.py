@@ -24,7 +24,7 @@ from drivers.sip_pjsua2 import wire
 from drivers.sip_pjsua2.channel import Channel, adopt
 from drivers.sip_pjsua2.endpoint import Endpoint
 from drivers.sip_pjsua2.fault import Unusable
-from drivers.sip_pjsua2.process import GROUP_SIGNALS
+from drivers.sip_pjsua2.process import GAVE_UP, GROUP_SIGNALS
 from drivers.sip_pjsua2.settings import Settings, accounts_from, from_message
 
 logger = logging.getLogger("sip")
@@ -34,6 +34,8 @@ TICK: Final = 0.5
 LOOK_AROUND: Final = 1.0
 CONFIGURE_WAIT: Final = 5.0
 CLOSING_TIME: Final = 5.0
+STALLED: Final = 1.0
+"""A turn that took so long: the machine stood still, and what Handset said meanwhile may not have been read yet."""
 
 
 class SipProcess:
@@ -43,7 +45,9 @@ class SipProcess:
         self._channel = Channel(adopt(descriptor), self._audio)
         self._endpoint: Endpoint | None = None
         self._settings = Settings()
-        self._stop = False
+        self._stop = self._asked = False
+        """`_asked`: Handset wants it."""
+        self._awake_since = 0.0
         self._audio_lost = 0
         self._ignored = 0
 
@@ -69,9 +73,11 @@ class SipProcess:
             }
             self._channel.send({"type": "fatal", **body})
             return 3
+        if not self._stop:
+            logger.warning("Handset is gone, or reads nothing")
         _leave_in(CLOSING_TIME)
         endpoint.close()
-        return 0
+        return 0 if self._asked else GAVE_UP
 
     def _configure(self) -> None:
         deadline = time.monotonic() + CONFIGURE_WAIT
@@ -88,14 +94,17 @@ class SipProcess:
 
     def _loop(self, endpoint: Endpoint) -> None:
         next_beat = next_tick = 0.0
-        next_look = time.monotonic() + LOOK_AROUND
+        now = time.monotonic()
+        next_look = now + LOOK_AROUND
         while not self._stop and not self._channel.closed.is_set():
             for body in self._channel.commands():
                 self._command(endpoint, body)
             endpoint.turn(5)
             if endpoint.board.bury():
                 gc.collect()
-            now = time.monotonic()
+            before, now = now, time.monotonic()
+            if now - before > STALLED:
+                self._awake_since = now
             if now >= next_beat:
                 next_beat = now + BEAT
                 self._channel.send({"type": "beat", "counters": self._counters(endpoint)})
@@ -110,7 +119,7 @@ class SipProcess:
 
     def _command(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
         if body["type"] == "stop":
-            self._stop = True
+            self._stop = self._asked = True
         elif body["type"] == "listen_to":
             endpoint.screen.admit(str(network) for network in body["networks"])
         elif body["type"] == "bar":
@@ -122,7 +131,7 @@ class SipProcess:
             endpoint.board.command(body)
 
     def _look_around(self, endpoint: Endpoint, now: float) -> None:
-        if now - self._channel.heard_at > self._settings.parent_timeout:
+        if now - max(self._channel.heard_at, self._awake_since) > self._settings.parent_timeout:
             logger.warning("Handset has said nothing for %.0f s", self._settings.parent_timeout)
             self._stop = True
         elif endpoint.moved():

@@ -20,6 +20,8 @@ from drivers.sip_pjsua2 import wire
 MAX_WAITING: Final = 512
 MAX_BATCH: Final = 64
 LAST_WORDS: Final = 40
+GAVE_UP: Final = 5
+"""The exit status of a process that nobody asked to end: Handset had said nothing, or read nothing, for too long."""
 GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a terminal or a service manager sends to all processes of a group: Handset alone decides what they mean."""
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE")

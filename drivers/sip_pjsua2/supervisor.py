@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from drivers.sip_pjsua2 import wire
 from drivers.sip_pjsua2.audio import Routes
-from drivers.sip_pjsua2.process import ChildProcess
+from drivers.sip_pjsua2.process import GAVE_UP, ChildProcess
 
 logger = logging.getLogger(__name__)
 
 _STALLED: Final = 0.5
+_OVERLOADED: Final = "the machine stood still, or has too much to do: look at its load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,10 @@ class Supervisor:
         child.send(self._configure)
         down = self._serve(child)
         self._child = None
-        # One that was told to stop has had its time in _finish.
-        status = child.end(0.0 if down.code in ("crashed", "hung") else 0.5)
+        # One that was told to stop has had its time in _finish; one that is gone is looked at for its exit status.
+        status = child.end(0.0 if down.code == "hung" else 0.5)
+        if down.code == "crashed" and status == GAVE_UP:
+            down = Down("crashed", "the SIP process gave Handset up", _OVERLOADED, True)
         if down.code in ("crashed", "hung") and not self._stopping.is_set():
             logger.error("%s (exit status %d)\n%s", down.message, status, "\n".join(child.last_words))
         return down

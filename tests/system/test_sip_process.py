@@ -94,6 +94,20 @@ async def test_a_process_that_hangs_never_makes_handset_wait(registrar):
         await desk.registered(since=since)
 
 
+async def test_a_process_that_stood_still_with_the_machine_goes_on_and_one_that_nobody_speaks_to_leaves():
+    timing = Timing(parent_timeout=1.0, hang=20.0)
+    async with Desk(timing=timing) as desk:
+        since, pid = len(desk.events), desk.telephone.child_pid()
+        os.kill(pid, signal.SIGSTOP)
+        await settle(1.5)
+        os.kill(pid, signal.SIGCONT)
+        await settle(2.0)
+        assert (desk.telephone.child_pid(), desk.of(TelephoneLost, since)) == (pid, [])
+    async with Desk(timing=Timing(parent_timeout=1.0, beat=60.0)) as desk:
+        lost = await desk.until(TelephoneLost, seconds=10)
+        assert "gave Handset up" in lost.reason
+
+
 async def test_hundreds_of_malformed_messages_leave_the_daemon_and_its_calls_going():
     chance = random.Random(20261121)
     async with Desk() as desk, Phone("alice", tone=440) as alice:
