@@ -1,4 +1,7 @@
-"""A reset by the button: held for very long, and nobody speaks meanwhile; the last seconds are counted aloud."""
+"""A reset by the button: held for very long while nobody speaks, then let go; the last seconds are counted aloud.
+
+A button that sticks, or whose wire has a short, is never let go: it resets nothing.
+"""
 
 import asyncio
 import logging
@@ -31,6 +34,7 @@ class ResetPress:
         self._lamps = lamps
         self._publish = publish
         self._counting = False
+        self._armed = False
         self._loan: Loan | None = None
         self._working: asyncio.Task[None] | None = None
 
@@ -42,12 +46,18 @@ class ResetPress:
         elif told.gesture is Gesture.VERY_LONG:
             if self._counting and reset is not None:
                 self.cancel()
-                self._working = asyncio.get_running_loop().create_task(self._run(reset), name="reset")
-        elif told.gesture in (Gesture.RELEASED, Gesture.VOID):
+                self._arm()
+        elif told.gesture is Gesture.RELEASED and self._armed and reset is not None and self._meant(told):
+            self._armed = False
+            self._working = asyncio.get_running_loop().create_task(self._run(reset), name="reset")
+        elif told.gesture in (Gesture.RELEASED, Gesture.VOID, Gesture.STUCK):
             self.cancel()
 
     def cancel(self) -> None:
         """Count no more. Nothing where nothing is counted."""
+        if self._armed:
+            self._armed = False
+            self._lamps.set(resetting=False)
         if not self._counting:
             return
         self._counting = False
@@ -81,6 +91,18 @@ class ResetPress:
                 line.session.interrupt("reset")
             beep = tones.beep(line.playout.rate, _BEEP_HERTZ)
             self._loan.repeat(beep.ljust(line.playout.rate * BYTES_PER_SAMPLE, b"\0"))
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._lamps.set(resetting=True)
+        self._publish(
+            Warned(
+                line=self._keys.line.id if self._keys is not None else None,
+                code="reset_ready",
+                message="everything is reset when the button is let go",
+                hint="say something, or hold it for a minute, to keep everything",
+            )
+        )
 
     async def _run(self, reset: Callable[[], Awaitable[None]]) -> None:
         self._lamps.set(resetting=True)

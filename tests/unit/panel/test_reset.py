@@ -16,10 +16,34 @@ async def test_a_very_long_press_in_silence_counts_aloud_and_resets():
         assert (box.warnings(), box.panel.lamps.told) == (["reset_countdown"], "countdown")
         assert box.speaker.silent_since() > box.loop.time() - 1.1, "a beep a second"
         await box.wait(2.0)
-        assert box.resets == 1
+        assert (box.resets, box.line.loan, box.panel.lamps.told) == (0, None, "resetting")
         box.fake.move(Control.BUTTON, False)
         await box.wait(0.5)
-        assert box.line.loan is None
+        assert (box.resets, box.line.loan) == (1, None)
+
+
+@virtual_time
+async def test_a_button_that_sticks_resets_nothing_also_when_it_is_freed_at_last():
+    async with Box(led_red=16) as box:
+        box.fake.move(Control.BUTTON, True)
+        await box.wait(90.0)
+        assert box.panel.lamps.told != "resetting"
+        box.fake.move(Control.BUTTON, False)
+        await box.wait(1.0)
+        assert box.resets == 0
+        assert box.warnings() == ["reset_countdown", "reset_ready", "button_stuck"]
+
+
+@virtual_time
+async def test_a_word_after_the_count_keeps_everything_too():
+    async with Box() as box:
+        box.fake.move(Control.BUTTON, True)
+        await box.wait(17.0)
+        await box.speak(2.0)
+        box.fake.move(Control.BUTTON, False)
+        await box.wait(0.5)
+        assert box.resets == 0
+        await box.idle()
 
 
 @virtual_time
@@ -52,4 +76,4 @@ async def test_a_reset_that_fails_is_told():
         box.panel.on_reset = full
         await box.fake.hold(Control.BUTTON, 16.0)
         await box.wait(0.1)
-        assert box.warnings() == ["reset_countdown", "internal"]
+        assert box.warnings() == ["reset_countdown", "reset_ready", "internal"]
