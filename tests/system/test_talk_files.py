@@ -56,7 +56,7 @@ async def test_the_time_is_asked_in_one_file_and_told_in_the_other(handset, tmp_
 
 
 async def test_another_rate_will_do_and_json_lines_are_events(handset, tmp_path):
-    rate = 11_025
+    rate = 22_050
     question = write_wav(tmp_path / "a.wav", speech(QUESTION, rate, lead=0.5), rate)
     code, out, err = await talk(handset, question, tmp_path / "b.wav", "--json")
     assert code == 0, err
