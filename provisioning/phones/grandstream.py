@@ -22,6 +22,7 @@ _MEANINGS: Final[Mapping[str, Means]] = {
     "srtp": Means("srtp", one_of({"0": "off", "1": "optional", "2": "mandatory"})),
     "auto_answer": Means("auto_answer", switch),
     "codec": Means("codecs", codec),
+    "dtmf": Means("dtmf", one_of({"100": "inband", "101": "rfc4733", "102": "info"})),
     "stun": Means("stun", host),
     "local_port": Means("local_port", port),
 }
@@ -39,6 +40,7 @@ _ACCOUNTS: Final[tuple[Mapping[str, str], ...]] = (
         "P130": "transport",
         "P183": "srtp",
         "P90": "auto_answer",
+        "P850": "dtmf",
         **{f"P{number}": "codec" for number in (57, 58, 59, 60, 61, 62, 46, 98)},
     },
     *(
@@ -59,7 +61,7 @@ _ACCOUNTS: Final[tuple[Mapping[str, str], ...]] = (
         for base in (400, 500, 600)
     ),
 )
-"""Of accounts 1 to 4; the expiration counts minutes."""
+"""Of accounts 1 to 4; the expiration counts minutes, and of three ways of digits (P850 to P852) the first counts."""
 _PLACES: Final[Mapping[str, tuple[int, str]]] = {
     **{p: (account, meaning) for account, names in enumerate(_ACCOUNTS, 1) for p, meaning in names.items()},
     "P76": (0, "stun"),

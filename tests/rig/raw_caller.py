@@ -119,10 +119,10 @@ class RawCaller:
         assert answer.startswith("SIP/2.0 200"), answer
         return _direction(answer)
 
-    def offer_only(self, codec: int) -> str:
+    def offer_only(self, codec: int, direction: str = "sendrecv") -> str:
         """A re-INVITE with that RTP payload type alone; the final answer's first line."""
         self._sequence += 1
-        offer = re.sub(r"(?m)^(m=audio \d+ \S+) .*$", rf"\1 {codec}", self._offer())
+        offer = re.sub(r"(?m)^(m=audio \d+ \S+) .*$", rf"\1 {codec}\r", self._offer(direction))
         self._send("INVITE", self._sequence, re.sub(r"(?m)^a=(?:rtpmap|fmtp):.*\r\n", "", offer))
         answer = self._final_answer()
         self._send("ACK", self._sequence)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.interfaces import CallReport, IncomingCall, NoticeReport, TelephoneLost
+from appliance.interfaces import CallReport, IncomingCall, MediaReport, NoticeReport, TelephoneLost
 from drivers.sip_pjsua2.client import library_report
 from tests.rig import sip_garbage, sip_torture
 from tests.rig.raw_caller import RawCaller
@@ -109,7 +109,7 @@ class Busy:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    async with Desk(codecs=("PCMU",), max_calls=2) as desk:
+    async with Desk(codecs=("PCMU", "G722"), max_calls=2) as desk:
         yield desk
 
 
@@ -198,11 +198,20 @@ async def test_an_offer_that_cannot_be_met_is_refused_and_told_by_no_ringing(des
     assert desk.of(CallReport, state="connected") == []
 
 
-async def test_a_storm_of_re_invites_leaves_the_call_going(desk):
+async def test_offers_within_a_call_change_its_codec_and_a_storm_of_them_leaves_it_going(desk):
     answering = asyncio.create_task(desk.pick_up())
     caller = RawCaller(desk.settings["port"])
     await asyncio.to_thread(caller.__enter__)
     call = await answering
+    since = len(desk.events)
+    assert "200" in await asyncio.to_thread(caller.offer_only, 9, "sendonly"), "a hold that asks for G.722"
+    await desk.until(CallReport, call=call, state="held", since=since)
+    assert "200" in await asyncio.to_thread(caller.offer_only, 9)
+    await desk.until(CallReport, call=call, state="connected", since=since)
+    assert (await desk.until(MediaReport, call=call, active=True, since=since)).codec.startswith("G722")
+    since = len(desk.events)
+    assert "200" in await asyncio.to_thread(caller.offer_only, 0)
+    assert (await desk.until(MediaReport, call=call, active=True, since=since)).codec.startswith("PCMU")
     assert "488" in await asyncio.to_thread(caller.offer_only, 18), "G.729 alone"
     assert (await desk.until(NoticeReport, call=call)).code == "offer_refused"
     codes = await asyncio.to_thread(caller.storm, 20)
