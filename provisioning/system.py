@@ -151,6 +151,13 @@ def _of_network(network: Wifi) -> Iterator[Finding]:
 def _of_wired(wired: Wired) -> Iterator[Finding]:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", wired.interface):
         yield "ethernets", f"{wired.interface!r} names no interface", "for example eth0"
+    if any("%" in text for text in (*wired.addresses, wired.gateway, *wired.name_servers)):
+        # What stands behind it may be anything, line breaks among them.
+        yield (
+            "ethernets.addresses",
+            "an address with a zone (%) cannot be used",
+            "leave % and what follows out",
+        )
     for text in wired.addresses:
         try:
             ipaddress.ip_interface(text)

@@ -34,6 +34,10 @@ def read(text: str) -> tuple[Any, dict[str, int], list[Note]]:
         lines: dict[str, int] = {}
         _walk(node, "", lines, 0)
         return loader.construct_document(node), lines, []
+    except yaml.constructor.ConstructorError as error:
+        # A password that begins with ! is a tag to YAML: the library's own words would tell it.
+        mark = error.problem_mark
+        return None, {}, [_fault("a tag (!) is not read here", mark.line + 1 if mark else 0)]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return None, {}, [_fault(error.problem or "cannot be read", mark.line + 1 if mark else 0)]

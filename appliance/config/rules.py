@@ -16,6 +16,7 @@ from appliance.config.pins import pin_faults
 from appliance.config.schema import FIRST_ACCOUNT, Configuration, Mqtt, Provisioning, Sip, WakeWord
 from appliance.config.secrets import reveal
 from appliance.config.stages import KINDS
+from appliance.config.words import address
 from appliance.errors import ConfigurationInvalid, DriverMissing
 from appliance.plugins import load
 
@@ -228,12 +229,9 @@ def _control(configuration: Configuration) -> Iterator[_Finding]:
 
 
 def _fetched(settings: Provisioning) -> Iterator[_Finding]:
-    if settings.url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", settings.url):
-        yield (
-            "provisioning.url",
-            f"{settings.url!r} is no address",
-            "for example https://pbx.example.org/phones/",
-        )
+    if settings.url and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", settings.url):
+        message = f"{address(settings.url)} is no address"
+        yield "provisioning.url", message, "for example https://pbx.example.org/phones/"
     elif settings.url.startswith("http:") and not settings.public_key:
         yield (
             "provisioning.url",
@@ -316,11 +314,8 @@ def _hosts(prefix: str, sip: Sip) -> Iterator[_Finding]:
     ):
         for host in filter(None, hosts):
             if not _is_host_port(host):
-                yield (
-                    f"{prefix}.{key}",
-                    f"{host!r} is not host or host:port",
-                    "for example pbx.example.org:5060",
-                )
+                message = f"{address(host)} is not host or host:port"
+                yield f"{prefix}.{key}", message, "for example pbx.example.org:5060"
 
 
 def _account(prefix: str, sip: Sip) -> Iterator[_Finding]:
@@ -353,7 +348,11 @@ def _mqtt(mqtt: Mqtt) -> Iterator[_Finding]:
     if mqtt.enabled and not mqtt.server:
         yield "mqtt.server", "MQTT is on and no broker is set", "host[:port] of the broker"
     if mqtt.server and not _is_host_port(mqtt.server):
-        yield "mqtt.server", f"{mqtt.server!r} is no host[:port]", 'as in "broker.example.org:1883"'
+        yield (
+            "mqtt.server",
+            f"{address(mqtt.server)} is no host[:port]",
+            'as in "broker.example.org:1883"',
+        )
     for key, topic in (("topic", mqtt.topic), ("discovery", mqtt.discovery)):
         if set(topic) & set("#+\0") or topic.startswith(("/", "$")) or topic.endswith("/"):
             yield f"mqtt.{key}", f"{topic!r} is no topic", "levels with / between them, without # and +"

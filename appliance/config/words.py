@@ -36,6 +36,13 @@ _BOUNDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 }
 
 
+def address(text: str) -> str:
+    """`text` to be shown in quotes, without the user and password that somebody put before its @."""
+    login, at, rest = text.rpartition("@")
+    scheme, mark, _ = login.partition("://")
+    return repr(f"{scheme + mark if mark else ''}...@{rest}" if at else text)
+
+
 def wrong(one: Mapping[str, Any]) -> str:
     """`one` of the errors of pydantic. Without the value: that is for the caller, who knows whether it is a secret."""
     kind = str(one["type"])

@@ -72,3 +72,26 @@ def test_a_file_whose_secret_cannot_be_found_in_its_text_goes_as_a_whole_and_tha
     assert len(left.encode()) == len(text.encode())
     assert any("as a whole" in note.message for note in outcome.notes)
     assert "a long secret" in next(tmp_path.rglob("*.nmconnection")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("handset.toml", '[sip]\nserver = "47:hush-hush@pbx"\nuser = "47"\npassword = "x"\n'),
+        ("handset.toml", '[sip]\nserver = "pbx"\nuser = "47"\npassword = "x"\nturn = "47:hush-hush@relay"\n'),
+        ("handset.toml", '[mqtt]\nenabled = true\nserver = "47:hush-hush@broker"\n'),
+        ("handset.toml", '[provisioning]\nurl = "https://47:hush-hush@pbx.example.org/"\n'),
+        ("network-config", "network: {wifis: {wlan0: {access-points: {Home: {password: !hush-hush }}}}}\n"),
+    ],
+)
+def test_a_fault_is_told_without_the_password_that_stands_in_it(tmp_path, name, text):
+    outcome = start(tmp_path, name, text)
+    assert outcome.faults
+    assert "hush-hush" not in "".join(map(str, outcome.notes))
+    assert "hush-hush" not in (tmp_path / "boot/handset-result.txt").read_text()
+
+
+def test_an_address_with_a_zone_writes_no_lines_of_its_own_into_a_connection(tmp_path):
+    text = 'network: {ethernets: {eth0: {addresses: ["fe80::1%a\\n[ipv4]\\nmethod=shared"]}}}\n'
+    assert start(tmp_path, "network-config", text).faults
+    assert not list(tmp_path.rglob("*.nmconnection"))
