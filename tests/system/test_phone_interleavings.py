@@ -1,4 +1,4 @@
-"""A hundred calls that ring, are answered, held, transferred and hung up by both sides in any order, up to three at
+"""Calls that ring, are answered, held, transferred and hung up by both sides in any order, up to three at
 once and beside the room line: each ends, the room's conversation goes on, and nothing is left of them.
 
 HANDSET_STORIES sets how many, HANDSET_SEED which.
@@ -17,6 +17,7 @@ from tests.rig.peer import until
 from tests.rig.sip_peers import programs_missing
 from tests.rig.soft_caller import Nobody, SoftCaller
 from tests.rig.sound_server import SoundServer
+from tests.rig.stories import stories as told
 
 pytestmark = [
     pytest.mark.system,
@@ -25,11 +26,11 @@ pytestmark = [
     pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
 ]
 
-STORIES = int(os.environ.get("HANDSET_STORIES", "100"))
+STORIES = told(50)
 SEED = int(os.environ.get("HANDSET_SEED", "1"))
 AT_ONCE = 3
 """A library as it comes from the package index has places for four calls, and an attended transfer takes two."""
-WARM = 30
+WARM = 20
 RING_SECONDS = 0.3
 GROWTH_MB = 12.0
 """Over all stories; the daemon's memory after the first ones is that of an appliance that has done everything once."""

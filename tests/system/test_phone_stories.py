@@ -3,7 +3,6 @@ hanging up, with the room: nothing is left behind."""
 
 import asyncio
 import contextlib
-import os
 import random
 
 import pytest
@@ -18,6 +17,7 @@ from tests.rig.shared import Shared
 from tests.rig.sip_peers import Phone, programs_missing
 from tests.rig.sound_server import SoundServer
 from tests.rig.spoken import sounding
+from tests.rig.stories import stories
 from tests.rig.talking_phone import TalkingPhone, breathe
 from tests.rig.tones import dominant_hertz
 
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
 ]
 
-STORIES = int(os.environ.get("PHONE_STORIES", "20"))
+STORIES = stories(12)
 WARM = 3
 """Stories before the first look: threads and files that stay are made by then."""
 
