@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from tests.rig.appliance import Handset
+from tests.rig.shared import Shared
 from tests.rig.sip_peers import programs_missing
 from tests.rig.sounds import share_of, tone
 from tests.rig.telephone_sound import RATE, Talker, calling
@@ -18,10 +20,23 @@ from tests.rig.telephone_sound import RATE, Talker, calling
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(bool(programs_missing()), reason=f"not installed: {programs_missing()}"),
 ]
 
 HERTZ = 620
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared():
+    async with Shared(lambda: Handset(sip={}, recording={"announce": False})) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def handset(shared):
+    async with shared.lent() as handset:
+        yield handset
 
 
 def read(path: str | Path) -> tuple[Any, Any, int]:
@@ -45,8 +60,8 @@ def tear(path: Path, samples: bytes) -> None:
     os.utime(path, (then, then))
 
 
-async def test_by_api_a_call_is_recorded_from_on_to_off_the_caller_left_and_handset_right():
-    async with Handset(sip={}) as handset, calling(handset.sip_port) as caller:
+async def test_by_api_a_call_is_recorded_from_on_to_off_the_caller_left_and_handset_right(handset):
+    async with calling(handset.sip_port) as caller:
         client, talker = handset.client, Talker(caller)
         call = (await client.event("call", state="connected"))["call"]
         session = (await client.event("session.state", to="active"))["session"]
@@ -77,24 +92,25 @@ async def test_by_api_a_call_is_recorded_from_on_to_off_the_caller_left_and_hand
         assert share_of(HERTZ, right, rate) < 0.1, "one side is not in the other"
 
 
-async def test_after_a_power_cut_the_recording_is_readable_and_whole_after_the_next_start():
-    async with Handset(sip={}, recording={"enabled": True, "announce": False}) as handset:
-        async with calling(handset.sip_port) as caller:
-            started = await handset.client.event("recording", state="started")
-            Talker(caller).say(tone(HERTZ, 4.0, RATE))
-            await asyncio.sleep(3.6)
-            await handset.stop(signal.SIGKILL)
-            caller.leave_unsaid()
-        path = Path(started["path"])
-        left, _, rate = await asyncio.to_thread(read, path)
-        assert len(left) / rate > 2.0
-        assert share_of(HERTZ, left[rate : 2 * rate], rate) > 0.8
+async def test_after_a_power_cut_the_recording_is_readable_and_whole_after_the_next_start(handset):
+    async with calling(handset.sip_port) as caller:
+        call = (await handset.client.event("call", state="connected"))["call"]
+        await handset.client.ask("call.record", call=call, on=True)
+        started = await handset.client.event("recording", state="started")
+        Talker(caller).say(tone(HERTZ, 4.0, RATE))
+        await asyncio.sleep(3.6)
+        await handset.stop(signal.SIGKILL)
+        caller.leave_unsaid()
+    path = Path(started["path"])
+    left, _, rate = await asyncio.to_thread(read, path)
+    assert len(left) / rate > 2.0
+    assert share_of(HERTZ, left[rate : 2 * rate], rate) > 0.8
 
-        await asyncio.to_thread(tear, path, bytes(4 * rate))
-        await handset.start()
-        for _ in range(100):
-            if "is whole again" in handset.text():
-                break
-            await asyncio.sleep(0.1)
-        mended, _, _ = await asyncio.to_thread(read, path)
-        assert len(mended) >= len(left) + rate
+    await asyncio.to_thread(tear, path, bytes(4 * rate))
+    await handset.start()
+    for _ in range(100):
+        if "is whole again" in handset.text():
+            break
+        await asyncio.sleep(0.1)
+    mended, _, _ = await asyncio.to_thread(read, path)
+    assert len(mended) >= len(left) + rate
