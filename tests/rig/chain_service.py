@@ -72,6 +72,10 @@ class ChainService(Service):
         tables = {f"providers.{name}": table for name, table in self.tables.items()}
         return {"conversation": {"providers": ["chain"]}, **tables, "environ": {}}
 
+    @property
+    def links(self) -> int:
+        return self.ear.links
+
     def heard_ms(self, played: Samples, rate: int) -> list[float]:
         loud = np.flatnonzero(played)
         played = played[loud[0] : loud[-1] + 1] if len(loud) else played[:0]

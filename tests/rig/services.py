@@ -91,6 +91,11 @@ class Service(ABC):
         played = played[loud[0] : loud[-1] + 1] if len(loud) else played[:0]
         return [found_ms(played, at_rate(answer, self.answer_rate, rate), rate) for answer in self.answers()]
 
+    @property
+    def links(self) -> int:
+        """How many sessions are open."""
+        return int(self.server.links)
+
     @abstractmethod
     async def _begin(self) -> None: ...
 

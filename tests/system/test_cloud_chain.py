@@ -212,8 +212,15 @@ async def is_said(client: ControlClient, session: str, code: str, since: int) ->
     )
 
 
-async def test_each_stage_that_goes_away_costs_what_it_must_and_no_more():
-    async with chain() as (service, handset), handset.client_of_own() as client:
+async def test_each_stage_that_refuses_or_goes_away_costs_what_it_must_and_no_more():
+    async with chain() as (service, handset):
+        await the_model_refuses_the_key(service, handset)
+        await handset.client.ask("config.reload")
+        await stages_go_away(service, handset)
+
+
+async def stages_go_away(service: ChainService, handset: Handset) -> None:
+    async with handset.client_of_own() as client:
         session = await client.open_session(CLIENT_RATE)
         await client.event("session.state", session=session, to="active", provider="chain")
         await deepgram_breaks(service, client, session)
@@ -222,8 +229,9 @@ async def test_each_stage_that_goes_away_costs_what_it_must_and_no_more():
         await the_model_goes_away(service, handset, client, session)
 
 
-async def test_a_model_that_refuses_the_key_gives_way_to_the_device():
-    async with chain() as (service, handset), handset.client_of_own() as client:
+async def the_model_refuses_the_key(service: ChainService, handset: Handset) -> None:
+    """It gives way to the device."""
+    async with handset.client_of_own() as client:
         session = await client.open_session(CLIENT_RATE)
         await client.event("session.state", session=session, to="active", provider="chain")
         service.mind.reject_credentials()

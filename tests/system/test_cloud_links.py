@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.rig.appliance import Handset
-from tests.rig.cloud import assert_arrived, assert_heard_whole, latency
+from tests.rig.cloud import assert_arrived, assert_heard_whole, cloud, latency
 from tests.rig.clouds import Clouds
 from tests.rig.control_client import ControlClient, Event
 from tests.rig.peer import until
@@ -76,7 +76,7 @@ OWN = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clouds():
-    async with Clouds(log={"level": "debug"}) as clouds:
+    async with Clouds(lambda name: cloud(name, log={"level": "debug"})) as clouds:
         yield clouds
 
 
@@ -234,7 +234,7 @@ def renewals(client: ControlClient, session: str) -> list[Event]:
 
 async def is_renewed_twice(service: Service, handset: Handset) -> None:
     await in_mid_sentence(service, handset)
-    await until(lambda: not service.server.live, 20, "the first session ends")
+    await until(lambda: service.links == 0, 20, "the first session ends")
     await in_a_pause(service, handset)
 
 

@@ -53,7 +53,7 @@ def taken_up(handset: Handset, session: str) -> Event:
 @pytest.mark.parametrize(
     ("name", "ends"),
     [
-        ("openai", [signal.SIGKILL, signal.SIGTERM]),
+        ("openai", [signal.SIGTERM]),
         ("gemini", [signal.SIGTERM, signal.SIGKILL]),
         ("gpt_live", [signal.SIGKILL]),
     ],

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.fakes.openai_answers import Plan, Say
 from tests.rig.appliance import Handset
-from tests.rig.cloud import assert_heard_whole, heard_ms, latency
+from tests.rig.cloud import assert_heard_whole, cloud, heard_ms, latency
 from tests.rig.clouds import Clouds
 from tests.rig.control_client import ControlClient, Event
 from tests.rig.peer import until
@@ -46,7 +46,8 @@ GRAIN_MS = 220
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clouds():
-    async with Clouds(sip={}, conversation={"max_sessions": PEOPLE}) as clouds:
+    conversation = {"max_sessions": PEOPLE}
+    async with Clouds(lambda name: cloud(name, sip={}, conversation=conversation)) as clouds:
         yield clouds
 
 
@@ -220,7 +221,7 @@ async def one_hangs_up(service: Service, handset: Handset) -> None:
         cut = await client.answer(session)
         assert "Let me tell you all of it.".startswith(cut["heard"])
         assert len(cut["heard"]) < len("Let me tell you all of it.")
-        await until(lambda: not service.server.live, 10, "the connection is closed")
+        await until(lambda: service.links == 0, 10, "the connection is closed")
 
 
 async def test_who_hangs_up_in_the_middle_of_an_answer_takes_the_connection_along(clouds):
@@ -300,7 +301,7 @@ async def many_type(service: Service, handset: Handset) -> None:
 
 async def all_type(service: Service, handset: Handset) -> None:
     await asyncio.gather(*(types(handset, number) for number in range(1, PEOPLE + 1)))
-    await until(lambda: not service.server.live, 10, "hung up")
+    await until(lambda: service.links == 0, 10, "hung up")
 
 
 async def test_many_conversations_at_once_do_not_meet_and_leave_nothing_behind(clouds):
