@@ -77,7 +77,7 @@ def _do(args: argparse.Namespace, releases: Releases) -> int:
 
 def _apart(args: argparse.Namespace, places: Places) -> int:
     """In a unit of its own: neither the end of this terminal nor that of the daemon ends the update half way."""
-    began = time.time()
+    before = Releases(places).report()
     settle = f"{places.factory / PROGRAM} update --settle --restart"
     words = ["--older"] if args.older else []
     words += ["--wait", str(args.wait)] if args.wait is not None else []
@@ -98,15 +98,20 @@ def _apart(args: argparse.Namespace, places: Places) -> int:
         code = subprocess.run(command, check=False).returncode
     except OSError as error:
         raise NotPossible("systemd-run cannot be started", hint="apt-get install systemd") from error
-    report = Releases(places).report()
-    if report is None or report.at < began:
-        raise NotPossible(
-            "the update did not end by itself", hint=f"journalctl -u {_JOB}; another one may be under way"
-        )
+    report = of_this_update(before, Releases(places).report())
     if report.outcome == Outcome.REFUSED:
         raise ReleaseRefused(report.reason)
     print(outcome_told(report))
     return code
+
+
+def of_this_update(before: Report | None, after: Report | None) -> Report:
+    """What became of it, known by what was reported before: by the time it is not, a clock may be set meanwhile."""
+    if after is None or after == before:
+        raise NotPossible(
+            "the update did not end by itself", hint=f"journalctl -u {_JOB}; another one may be under way"
+        )
+    return after
 
 
 def _settle(releases: Releases, *, restart: bool) -> int:

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from appliance.commands.update import update
+from appliance.commands.update import of_this_update, update
 from appliance.errors import Forbidden, NotPossible
 from provisioning.release.places import Places
-from provisioning.release.trial import CUT_OFF, Releases, Report, Trial
+from provisioning.release.trial import CUT_OFF, Outcome, Releases, Report, Trial
 from tests.fakes.releases import new_key, place
 
 
@@ -22,7 +22,15 @@ def places(tmp_path):
 
 def ask(places, **changed):
     """`handset update` with these options."""
-    options = {"file": None, "back": False, "older": False, "wait": None, "here": False, "settle": False}
+    options = {
+        "file": None,
+        "back": False,
+        "older": False,
+        "wait": None,
+        "here": False,
+        "settle": False,
+        "slot": None,
+    }
     return update(
         argparse.Namespace(**{**options, "restart": False, "json": False, "places": places, **changed})
     )
@@ -65,3 +73,13 @@ def test_two_updates_at_once_are_refused(places, tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(NotPossible, match="under way"):
             ask(places, settle=True)
+
+
+def test_a_clock_that_is_set_back_during_an_update_does_not_hide_its_outcome():
+    before = Report("1", Outcome.UPDATED, "0.2.0", "0.1.0", "", 2000.0)
+    after = Report("2", Outcome.UPDATED, "0.3.0", "0.2.0", "", 1000.0)
+    assert of_this_update(before, after) is after
+    assert of_this_update(None, after) is after
+    for nothing in (None, before):
+        with pytest.raises(NotPossible, match="did not end"):
+            of_this_update(before, nothing)
