@@ -13,7 +13,7 @@ from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from appliance import plugins
+from appliance import clock, plugins
 from appliance.config.load import load
 from appliance.config.schema import Provisioning
 from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
@@ -141,10 +141,7 @@ def _get(opener: urllib.request.OpenerDirector, url: str) -> bytes | None:
         raise NotPossible(f"{url}: the server says {error.code}", hint="see the server's log") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise NotBelieved(
-                f"{url}: the server's certificate is not believed: {error.reason.verify_message}",
-                hint="a certificate for that name, or provisioning.ca; and a clock that is right",
-            ) from error
+            raise doubted(url, error.reason.verify_message, clock.read()) from error
         raise NotPossible(f"{url} cannot be reached: {error.reason}", hint="handset doctor") from error
     except (OSError, ValueError) as error:
         raise NotPossible(
@@ -153,6 +150,15 @@ def _get(opener: urllib.request.OpenerDirector, url: str) -> bytes | None:
     if len(data) > remote.LONGEST:
         raise NotPossible(f"{url} is too long", hint=f"at most {remote.LONGEST // 1024} KiB")
     return data
+
+
+def doubted(url: str, reason: str, now: clock.Reading) -> ApplianceError:
+    """What a certificate that is not believed comes to. Before the clock is set, that says nothing of the server: it is
+    asked again in a while, and not only the next day."""
+    message = f"{url}: the server's certificate is not believed: {reason}"
+    if clock.believable(now):
+        return NotBelieved(message, hint="a certificate for that name, or provisioning.ca")
+    return NotPossible(f"{message}; {clock.NOT_SET}", hint="it is tried again once the clock is set")
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):

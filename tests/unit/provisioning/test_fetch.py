@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.cli import main
+from appliance.clock import Reading
 from appliance.config.load import load
 from appliance.config.rules import check_rules
 from appliance.config.schema import Configuration, Provisioning
 from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
 from provisioning.effects import Effects
-from provisioning.fetch import take
+from provisioning.fetch import doubted, take
 from provisioning.remote import NotBelieved, source
 from tests.rig.authority import Authority
 
@@ -144,6 +145,13 @@ def test_a_server_adds_nobody_and_names_no_other_server(server, box, trusting):
     assert isinstance(sound, Configuration)
     assert (sound.device.name, sound.provisioning.url) == ("x", "")
     assert {path.name for path in (box.root / "etc").iterdir()} == {"handset"}
+
+
+@pytest.mark.parametrize(("wall", "synchronized"), [(1_800_000_000.0, False), (86_400.0, None)])
+def test_a_certificate_is_not_judged_by_a_clock_that_nobody_has_set(wall, synchronized):
+    reason = "certificate is not yet valid"
+    assert isinstance(doubted("https://x/", reason, Reading(wall, 1.0, synchronized)), NotPossible)
+    assert isinstance(doubted("https://x/", reason, Reading(1_800_000_000.0, 1.0, True)), NotBelieved)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_believed(server, box):
