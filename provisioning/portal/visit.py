@@ -45,6 +45,7 @@ def portal(_: argparse.Namespace) -> int:
     """Return once there is a network; the timer of the service looks again."""
     network: Network = plugins.load("appliance.networks", "nmcli")()
     visit = Visit(network, Effects.on(Path("/")), time.monotonic())
+    visit.sweep()
     try:
         while not visit.step(time.monotonic()):
             time.sleep(LOOK_SECONDS)
@@ -67,6 +68,7 @@ class Visit:
         self._code = f"{secrets.randbelow(10**8):08}"
         self._name = identity.own_name(identity.hardware_address(effects.root)) or "handset-setup"
         self._server: Page | None = None
+        self._form: Portal | None = None
         self._failure = ""
         self._page = threading.Lock()
         self._used = False
@@ -76,6 +78,11 @@ class Visit:
     @property
     def server(self) -> Page | None:
         return self._server
+
+    def sweep(self) -> None:
+        """A network of ours that an earlier run was killed over goes away: whoever had its password has it still."""
+        with suppress(ApplianceError):
+            self._network.close_hotspot()
 
     def step(self, at: float) -> bool:
         """Look, and do what follows; True once there is a network and nothing of ours is open."""
@@ -125,8 +132,9 @@ class Visit:
         try:
             address = self._network.open_hotspot(self._name, self._code)
             notes = [Note(self._failure, kind="fault")] if self._failure else []
-            page = Portal(self._name, address, secrets.token_hex(16), self._check, found, notes)
-            self._server = self._serve((address, self._port), page, self._was_used, self._was_taken)
+            form = Portal(self._name, address, secrets.token_hex(16), self._check, found, notes)
+            self._server = self._serve((address, self._port), form, self._was_used, self._was_taken)
+            self._form = form
         except (ApplianceError, OSError) as error:
             print(f"no network of our own: {error}")
             self._hotspot.failed(at)
@@ -170,6 +178,9 @@ class Visit:
             self._network.reload()
         except ApplianceError as error:
             self._failure = error.message
+            if self._form is not None:
+                self._form.notes = [Note(error.message, hint=error.hint, kind="fault")]
+            self._tell(f"What was filled in is not in force: {error.message}. The page is still there.")
             print(f"not taken: {error.message}")
             return
         self._failure = ""

@@ -358,6 +358,27 @@ def test_from_no_network_to_the_one_that_was_chosen(air, visit):
     assert told(air)["ok"]
 
 
+def test_a_network_that_an_earlier_run_was_killed_over_is_gone_when_the_next_one_looks(air):
+    air.network.open_hotspot("handset-3f2a", "12345678")
+    air.plug_in()
+    later = Visit(air.network, Effects(air.root, lambda run: None), 0.0, Pages)
+    later.sweep()
+    assert later.step(1.0)
+    assert air.world["active"] != "handset-hotspot"
+    assert not list(air.volatile.iterdir())
+
+
+def test_what_cannot_be_written_is_said_on_the_page_which_stays(air, visit):
+    pages = opened(visit)
+    (air.root / "etc/handset").write_text("in the way of settings")
+    pages.fill_in(ssid="Home: 1", wifi_password="long enough", name="Hall")
+    assert not visit.step(70.0)
+    assert not visit.step(70.0 + LINGER_SECONDS)
+    assert shown(visit) is pages
+    assert "cannot be written" in pages.portal.answer(Request("GET", "/", ADDRESS)).body
+    assert "not in force" in told(air)["sentence"]
+
+
 def test_ended_while_it_is_open_it_leaves_no_network_behind(air, visit):
     pages = opened(visit)
     visit.close()
