@@ -65,7 +65,7 @@ class Visit:
         self._serve = serve
         self._port = port
         self._hotspot = Hotspot(at)
-        self._code = f"{secrets.randbelow(10**8):08}"
+        self._code = _new_code()
         self._name = identity.own_name(identity.hardware_address(effects.root)) or "handset-setup"
         self._server: Page | None = None
         self._form: Portal | None = None
@@ -115,6 +115,8 @@ class Visit:
 
     def _do(self, step: Step, at: float) -> None:
         if step is Step.OPEN:
+            # Whoever heard the one before has no use for it later.
+            self._code = _new_code()
             self._open(at)
         elif step is Step.REOPEN:
             self._failure = "the network could not be joined: is the password right, and is it in reach?"
@@ -209,3 +211,7 @@ class Visit:
         told = {"at": time.time(), "ok": not self._failure, "sentence": sentence, "faults": []}
         with suppress(ApplianceError):
             self._effects.carry_out([WriteFile(TOLD, json.dumps(told) + "\n")])
+
+
+def _new_code() -> str:
+    return f"{secrets.randbelow(10**8):08}"

@@ -358,6 +358,19 @@ def test_from_no_network_to_the_one_that_was_chosen(air, visit):
     assert told(air)["ok"]
 
 
+@pytest.mark.slow
+def test_each_network_has_a_password_of_its_own(air, visit):
+    opened(visit)
+    first = told(air)["sentence"]
+    air.plug_in()
+    visit.step(FIRST_SECONDS + 5)
+    air.file.write_text(json.dumps({**air.world, "cable": False, "active": ""}))
+    visit.step(FIRST_SECONDS + 10)
+    visit.step(FIRST_SECONDS + 10 + LATER_SECONDS)
+    assert shown(visit)
+    assert told(air)["sentence"] != first
+
+
 def test_a_network_that_an_earlier_run_was_killed_over_is_gone_when_the_next_one_looks(air):
     air.network.open_hotspot("handset-3f2a", "12345678")
     air.plug_in()
