@@ -376,11 +376,16 @@ async def test_a_hold_that_the_far_end_refuses_is_told():
 
 async def test_a_far_end_that_asks_whether_a_call_is_up_is_told_so_until_it_is_over():
     def asks(port: int) -> list[str]:
-        with RawCaller(port) as caller:
+        timed = "Supported: timer\r\nSession-Expires: 90;refresher=uas\r\n"
+        with RawCaller(port, headers=timed) as caller:
+            assert "\nSession-Expires: 90;refresher=uas" in caller.answer
             told = [caller.ask("OPTIONS"), caller.ask("INFO"), caller.ask("BYE")]
             caller.leave_unsaid()
             time.sleep(0.5)
-            return [*told, caller.ask("OPTIONS"), caller.ask("INVITE")]
+            told += [caller.ask("OPTIONS"), caller.ask("INVITE")]
+        with pytest.raises(ConnectionRefusedError, match="422"):
+            RawCaller(port, headers="Supported: timer\r\nSession-Expires: 10\r\n").__enter__()
+        return told
 
     async with Desk() as desk:
         theirs = asyncio.create_task(asyncio.to_thread(asks, desk.settings["port"]))
