@@ -31,6 +31,9 @@ logger = logging.getLogger("sip")
 
 BEAT: Final = 0.25
 TICK: Final = 0.5
+TURN_MS: Final = 5
+IDLE_TURN_MS: Final = 20
+"""How long the library waits for a packet before commands are looked at: with a call, and without one."""
 LOOK_AROUND: Final = 1.0
 CONFIGURE_WAIT: Final = 5.0
 CLOSING_TIME: Final = 5.0
@@ -99,7 +102,7 @@ class SipProcess:
         while not self._stop and not self._channel.closed.is_set():
             for body in self._channel.commands():
                 self._command(endpoint, body)
-            endpoint.turn(5)
+            endpoint.turn(IDLE_TURN_MS if endpoint.board.empty() else TURN_MS)
             if endpoint.board.bury():
                 gc.collect()
             before, now = now, time.monotonic()

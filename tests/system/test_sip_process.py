@@ -103,7 +103,7 @@ async def test_a_process_that_stood_still_with_the_machine_goes_on_and_one_that_
         os.kill(pid, signal.SIGCONT)
         await settle(2.0)
         assert (desk.telephone.child_pid(), desk.of(TelephoneLost, since)) == (pid, [])
-    async with Desk(timing=Timing(parent_timeout=1.0, beat=60.0)) as desk:
+    async with Desk(timing=Timing(parent_timeout=1.0, beat=60.0, hang=20.0)) as desk:
         lost = await desk.until(TelephoneLost, seconds=10)
         assert "gave Handset up" in lost.reason
 
