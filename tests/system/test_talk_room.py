@@ -113,14 +113,14 @@ async def pulled_and_returned(handset: Handset, kind: str, pull, plug) -> None:
     await handset.client.event("device", 30, since=since, kind=kind, state="recovered")
 
 
-async def test_a_pulled_microphone_and_a_pulled_speaker_come_back_and_are_used_again(handset, server, person):
+async def test_pulled_devices_and_a_sound_server_that_dies_come_back_and_are_used_again(
+    handset, server, person
+):
     await pulled_and_returned(handset, "input", lambda: server.unplug(MICROPHONE), server.plug_microphone)
     await pulled_and_returned(handset, "output", lambda: server.unplug(SPEAKER), server.plug_speaker)
     await handset.ready()
     await asks_the_time(handset, person)
 
-
-async def test_a_sound_server_that_dies_and_returns_is_used_again(handset, server, person):
     threads = handset.footprint().threads
     await pulled_and_returned(handset, "input", server.kill, server.start)
     await handset.ready()
