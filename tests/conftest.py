@@ -55,6 +55,17 @@ def _in_turn(items: list[pytest.Item]) -> list[pytest.Item]:
     return spread + [item for item in items if not item.nodeid.startswith("tests/system/")]
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """What is collected stays to the end: the garbage collector looks through it neither meanwhile nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     for report in terminalreporter.getreports("rerun"):
         terminalreporter.section(f"why it was tried again: {report.nodeid}", sep="_")
