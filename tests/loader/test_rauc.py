@@ -52,6 +52,7 @@ class Appliance:
 
     def close(self) -> None:
         self._server.shutdown()
+        self._server.server_close()
 
 
 class Board:
