@@ -1,6 +1,7 @@
 """The set-up page's server: a thread, plain HTTP in the appliance's own network, for a handful of browsers."""
 
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -23,7 +24,7 @@ class PageServer:
         used: Callable[[], None],
         taken: Callable[[Draft], None],
     ) -> None:
-        room = threading.BoundedSemaphore(AT_ONCE)
+        self._room = room = threading.BoundedSemaphore(AT_ONCE)
 
         class Handler(_Handler):
             def respond(self) -> None:
@@ -43,9 +44,12 @@ class PageServer:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        """No more requests; what is answered is answered to its end."""
+        """No more requests; what is answered is answered to its end, and taken, within SILENT_SECONDS."""
         self._server.shutdown()
         self._server.server_close()
+        until = time.monotonic() + SILENT_SECONDS
+        for _ in range(AT_ONCE):
+            self._room.acquire(timeout=max(0.0, until - time.monotonic()))
         self._thread.join(SILENT_SECONDS)
 
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -437,7 +438,12 @@ def test_a_networkmanager_that_is_gone_for_a_while_is_survived(air, visit):
 def test_over_a_real_socket_the_page_is_served_and_the_form_taken():
     taken: list[Draft] = []
     portal = Portal("handset", "127.0.0.1", "ticket", lambda _: [])
-    server = PageServer(("127.0.0.1", 0), portal, lambda: None, taken.append)
+
+    def take(draft: Draft) -> None:
+        time.sleep(0.05)  # its answer has gone by then, and the page may be closed
+        taken.append(draft)
+
+    server = PageServer(("127.0.0.1", 0), portal, lambda: None, take)
     try:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         connection.request("GET", "/", headers={"Host": "127.0.0.1"})
