@@ -177,7 +177,7 @@ async def test_an_offer_is_answered_as_srtp_is_configured(srtp, profile, lines, 
             with pytest.raises(ConnectionRefusedError, match=answer):
                 await asyncio.to_thread(caller.__enter__)
             assert not desk.of(CallReport, state="connected")
-            [notice] = desk.of(NoticeReport)
+            notice = await desk.until(NoticeReport)
             assert (notice.code, notice.hint) == ("offer_refused", "see sip.srtp")
             return
         answering = asyncio.create_task(desk.pick_up())
