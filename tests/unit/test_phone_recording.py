@@ -1,6 +1,8 @@
 """A recording that an agent begins, and one that is paused."""
 
 import asyncio
+import os
+import time
 import wave
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ import numpy as np
 
 from appliance.call.controller import Calls
 from appliance.config.schema import Recording, Sip
-from appliance.events import Event, RecordingChanged, Transcript
+from appliance.events import Event, EventBus, RecordingChanged, Transcript
 from appliance.phone import Phones
+from appliance.recordings import Recordings
 from appliance.store.store import CallRecord
 from tests.fakes.telephone import FakeTelephone
 from tests.rig.booth import Booth
@@ -125,3 +128,19 @@ async def test_nothing_is_kept_while_it_is_paused_also_where_it_begins_so(tmp_pa
         assert not heard[: 16_000 - FRAME].any()
         assert heard[16_000 + FRAME : 32_000 - FRAME].all()
         assert not heard[32_000 + FRAME :].any()
+
+
+async def test_what_is_older_than_keep_days_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    old, young, other = (tmp_path / name for name in ("call-1.wav", "call-2.wav", "notes.wav"))
+    for path, days in ((old, 3.1), (young, 2.9), (other, 99.0)):
+        path.write_bytes(b"RIFF")
+        then = time.time() - days * 86_400
+        os.utime(path, (then, then))
+    recordings = Recordings(Recording(directory=str(tmp_path), keep_days=3), tmp_path, EventBus())
+    sweeping = asyncio.create_task(recordings.sweep())
+    async with asyncio.timeout(10):
+        while old.exists():
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    sweeping.cancel()
+    assert (young.exists(), other.exists()) == (True, True)
