@@ -17,6 +17,7 @@ from appliance.recordings import Recordings
 from appliance.store.store import CallRecord
 from tests.fakes.telephone import FakeTelephone
 from tests.rig.booth import Booth
+from tests.rig.peer import until
 from tests.rig.virtual_time import virtual_time
 
 TOLD = "This call is recorded."
@@ -138,9 +139,7 @@ async def test_what_is_older_than_keep_days_is_removed_and_nothing_else(tmp_path
         os.utime(path, (then, then))
     recordings = Recordings(Recording(directory=str(tmp_path), keep_days=3), tmp_path, EventBus())
     sweeping = asyncio.create_task(recordings.sweep())
-    async with asyncio.timeout(10):
-        while old.exists():
-            await asyncio.sleep(0.01)
+    await until(lambda: not old.exists(), 10, "the old one is removed")
     await asyncio.sleep(0.05)
     sweeping.cancel()
     assert (young.exists(), other.exists()) == (True, True)
