@@ -10,14 +10,15 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.floor import Levels, NoiseFloor, band_levels
+from appliance.audio.floor import FRAME_SAMPLES, Levels, NoiseFloor, band_levels
 from appliance.audio.vad import LIKELY, Confirmation, Rechunked
 from appliance.config.schema import Vad
-from appliance.frames import FRAME_MS
+from appliance.frames import BYTES_PER_SAMPLE, FRAME_MS
 from appliance.interfaces import VoiceDetector
 
 ECHO_MS: Final = 500.0
 """For so long a played sound is heard: the delay of its echo, up to 300 ms, and the reverberation."""
+ECHO_FRAMES: Final = round(ECHO_MS / FRAME_MS)
 SILENT_DB: Final = -65.0
 """What is played more quietly than this in every band is no sound."""
 SPREAD_DB: Final = 25.0
@@ -41,6 +42,9 @@ BLOCK_MS: Final = 500.0
 BLOCKS: Final = 40
 LONGEST_MS: Final = 1_500.0
 """What lasts longer and is not found to be speech is echo as well."""
+
+
+_SILENCE: Final = band_levels(bytes(FRAME_SAMPLES * BYTES_PER_SAMPLE))
 
 
 class EchoLevel:
@@ -97,7 +101,8 @@ class DoubleTalk:
         self._confirm = Confirmation(confirm) if confirm is not None else None
         self._echo = EchoLevel()
         self._floor = NoiseFloor()
-        self._played: deque[Levels] = deque(maxlen=round(ECHO_MS / FRAME_MS))
+        self._played: deque[Levels] = deque(maxlen=ECHO_FRAMES)
+        self._silent_frames = 0
         self._detected = False
         self._run_ms = 0
         self._trusted_ms = 0.0
@@ -127,7 +132,11 @@ class DoubleTalk:
         return over and self._trusted_ms > 0
 
     def _exceeds(self, near: Levels, far: bytes) -> bool:
-        self._played.append(band_levels(far))
+        silent = far.count(0) == len(far)
+        self._played.append(_SILENCE if silent else band_levels(far))
+        self._silent_frames = self._silent_frames + 1 if silent else 0
+        if self._silent_frames >= ECHO_FRAMES:
+            return False
         played = np.maximum.reduce(list(self._played))
         loudest = float(played.max())
         if loudest < SILENT_DB:
@@ -159,4 +168,4 @@ class DoubleTalk:
 
 def best(excess: Levels) -> float:
     """Mean of the BEST_BANDS highest."""
-    return float(np.mean(np.sort(excess)[-BEST_BANDS:]))
+    return float(np.sort(excess)[-BEST_BANDS:].sum()) / BEST_BANDS

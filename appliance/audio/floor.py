@@ -4,6 +4,7 @@ Speech rises and falls by 10 dB and more several times a second, also in noise o
 chords stay within 6 dB.
 """
 
+import math
 from collections import deque
 from typing import Final
 
@@ -61,12 +62,13 @@ class NoiseFloor:
         """Take the next frame's band levels; return by how many dB its best bands exceed the floor."""
         self._smooth = levels if self._smooth is None else SMOOTHING * self._smooth + (1 - SMOOTHING) * levels
         floor = np.minimum(self._lowest, self._block)
-        excess = np.sort(self._smooth - np.maximum(floor, QUIETEST_DB))
+        excess = self._smooth - np.maximum(floor, QUIETEST_DB)
+        excess.sort()
         self._block = np.minimum(self._block, self._smooth)
         self._block_frames += 1
         if self._block_frames == BLOCK_FRAMES:
             self._turn_block()
-        return float(np.mean(excess[-BEST_BANDS:]))
+        return float(excess[-BEST_BANDS:].sum()) / BEST_BANDS
 
     def _turn_block(self) -> None:
         if self._prior_blocks:
@@ -86,7 +88,7 @@ class Steadiness:
 
     def steady(self, levels: Levels) -> bool:
         """Take the next frame's band levels; True when it is one more of a flat run."""
-        level = float(10 * np.log10(np.sum(np.power(10, levels / 10))))
+        level = 10 * math.log10(sum(10 ** (band / 10) for band in levels.tolist()))
         self._levels.append(level)
         if len(self._levels) < STEADY_FRAMES // 2:
             return False
