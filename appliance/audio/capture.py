@@ -30,6 +30,8 @@ FAR_PENDING_BYTES: Final = 10 * CANCELLER_BYTES
 BACKLOG_TARGET_MS: Final = 40.0
 RING_MS: Final = 5_000.0
 IN_FLIGHT: Final = 500
+CLEAR_DB: Final = 12.0
+"""Whoever exceeds the echo's utmost by so much is heard well beside it."""
 IDLE_WAIT: Final = 0.5
 
 
@@ -169,18 +171,23 @@ class CapturePath:
         del self._raw[:FRAME_BYTES]
         del self._played[:FRAME_BYTES]
         try:
+            excess_db = -math.inf
             if self._guard is not None:
                 foreign_ms = self._guard.process(raw, played, speech=captured.speech)
                 captured = replace(captured, foreign_ms=foreign_ms)
-            foreign = self._guard is not None and self._guard.foreign
-            over = self._double_talk.process(raw, played, speech=captured.speech, foreign=foreign)
+                excess_db = self._guard.excess_db
+            voice = self._gate.beginning
+            over = self._double_talk.process(
+                raw, played, speech=captured.speech, voice=voice, excess_db=excess_db
+            )
         except Exception as error:  # noqa: BLE001  as above
             self._fault("voice detector", error)
             return captured
         if not over:
             return captured
-        # Where the guard alone is sure, the echo is nearly as loud as the person: what the canceller left is better.
-        pcm = raw if self._double_talk.louder else captured.frame.pcm
+        # Where the echo is nearly as loud as the person, what the canceller left is better.
+        clear = self._double_talk.louder or excess_db >= CLEAR_DB
+        pcm = raw if clear else captured.frame.pcm
         return replace(captured, frame=replace(captured.frame, pcm=pcm), over=True)
 
     def _fault(self, part: str, error: Exception) -> None:

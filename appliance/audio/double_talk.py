@@ -5,6 +5,7 @@ played, for a second and more. The microphone does not, but what it takes may be
 learnt: the highest ratio of the microphone's level to the played one, band by band, while nobody talked.
 """
 
+import math
 from collections import deque
 from typing import Final
 
@@ -40,6 +41,11 @@ TRUST_MS: Final = 1_000.0
 """So long after it was last certain, level alone tells that somebody still talks: the canceller may be slow to open."""
 BLOCK_MS: Final = 500.0
 BLOCKS: Final = 40
+CERTAIN_DB: Final = 5.0
+"""What exceeds the echo guard's margin by so much is somebody, as far as that frame tells."""
+WITNESS_FRAMES: Final = 10
+WITNESS_DB: Final = 4.0
+"""Of the newest WITNESS_FRAMES: so much excess in all will do where the detectors behind the canceller hear a voice."""
 LONGEST_MS: Final = 1_500.0
 """What lasts longer and is not found to be speech is echo as well."""
 
@@ -104,22 +110,27 @@ class DoubleTalk:
         self._played: deque[Levels] = deque(maxlen=ECHO_FRAMES)
         self._silent_frames = 0
         self._detected = False
+        self._excess: deque[float] = deque(maxlen=WITNESS_FRAMES)
         self._run_ms = 0
         self._trusted_ms = 0.0
         self._calm_ms = CALM_MS
 
-    def process(self, near: bytes, far: bytes, *, speech: bool, foreign: bool = False) -> bool:
+    def process(
+        self, near: bytes, far: bytes, *, speech: bool, voice: bool = False, excess_db: float = -math.inf
+    ) -> bool:
         """Take 20 ms of the raw microphone and of what is played, s16le mono at 16 kHz.
 
-        `speech`: it was found behind the canceller. `foreign`: the echo guard cannot explain the frame. False whenever
-        nothing was played in the last ECHO_MS.
+        `speech` was found behind the canceller, or the beginning of a `voice`. `excess_db`: by how much the echo guard
+        cannot explain the frame. False whenever nothing was played in the last second.
         """
         for likelihood in self._detector.likelihoods(near):
             self._detected = likelihood >= LIKELY
         levels = band_levels(near)
         stands_out = self._floor.stands_out_db(levels) >= FLOOR_MARGIN_DB
         self.louder = self._exceeds(levels, far)
-        over = (self.louder or foreign) and stands_out and self._detected
+        heard = stands_out and self._detected
+        over = heard and (self.louder or excess_db >= CERTAIN_DB)
+        self._excess.append(min(WITNESS_DB, max(0.0, excess_db)) if heard else 0.0)
         self._run_ms = self._run_ms + FRAME_MS if over else max(0, self._run_ms - FRAME_MS)
         self._calm_ms = 0.0 if over else self._calm_ms + FRAME_MS
         if speech:
@@ -129,7 +140,7 @@ class DoubleTalk:
         if self._agreed(near) and over and self._run_ms >= self._start_ms:
             self._trusted_ms = TRUST_MS
         self._trusted_ms = max(0.0, self._trusted_ms - FRAME_MS)
-        return over and self._trusted_ms > 0
+        return (over and self._trusted_ms > 0) or (voice and sum(self._excess) >= WITNESS_DB)
 
     def _exceeds(self, near: Levels, far: bytes) -> bool:
         silent = far.count(0) == len(far)
@@ -158,6 +169,7 @@ class DoubleTalk:
             self._confirm.reset()
         self._echo.forget()
         self._played.clear()
+        self._excess.clear()
         self._detected = False
         self._run_ms, self._trusted_ms, self._calm_ms = 0, 0.0, CALM_MS
 

@@ -34,7 +34,6 @@ GAIN_QUANTILE: Final = 0.9
 MARGIN_QUANTILE: Final = 0.99
 LEAST_MARGIN_DB: Final = 3.0
 MOST_MARGIN_DB: Final = 12.0
-CERTAIN_DB: Final = 5.0
 KNOWN_FRAMES: Final = 50
 """After so many frames of sound the explanation holds."""
 LEAST_GAIN_DB: Final = -70.0
@@ -134,12 +133,8 @@ class EchoGuard:
         self._foreign: deque[bool] = deque(maxlen=FOREIGN_WINDOW)
         self._since_sound = LAGS + HELD
         self._found: int | None = None
-        self._excess_db = -math.inf
-
-    @property
-    def foreign(self) -> bool:
-        """The newest frame is far more than the echo that was learnt; False before that."""
-        return self._excess_db >= CERTAIN_DB
+        self.excess_db = -math.inf
+        """By how much the newest frame is more than the echo that was learnt may be; -inf before that."""
 
     def process(self, near: bytes, far: bytes, *, speech: bool) -> float:
         """Take 20 ms of the raw microphone and of what is played, s16le mono at 16 kHz; return `foreign_ms`.
@@ -150,7 +145,7 @@ class EchoGuard:
         self._since_sound = 0 if played.max() > SILENT_DB else self._since_sound + 1
         self._played.appendleft(played)
         silent = self._since_sound >= LAGS + HELD
-        self._excess_db = -math.inf
+        self.excess_db = -math.inf
         if silent and self._since_sound % HELD:
             return math.inf
         levels = band_levels(near)
@@ -178,11 +173,11 @@ class EchoGuard:
 
     def _exceeds(self, levels: Bands, late: Bands, wide: Bands) -> bool:
         if self._found is not None and self._at_lag.known >= KNOWN_FRAMES:
-            self._excess_db = self._at_lag.excess_db(levels, late, self._noise)
-            return self._excess_db > 0
+            self.excess_db = self._at_lag.excess_db(levels, late, self._noise)
+            return self.excess_db > 0
         if self._anywhere.known >= KNOWN_FRAMES:
-            self._excess_db = self._anywhere.excess_db(levels, wide, self._noise)
-            return self._excess_db > 0
+            self.excess_db = self._anywhere.excess_db(levels, wide, self._noise)
+            return self.excess_db > 0
         # Nothing is known of the room yet: whoever speaks is believed.
         return True
 

@@ -162,15 +162,22 @@ class SpeechGate:
         self._floor = NoiseFloor()
         self._steadiness = Steadiness()
         self._detected = False
+        self._agreed_now = False
         self._speech = False
         self._run_ms = 0
         self._gap_ms = 0
         self._voiced_ms = 0
 
+    @property
+    def beginning(self) -> bool:
+        """Too short to be speech yet, but both detectors hear a voice; False where there is only one."""
+        return self._agreed_now and not self._speech and self._run_ms > 0
+
     def process(self, pcm: bytes) -> Decision:
         """Take the next 20 ms (s16le mono at 16 kHz)."""
         voiced = self._stands_out(pcm)
         agreed = self._agreed(pcm, voiced)
+        self._agreed_now = agreed and self._confirm is not None
         if self._speech:
             voiced &= agreed
         self._count(voiced)
@@ -215,7 +222,7 @@ class SpeechGate:
         self._detector.reset()
         if self._confirm is not None:
             self._confirm.reset()
-        self._speech = self._detected = False
+        self._speech = self._detected = self._agreed_now = False
         self._run_ms = self._gap_ms = self._voiced_ms = 0
         return edge
 

@@ -6,7 +6,8 @@ go sooner, so that a paused answer goes on; should the voice rise again within t
 What the echo of our own sound explains (`Captured.foreign_ms`) neither starts nor confirms.
 
 While the appliance speaks, a suspicion (`Captured.over`) is an onset too. The playout being paused, the detector finds
-the voice or does not: nothing but what it finds confirms.
+the voice or does not: nothing but what it finds confirms. The canceller may hide again a voice that it let through,
+for half a second: as long as the suspicion goes on, that is no lull.
 """
 
 import math
@@ -17,9 +18,10 @@ from appliance.audio.vad import Edge
 from appliance.session.turn import SpeechConfirmed, SpeechDismissed, SpeechStarted, SpeechStopped, TurnEvent
 
 LEAST_TURN_MS: Final = 100.0
-LULL_MS: Final = 200.0
+LULL_MS: Final = 260.0
+"""As long as the plosive in "excuse me"."""
 SUSPICION_LULL_MS: Final = 300.0
-"""As long as the plosive in "excuse me", with the canceller still holding back what surrounds it."""
+"""The same, with the canceller still holding back what surrounds it."""
 LONGEST_SUSPICION_MS: Final = 1_000.0
 """How long the playout stands still for what the detector does not find."""
 FOREIGN_START_MS: Final = 20.0
@@ -43,6 +45,7 @@ class OnsetWatch:
         self._voiced_ms = 0.0
         self._still_ms = 0.0
         self._suspected_ms = 0.0
+        self._hidden_ms = 0.0
         self._spent = False
 
     def hear(self, captured: Captured, *, doubtful: bool, sounding: bool = False) -> TurnEvent | None:
@@ -54,7 +57,7 @@ class OnsetWatch:
         self._spent &= captured.over
         if captured.speech:
             self._suspected_ms = 0.0
-        elif self._suspected_ms or (captured.over and sounding and self._may_suspect(captured)):
+        elif self._suspected_ms or self._suspicious(captured, doubtful=doubtful, sounding=sounding):
             return self._suspect(captured, doubtful)
         if not captured.speech:
             event = self._end(doubtful)
@@ -63,12 +66,14 @@ class OnsetWatch:
         self._follow(captured)
         run_ms = captured.voiced_ms - self._base_ms
         if not self.running:
-            if captured.edge is not Edge.STARTED and run_ms < self._start_ms:
+            suspected = self._suspicious(captured, doubtful=doubtful, sounding=sounding)
+            if captured.edge is not Edge.STARTED and run_ms < self._start_ms and not suspected:
                 return None
             if captured.foreign_ms < FOREIGN_START_MS:
                 self.withheld += captured.edge is Edge.STARTED
                 return None
             self.running = True
+            self._still_ms = self._hidden_ms = 0.0
             return SpeechStarted()
         if doubtful and run_ms >= self._confirm_ms:
             if captured.foreign_ms >= FOREIGN_CONFIRM_MS:
@@ -95,9 +100,11 @@ class OnsetWatch:
         self.running = False
         self._base_ms = math.inf
 
-    def _may_suspect(self, captured: Captured) -> bool:
-        foreign = captured.foreign_ms >= FOREIGN_START_MS
-        return foreign and not self.running and not self._spent and math.isfinite(self._base_ms)
+    def _suspicious(self, captured: Captured, *, doubtful: bool, sounding: bool) -> bool:
+        """It begins one, or carries on what the detector has begun and lost."""
+        if not captured.over or self._spent or captured.foreign_ms < FOREIGN_START_MS:
+            return False
+        return doubtful if self.running else sounding and math.isfinite(self._base_ms)
 
     def _suspect(self, captured: Captured, doubtful: bool) -> TurnEvent | None:
         """A frame in which somebody seems to talk, or seemed to just before, and the detector has found nothing."""
@@ -115,6 +122,10 @@ class OnsetWatch:
             self._base_ms = self._voiced_ms = 0.0
         if captured.voiced_ms > self._voiced_ms:
             self._still_ms = 0.0
+        elif self.running and captured.over and not self._spent:
+            self._still_ms = 0.0
+            self._hidden_ms += captured.frame.duration_ms
+            self._spent = self._hidden_ms >= LONGEST_SUSPICION_MS
         else:
             self._still_ms += captured.frame.duration_ms
         self._voiced_ms = captured.voiced_ms

@@ -41,7 +41,9 @@ ANSWER_DBFS: Final = -18.0
 PERSON_DBFS: Final = -24.0
 """RMS of a person at the microphone."""
 AUDIBLE: Final = 0.1
-"""A person has begun where they are louder than this share of their loudest: before it is breath."""
+"""A person has begun at the first sample above this share of their loudest, -20 dB: before it is breath."""
+TOO_LATE_SECONDS: Final = 0.4
+"""Before the end of an answer: who begins after this neither interrupts it nor is missed."""
 PAUSE_SECONDS: Final = 1.0
 ECHO_TAIL_SECONDS: Final = 0.2
 ANSWERS: Final = (
@@ -56,6 +58,9 @@ INTERRUPTIONS: Final = (
     "alright wait a moment please i have heard enough",
     "stop that now and tell me something else instead",
     "excuse me but this is not what i have asked for",
+    "hold on can you say that again more slowly",
+    "no no that is wrong i meant the other one",
+    "thank you very much that will do for today",
 )
 VOICES: Final = ("flite:rms", "flite:slt", "espeak-ng:en-us", "espeak-ng:en-gb", "flite:awb", "flite:kal16")
 
@@ -115,6 +120,7 @@ class AcousticStage:
         self._answer_at = 0.5
         self._person: _Person | None = None
         self._person_at = barge_every + 2.0
+        self._chance = np.random.default_rng(seed)
         self._deaf_until = 0.0
         self.tally = Tally()
 
@@ -139,6 +145,7 @@ class AcousticStage:
             self._echo.play(block / 32768)
         if not self._playout.active() and self._machine.phase in (Phase.SPEAKING, Phase.PAUSED):
             self._drive(PlayedOut())
+            self._let_off()
         heard = self._echo.take(FRAME) + self._talk()
         pcm = (np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes()
         for captured in self._path.process(pcm, self._now, self._far_end.take(FRAME)):
@@ -165,9 +172,8 @@ class AcousticStage:
             and self._now >= self._person_at
             and self._machine.phase is Phase.SPEAKING
         ):
-            number = len(self.tally.delays) + self.tally.missed
-            voice = VOICES[(self._answers + 1 + number // 2) % len(VOICES)]
-            text = INTERRUPTIONS[number % len(INTERRUPTIONS)]
+            voice = VOICES[self._chance.integers(len(VOICES))]
+            text = INTERRUPTIONS[self._chance.integers(len(INTERRUPTIONS))]
             words = np.frombuffer(_at_level(text, voice, PERSON_DBFS), "<i2") / 32768
             audible = int(np.argmax(np.abs(words) > AUDIBLE * np.abs(words).max()))
             self._person = _Person(words, self._now + audible / RATE)
@@ -216,13 +222,19 @@ class AcousticStage:
             # Nobody answers here.
             self._machine.handle(PlayedOut())
 
+    def _let_off(self) -> None:
+        """The answer has ended by itself: whoever had only just begun did not interrupt it."""
+        person = self._person
+        if person is not None and person.silenced is None and self._now - person.began < TOO_LATE_SECONDS:
+            person.began = -1.0
+
     def _end_person(self) -> None:
         """A second after their last word the person has gone; whoever was not noticed is counted."""
         person = self._person
         if person is None or person.position < len(person.words) + RATE:
             return
         self._person = None
-        self._person_at = self._now + self._barge_every
+        self._person_at = self._now + self._barge_every * self._chance.uniform(0.8, 1.4)
         if person.began >= 0:
             self.tally.missed += 1
         if self._machine.phase is Phase.LISTENING:

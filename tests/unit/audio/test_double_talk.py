@@ -131,3 +131,23 @@ def test_after_a_reset_the_room_is_still_known():
     told(echo_of(far, -40), far, under_test=under_test)
     under_test.reset()
     assert told(added(silence(6), at_level(speech(WAIT), -20), 0.6)[:RATE], far[:RATE], under_test=under_test)
+
+
+def doubtful(*, voice: bool, excess_db: float) -> bool:
+    """Whether 60 ms of somebody, of which the guard explains all but so much, are told after an echo that is known."""
+    under_test = DoubleTalk(Vad(), Always())
+    far = played(4)
+    told(echo_of(far, -12), far, under_test=under_test)
+    pcm = pcm_of(at_level(speech(COUNTING), -30)[: 3 * FRAME])
+    return any(
+        under_test.process(
+            pcm[at : at + 2 * FRAME], pcm_of(far[-FRAME:]), speech=False, voice=voice, excess_db=excess_db
+        )
+        for at in range(0, len(pcm), 2 * FRAME)
+    )
+
+
+def test_what_the_guard_alone_doubts_a_little_is_somebody_where_a_voice_is_heard_behind_the_canceller_too():
+    assert doubtful(voice=True, excess_db=3.0)
+    assert not doubtful(voice=False, excess_db=3.0)
+    assert not doubtful(voice=True, excess_db=1.0)

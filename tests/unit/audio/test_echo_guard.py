@@ -90,3 +90,26 @@ def test_where_there_is_no_echo_at_all_people_never_come_to_be_taken_for_one(noi
             talks = 4_800 <= at < len(voice)
             told.append(guard.process(pcm_of(heard), pcm_of(far[start : start + FRAME]), speech=talks))
         assert max(told[100:112]) >= 80
+
+
+@pytest.mark.slow
+def test_people_who_talk_over_it_again_and_again_teach_it_neither_their_level_nor_that_an_echo_strays():
+    guard, echo, noise = EchoGuard(), Echo(Setting(coupling_db=-20, delay_ms=40)), np.random.default_rng(1)
+    voice, excess = at_level(speech(WAIT), -24)[: RATE * 3 // 4], []
+    far = at_level(np.resize(speech(COUNTING), 3 * RATE), -20)
+    for _ in range(16):
+        over = []
+        for start in range(0, len(far) - FRAME + 1, FRAME):
+            played = far[start : start + FRAME]
+            echo.play(played)
+            heard = echo.take(FRAME) + noise.standard_normal(FRAME) * 1e-4
+            at = start - 3 * RATE // 2
+            if 0 <= at < len(voice):
+                heard[: len(voice[at : at + FRAME])] += voice[at : at + FRAME]
+            # The detector finds them after 300 ms.
+            guard.process(pcm_of(heard), pcm_of(played), speech=4_800 <= at < len(voice))
+            if 0 <= at < len(voice):
+                over.append(guard.excess_db)
+        excess.append(np.median(over))
+    assert np.median(excess[-4:]) >= 10
+    assert np.median(excess[-4:]) >= np.median(excess[1:5]) - 3

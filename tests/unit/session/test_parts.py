@@ -281,7 +281,7 @@ class TestOnsetWatch:
         ]
 
     def test_a_candidate_that_falls_silent_is_dismissed_long_before_the_hangover_is_over(self):
-        frames = list(self.speech(7))[: 7 - 2 + 10]
+        frames = list(self.speech(7))[: 7 - 2 + 13]
         assert self.run(self.watch(), frames, doubtful=lambda e: isinstance(e, SpeechStarted)) == [
             SpeechStarted,
             SpeechDismissed,
