@@ -1,5 +1,6 @@
 """The image that `make image` built, and a box that has booted it."""
 
+import inspect
 import os
 import subprocess
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         item.add_marker(pytest.mark.image)
         item.add_marker(pytest.mark.timeout(7200))
-        item.add_marker(pytest.mark.asyncio(loop_scope="session"))
+        if inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"))
         if not FOLDER:
             item.add_marker(pytest.mark.skip(reason="the image is built by make image-test"))
     ours.sort(key=lambda item: STORY.index(item.path.stem) if item.path.stem in STORY else len(STORY))
