@@ -112,7 +112,7 @@ class Update:
             )
 
     def _try(self, release: Path, version: str) -> Report:
-        before = self._quiet(self._fit.patience)
+        before = quiet(self._service, self._fit.patience)
         if before.busy:
             raise ReleaseRefused(
                 "a call or a conversation went on all the time", hint="try again when it is over"
@@ -134,7 +134,7 @@ class Update:
             return self._releases.commit(trial, self._service.now())
         self._tell(f"version {version} is taken back: {reason}")
         if self._service.reading().answers:
-            self._quiet(HANG_UP_SECONDS)
+            quiet(self._service, HANG_UP_SECONDS)
         report = self._releases.step_back(trial, reason, self._service.now())
         self._service.restart()
         return report
@@ -152,12 +152,13 @@ class Update:
                 gate.again(f"handset doctor: {trouble}")
             self._service.sleep(LOOK_SECONDS)
 
-    def _quiet(self, within: float) -> Reading:
-        """What is seen when nobody talks any more, or after that long."""
-        until = self._service.steady() + within
-        while (reading := self._service.reading()).busy and self._service.steady() < until:
-            self._service.sleep(LOOK_SECONDS)
-        return reading
+
+def quiet(service: Service, within: float) -> Reading:
+    """What is seen when nobody talks any more, or after that long."""
+    until = service.steady() + within
+    while (reading := service.reading()).busy and service.steady() < until:
+        service.sleep(LOOK_SECONDS)
+    return reading
 
 
 def _ordered(version: str) -> tuple[tuple[int, str], ...]:

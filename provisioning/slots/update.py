@@ -8,7 +8,7 @@ from appliance.errors import ReleaseRefused
 from provisioning.release.gate import Gate, Reading, Verdict, new_failures
 from provisioning.release.places import Places
 from provisioning.release.trial import Outcome, Report
-from provisioning.release.update import HANG_UP_SECONDS, LOOK_SECONDS, PATIENCE_SECONDS, Service
+from provisioning.release.update import HANG_UP_SECONDS, LOOK_SECONDS, PATIENCE_SECONDS, Service, quiet
 from provisioning.slots.trial import STOPPED, Duty, Slots, SlotTrial, Tell, duty, fell_back, gave_up, other
 
 _LENIENT: Final = Reading(active=True)
@@ -56,7 +56,7 @@ class SystemUpdate:
             raise ReleaseRefused(
                 "the system that runs has not proved itself yet", hint="try again in a minute"
             )
-        before = self._quiet(patience)
+        before = quiet(self._service, patience)
         if before.busy:
             raise ReleaseRefused(
                 "a call or a conversation went on all the time", hint="try again when it is over"
@@ -82,7 +82,7 @@ class SystemUpdate:
 
     def restart(self) -> None:
         """Into the slot that was written, as soon as nobody calls or talks."""
-        self._quiet(float("inf"))
+        quiet(self._service, float("inf"))
         self._tell("restarting into the new system")
         self._loader.restart()
 
@@ -125,7 +125,7 @@ class SystemUpdate:
         self._loader.bad()
         self._loader.first(other(trial.slot))
         if self._service.reading().answers:
-            self._quiet(HANG_UP_SECONDS)
+            quiet(self._service, HANG_UP_SECONDS)
         self._loader.restart()
         return None
 
@@ -162,10 +162,3 @@ class SystemUpdate:
                 self._tell(f"this start does not count as a good one: {gate.reason}")
                 return
             self._service.sleep(LOOK_SECONDS)
-
-    def _quiet(self, within: float) -> Reading:
-        """What is seen when nobody talks any more, or after that long."""
-        until = self._service.steady() + within
-        while (reading := self._service.reading()).busy and self._service.steady() < until:
-            self._service.sleep(LOOK_SECONDS)
-        return reading

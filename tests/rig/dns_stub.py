@@ -4,22 +4,19 @@ with NameServer([Record("_sip._udp.example.org", dns.SRV, "a.example.org", 10, 0
     ... dns_servers=[server.address]
 """
 
-import contextlib
 import socket
 import struct
-import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from drivers.sip_pjsua2 import dns
 from drivers.sip_pjsua2.dns import Record
+from tests.rig.datagrams import DatagramHost
 
 _NO_SUCH_NAME = 3
 
 
-def answer(question: bytes, zone: Sequence[Record]) -> bytes:
-    """The answer to `question` from `zone`."""
+def found_in(zone: Sequence[Record], question: bytes) -> bytes:
+    """The answer to `question`."""
     number = struct.unpack_from("!H", question)[0]
     labels, at = [], 12
     while question[at]:
@@ -51,33 +48,14 @@ def _data(record: Record) -> bytes:
     return flags + bytes([len(service)]) + service + b"\0" + target
 
 
-class NameServer:
+class NameServer(DatagramHost):
     """`zone` may be changed at any time; `asked` is what was asked for."""
 
     def __init__(self, zone: Sequence[Record]) -> None:
+        super().__init__()
         self.zone = list(zone)
         self.asked: list[str] = []
-        self._link = socket.socket(type=socket.SOCK_DGRAM)
-        self._link.bind(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self.address = f"127.0.0.1:{self._link.getsockname()[1]}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):
-            self._link.shutdown(socket.SHUT_RDWR)
-        self._link.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                question, client = self._link.recvfrom(512)
-                if not question:
-                    return
-                self.asked.append(question[12:-5].decode("latin-1"))
-                self._link.sendto(answer(question, self.zone), client)
+    def answer(self, packet: bytes) -> bytes:
+        self.asked.append(packet[12:-5].decode("latin-1"))
+        return found_in(self.zone, packet)

@@ -5,15 +5,12 @@ with ScriptedRegistrar([Reply(423, {"Min-Expires": "90"})]) as registrar:     # 
     registrar.registers                   # (monotonic second, message) of every new REGISTER
 """
 
-import contextlib
 import re
-import socket
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+
+from tests.rig.datagrams import DatagramHost
 
 _REASONS = {
     200: "OK",
@@ -36,7 +33,7 @@ class Reply:
 CHALLENGE = {"WWW-Authenticate": 'Digest realm="test", nonce="{nonce}", algorithm=MD5'}
 
 
-class ScriptedRegistrar:
+class ScriptedRegistrar(DatagramHost):
     """`script` may be changed at any time; it is asked for each REGISTER that is no repetition."""
 
     def __init__(self, script: Iterable[Reply] = (), *, options: int = 200, port: int = 0) -> None:
@@ -44,36 +41,16 @@ class ScriptedRegistrar:
         self.options = options
         self.registers: list[tuple[float, str]] = []
         self._last: dict[str, bytes] = {}
-        self._link = socket.socket(type=socket.SOCK_DGRAM)
-        self._link.bind(("127.0.0.1", port))
-        self.server = f"127.0.0.1:{self._link.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):
-            self._link.shutdown(socket.SHUT_RDWR)
-        self._link.close()
+        super().__init__(port=port)
+        self.server = self.address
 
     def expiries(self) -> list[int]:
         """What each REGISTER asked for."""
         found = (re.search(r"(?im)^Expires:\s*(\d+)", message) for _, message in self.registers)
         return [int(match[1]) for match in found if match is not None]
 
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                packet, client = self._link.recvfrom(8192)
-                if not packet:
-                    return
-                answer = self._answer(packet.decode("utf-8", "replace"))
-                if answer:
-                    self._link.sendto(answer, client)
+    def answer(self, packet: bytes) -> bytes:
+        return self._answer(packet.decode("utf-8", "replace"))
 
     def _answer(self, message: str) -> bytes:
         branch = re.search(r"branch=([\w.\-]+)", message)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drivers.sip_pjsua2 import dns
 from drivers.sip_pjsua2.dns import Record
 from drivers.sip_pjsua2.route import Target, by_weight, services
-from tests.rig.dns_stub import answer
+from tests.rig.dns_stub import found_in
 
 ZONE = [
     Record("example.org", dns.NAPTR, "_sip._udp.example.org", 20, 10, 0, "SIP+D2U"),
@@ -24,7 +24,7 @@ ZONE = [
 
 
 def ask(name: str, kind: int) -> list[Record]:
-    return dns.records(answer(dns.query(7, name, kind), ZONE), 7)
+    return dns.records(found_in(ZONE, dns.query(7, name, kind)), 7)
 
 
 @pytest.mark.parametrize("record", ZONE, ids=lambda record: f"{record.name}-{record.kind}")
@@ -73,4 +73,4 @@ def test_names_that_point_at_themselves_end():
 
 def test_an_answer_to_another_question_is_none():
     with pytest.raises(dns.Malformed):
-        dns.records(answer(dns.query(8, "a.example.org", dns.A), ZONE), 7)
+        dns.records(found_in(ZONE, dns.query(8, "a.example.org", dns.A)), 7)
