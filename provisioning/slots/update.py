@@ -11,6 +11,8 @@ from provisioning.release.trial import Outcome, Report
 from provisioning.release.update import HANG_UP_SECONDS, LOOK_SECONDS, PATIENCE_SECONDS, Service, quiet
 from provisioning.slots.trial import STOPPED, Duty, Slots, SlotTrial, Tell, duty, fell_back, gave_up, other
 
+RESTART_SECONDS: Final = 24 * 3600.0
+"""A call that goes on for longer is none: something counts wrong, and must not keep a system from its update."""
 _LENIENT: Final = Reading(active=True)
 
 
@@ -81,8 +83,8 @@ class SystemUpdate:
             raise ReleaseRefused("it is not known what was installed")
 
     def restart(self) -> None:
-        """Into the slot that was written, as soon as nobody calls or talks."""
-        quiet(self._service, float("inf"))
+        """Into the slot that was written, as soon as nobody calls or talks; after a day in any case."""
+        quiet(self._service, RESTART_SECONDS)
         self._tell("restarting into the new system")
         self._loader.restart()
 

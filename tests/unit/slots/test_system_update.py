@@ -5,7 +5,7 @@ import pytest
 from appliance.errors import ReleaseRefused
 from provisioning.release.places import Places
 from provisioning.slots.trial import DID_NOT_START, NOT_WRITTEN, STOPPED, Duty, SlotTrial, duty, slot_of
-from provisioning.slots.update import SystemUpdate
+from provisioning.slots.update import RESTART_SECONDS, SystemUpdate
 from tests.fakes.slots import TRIES, FakeBoard
 
 
@@ -39,6 +39,15 @@ def test_a_good_system_is_kept_after_half_a_minute_of_being_well(board):
     assert board.left["B"] == TRIES
     assert board.slots().trial() is None
     assert board.slots().report() == report
+
+
+@pytest.mark.slow
+def test_a_call_that_never_ends_holds_the_restart_up_for_a_day_and_no_longer(board):
+    install(board, "well")
+    began, board.calls_until = board.time, float("inf")
+    update(board).restart()
+    assert board.slot == "B"
+    assert board.time - began == pytest.approx(RESTART_SECONDS, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,7 @@ def test_nothing_is_written_while_somebody_calls(board):
     assert board.slots().trial() is None
 
 
-def test_the_restart_waits_for_the_end_of_the_call_however_long_it_is(board):
+def test_the_restart_waits_for_the_end_of_a_long_call(board):
     install(board, "well")
     board.calls_until = board.time + 7200
     update(board).restart()
