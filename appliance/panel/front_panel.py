@@ -14,7 +14,7 @@ from appliance.health import Part
 from appliance.interfaces import ContactMoved, Control, KnobTurned, LightRing, Panel, PanelReport, Wiring
 from appliance.panel.contact import Change, Contact, settling
 from appliance.panel.lamps import Lamps
-from appliance.panel.press import Gesture, Press, Timing, Told
+from appliance.panel.press import Gesture, Phase, Press, Timing, Told
 from appliance.panel.reset import ResetPress
 from appliance.panel.room_keys import RoomKeys
 from appliance.session.line import HOOK, SWITCH
@@ -266,11 +266,9 @@ class FrontPanel:
         press = self._presses[control]
         if not change.active:
             self._tell(control, press.up(change.at))
-            self._together &= any(self._contacts[other].active for other in self._presses)
+            self._together &= any(self._down(other) for other in self._presses)
             return
-        down = [
-            other for other in self._presses if self._contacts[other].active and self._contacts[other].seen
-        ]
+        down = [other for other in self._presses if self._down(other)]
         self._tell(control, press.down(change.at))
         if len(down) > 1:
             for other in down:
@@ -279,6 +277,11 @@ class FrontPanel:
                 self._together = True
                 names = " and ".join(other.value for other in down)
                 self._complain("buttons_together", f"{names} were pressed together", "press one at a time")
+
+    def _down(self, control: Control) -> bool:
+        """Somebody has a finger on it. One that is stuck must not spoil what is done with the others."""
+        contact = self._contacts[control]
+        return contact.active and contact.seen and self._presses[control].phase is not Phase.STUCK
 
     def _tell(self, control: Control, told: tuple[Told, ...]) -> None:
         for one in told:

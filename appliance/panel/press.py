@@ -1,6 +1,7 @@
 """What a person means by pressing a button. A table, without clock and I/O. Times are monotonic seconds.
 
-Every press ends as exactly one of: single, one half of a double, long, very long, stuck, void.
+Every press ends as exactly one of: single, one half of a double, long, very long, stuck, void; a void one may turn out
+to be stuck.
 """
 
 from collections.abc import Mapping
@@ -101,7 +102,7 @@ PRESSES: Final[Mapping[Phase, Mapping[Step, tuple[Phase, tuple[Gesture, ...]]]]]
         Step.SPOIL: _VOID,
     },
     Phase.STUCK: {Step.UP: (Phase.UP, (_G.FREED,))},
-    Phase.VOID: {Step.UP: (Phase.UP, ())},
+    Phase.VOID: {Step.UP: (Phase.UP, ()), Step.TIMEOUT: (Phase.STUCK, (_G.STUCK,))},
 }
 
 
@@ -180,4 +181,5 @@ class Press:
             Phase.HELD: counted,
             Phase.COUNTING: very_long,
             Phase.SPENT: max(timing.stuck, very_long),
+            Phase.VOID: max(timing.stuck, very_long),
         }.get(self.phase)

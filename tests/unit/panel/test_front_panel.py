@@ -152,6 +152,36 @@ async def test_a_button_that_is_down_from_the_start_is_nobodys_press():
 
 
 @virtual_time
+async def test_beside_a_button_that_is_stuck_the_others_work():
+    async with Box(FakePanel(active=(UP,)), volume_up=5, volume_down=6) as box:
+        volume = box.line.volume
+        await box.fake.hold(DOWN, 0.1)
+        box.fake.move(BUTTON, True)
+        await box.speak(1.0)
+        box.fake.move(BUTTON, False)
+        await box.state("speaking")
+        await box.idle()
+        assert box.line.volume == volume - 4
+        assert (box.actions(UP), box.warnings()) == (["stuck"], ["button_stuck"])
+        box.fake.move(UP, False)
+        await box.wait(0.1)
+        await box.fake.hold(UP, 0.1)
+        assert box.line.volume == volume
+
+
+@virtual_time
+async def test_a_button_that_hangs_after_both_were_pressed_keeps_the_other_from_nothing():
+    async with Box(volume_up=5) as box:
+        box.fake.move(UP, True)
+        await box.fake.hold(BUTTON, 0.2)
+        await box.wait(61.0)
+        assert box.warnings() == ["buttons_together", "button_stuck"]
+        await box.fake.hold(BUTTON, 0.2)
+        await box.wait(1.0)
+        assert box.actions()[2:] == ["pressed", "released", "single"]
+
+
+@virtual_time
 async def test_a_contact_that_flutters_is_bounded_and_believed_as_it_ends():
     async with Box() as box:
         for _ in range(1000):
