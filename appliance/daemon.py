@@ -325,7 +325,11 @@ class Appliance:
         from appliance.night import Night
 
         kept = CalibrationFile(self.configuration.storage.directory)
-        await Night(room, self.lines.line(ROOM), kept, self.bus, lambda: not self.lines.sessions()).run()
+        await Night(room, self.lines.line(ROOM), kept, self.bus, self._unused).run()
+
+    def _unused(self) -> bool:
+        """Nobody talks to it, or over it."""
+        return not self.lines.sessions() and not (self.calls is not None and self.calls.status())
 
     def _build_telephone(self) -> None:
         settings = self.configuration.sip

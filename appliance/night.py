@@ -143,7 +143,8 @@ class Night:
     async def look(self) -> None:
         """Measure where it is due."""
         now = self._loop.time()
-        if not self._idle() or (devices := self._room.devices()) is None:
+        # Who talks on the telephone in the room has the line, and no session.
+        if not self._idle() or self._line.loan is not None or (devices := self._room.devices()) is None:
             self._idle_since = None
             return
         self._idle_since = now if self._idle_since is None else self._idle_since

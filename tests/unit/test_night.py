@@ -196,3 +196,15 @@ async def test_what_is_to_be_told_does_not_wait_for_the_measurement(tmp_path: Pa
         assert room.line.loan is None
         await looking
         assert room.measured() is None
+
+
+@virtual_time
+async def test_who_talks_on_the_telephone_in_the_room_is_not_interrupted(tmp_path: Path):
+    async with EchoingRoom(Setting(), tmp_path) as room:
+        night = await room.night()
+        loan = room.line.lend()
+        await night.look()
+        assert (room.line.loan, room.loudest) == (loan, 0)
+        room.line.reclaim()
+        await night.look()
+        assert room.measured() is None, "ten minutes of quiet come first"
