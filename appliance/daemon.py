@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance import factory_reset, log, plugins, tidings
+from appliance import factory_reset, log, plugins, power, tidings
 from appliance.agents.agent import agents_from
 from appliance.agents.timers import Ring, TimerFile, Timers
 from appliance.agents.tools import Services
@@ -100,6 +100,7 @@ class Appliance:
         self.bus = EventBus()
         self.health = Health()
         self.clock = Clock(self.bus, self.health.part("clock", required=False))
+        self.power = self._watch_power()
         self.store = Store(configuration.storage.directory, self._warn_from_thread)
         self.rungs = Rungs(configuration, self.bus)
         self.usage = self._meter()
@@ -148,6 +149,8 @@ class Appliance:
         self.health.count("timer", self.timers.counters)
         self._spawn(self.timers.run())
         self._spawn(self.clock.run())
+        if self.power is not None:
+            self._spawn(self.power.run())
         self._spawn(self.rungs.warm(self.busy))
         if not self._alone:
             directory = self.configuration.storage.directory
@@ -252,6 +255,21 @@ class Appliance:
         midnight = time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
         dialled = self.store.dialled_by_agents(midnight)
         return self.store.talk(), self.store.usage(), self.store.checkpoints(), dialled
+
+    def _watch_power(self) -> power.Power | None:
+        alarm = None if self._alone else power.find()
+        if alarm is None:
+            return None
+        watch = power.Power(alarm, self.bus, self.health.part("power", required=False))
+        self.health.count("power", watch.counters)
+        return watch
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {
+            "release": self.releases.status(),
+            "system": self.system.status(),
+            "power": self.power.status() if self.power is not None else power.UNKNOWN,
+        }
 
     def _meter(self) -> Usage:
         usage = Usage(
@@ -459,7 +477,7 @@ class Appliance:
                 reload=self.reload,
                 diagnose=self.diagnose,
                 panel=self._panel_status,
-                facts=lambda: {"release": self.releases.status(), "system": self.system.status()},
+                facts=self._facts,
             ),
             version=version("handset"),
             device={"name": settings.device.name},

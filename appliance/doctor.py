@@ -18,10 +18,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
-from appliance import plugins
+from appliance import plugins, power
 from appliance.call.admission import host_of
 from appliance.config.accounts import over_tls
 from appliance.config.check import read
@@ -359,10 +358,9 @@ def _ntp_synchronised() -> bool | None:
 
 
 def _voltage(_: Configuration) -> Iterator[Finding]:
-    for alarm in Path("/sys/class/hwmon").glob("hwmon*/in0_lcrit_alarm"):
-        low = alarm.read_text().strip() == "1"
-        remedy = "use the official power supply and a short cable"
-        yield Finding("voltage", FAILED if low else OK, "under-voltage was seen" if low else "fine", remedy)
+    """Of the last two seconds: what fell before, the daemon's part `power` has kept."""
+    if (alarm := power.find()) is not None and (low := power.fell(alarm)) is not None:
+        yield Finding("voltage", FAILED if low else OK, "it falls" if low else "fine", power.REMEDY)
 
 
 def _disk(configuration: Configuration) -> Iterator[Finding]:

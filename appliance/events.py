@@ -340,6 +340,14 @@ class ClockChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerChanged(Event):
+    """`state` is low: the supply's voltage fell, or fine: it has not for ten minutes."""
+
+    topic: ClassVar[str] = "power"
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseChanged(Event):
     """An update ended: `state` is updated, stepped_back or refused; `what` is application or system."""
 

@@ -66,6 +66,8 @@ def _rows(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "volume", str(state["volume"])
     yield "telephone", _telephone(state)
     yield "panel", _panel(state.get("panel", {}))
+    if (power := state.get("power", {})).get("falls"):
+        yield "power", _power(power)
     yield from _list("provider", _named(state.get("providers", {})))
     yield from _list("line", map(_line, state.get("lines", [])))
     yield from _list("session", state.get("sessions", []))
@@ -81,6 +83,13 @@ def _microphone(state: Mapping[str, Any]) -> str:
     if "hook" in room.get("shut_by", ()):
         return "off, the receiver is on the hook"
     return "on" if _works(room, "input") else "none found: one that is plugged in is taken at once"
+
+
+def _power(power: Mapping[str, Any]) -> str:
+    times = "once" if power["falls"] == 1 else f"{power['falls']} times"
+    last = moment(power["fell_at"], time.time())
+    mended = "" if power["state"] == "low" else ", not any more"
+    return f"the supply's voltage fell {times} since the start, last at {last}{mended}"
 
 
 def _panel(panel: Mapping[str, Any]) -> str:

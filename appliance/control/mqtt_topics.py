@@ -19,7 +19,18 @@ EVENTS: Final = frozenset(
     {
         *("session.state", "registration", "call", "call.place", "call.quality", "mailbox", "recording"),
         *("mute", "volume"),
-        *("button", "hook", "device", "provider", "release", "clock", "room.measured", "warning", "error"),
+        *(
+            "button",
+            "hook",
+            "device",
+            "provider",
+            "release",
+            "clock",
+            "power",
+            "room.measured",
+            "warning",
+            "error",
+        ),
     }
 )
 PAYLOAD_BYTES: Final = 4096
@@ -59,6 +70,7 @@ def state_of(snapshot: Mapping[str, Any], version: str) -> dict[str, Any]:
         "registration": snapshot.get("registration", {}).get("state", "off"),
         "provider": next((name for name, entry in providers.items() if entry.get("sessions")), ""),
         "problem": "OFF" if snapshot.get("ready") else "ON",
+        "undervoltage": "ON" if snapshot.get("power", {}).get("state") == "low" else "OFF",
         "reasons": list(snapshot.get("reasons", [])),
         "version": version,
     }
@@ -143,6 +155,14 @@ def discovery(prefix: str, base: str, name: str, version: str) -> tuple[str, byt
             entity_category="diagnostic",
             json_attributes_topic=f"{base}/state",
             **read("problem"),
+        ),
+        "undervoltage": entity(
+            "undervoltage",
+            "binary_sensor",
+            "Power supply too weak",
+            device_class="problem",
+            entity_category="diagnostic",
+            **read("undervoltage"),
         ),
         "say": entity("say", "notify", "Say", command_topic=f"{base}/set/say"),
         "answer": entity("answer", "button", "Answer", icon="mdi:phone", command_topic=f"{base}/set/answer"),

@@ -11,6 +11,7 @@ from appliance.events import (
     Event,
     EventBus,
     MuteChanged,
+    PowerChanged,
     ProviderChanged,
     SessionStateChanged,
     TurnChanged,
@@ -110,6 +111,8 @@ class Lamps:
             case DeviceChanged(line=line, kind=kind, state=state) if line == self._line:
                 self._lost = self._lost | {kind} if state == "lost" else self._lost - {kind}
                 self.set(device_lost=bool(self._lost))
+            case PowerChanged(state=state):
+                self.set(power_low=state == "low")
             case CallChanged():
                 self._heed(event)
 

@@ -32,6 +32,8 @@ class Facts:
     in_call: bool = False
     starting: bool = False
     ready: bool = True
+    power_low: bool = False
+    """The voltage of the power supply fell."""
     device_lost: bool = False
     """The room's microphone or speaker was pulled, or has failed."""
     unreachable: bool = False
@@ -92,6 +94,8 @@ LIGHTS: Final[tuple[Row, ...]] = (
     Row("in_call", lambda f: f.in_call, Pattern(_GREEN, Effect.FLASH, 1.5)),
     Row("setup", lambda f: f.setup, Pattern(_BLUE, Effect.BLINK, 1.5)),
     Row("starting", lambda f: f.starting, Pattern(_WHITE, Effect.SPIN, 3.0)),
+    # What is lost is often lost by this.
+    Row("power_low", lambda f: f.power_low, Pattern(_AMBER, Effect.WINK, 0.5)),
     Row("device_lost", lambda f: f.device_lost, Pattern(_AMBER, Effect.BLINK, 1.0)),
     Row("fault", lambda f: not f.ready, Pattern(_AMBER, Effect.BLINK, 3.0)),
     Row("unreachable", lambda f: f.unreachable, Pattern(_AMBER, Effect.FLASH, 3.0)),

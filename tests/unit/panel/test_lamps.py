@@ -2,7 +2,7 @@
 
 from appliance.audio.wake import WakeGate
 from appliance.config.schema import WakeWord
-from appliance.events import CallChanged, DeviceChanged, WakeChanged
+from appliance.events import CallChanged, DeviceChanged, PowerChanged, WakeChanged
 from appliance.interfaces import Control
 from tests.rig.box import Box
 from tests.rig.virtual_time import virtual_time
@@ -54,6 +54,16 @@ async def test_a_card_that_is_pulled_blinks_until_both_of_its_sides_are_back():
         ):
             box.bus.publish(DeviceChanged(line=box.line.id, kind=kind, state=state, name="card"))
             assert box.panel.lamps.told == told
+
+
+@virtual_time
+async def test_a_power_supply_that_is_too_weak_is_shown_until_it_holds():
+    async with Box(led_red=16) as box:
+        await box.wait(1.5)
+        box.bus.publish(PowerChanged(state="low"))
+        assert box.panel.lamps.told == "power_low"
+        box.bus.publish(PowerChanged(state="fine"))
+        assert box.panel.lamps.told == "idle"
 
 
 @virtual_time

@@ -25,6 +25,7 @@ PATTERNS = [row.pattern for row in LIGHTS]
         (Facts(unreachable=True), "unreachable"),
         (Facts(device_lost=True, ready=False, unreachable=True), "device_lost"),
         (Facts(device_lost=True, muted=True), "muted"),
+        (Facts(device_lost=True, power_low=True), "power_low"),
         (Facts(awake=False), "asleep"),
         (Facts(awake=True), "awake"),
         (Facts(awake=True, turn="listening"), "listening"),
