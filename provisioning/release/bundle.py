@@ -8,19 +8,21 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.errors import ReleaseRefused
 from provisioning.release.manifest import MANIFEST_BYTES, Entry, Manifest, read_manifest
 from provisioning.release.signature import sign, verify
+from provisioning.release.tape import Tape
 
 _MANIFEST: Final = "manifest.json"
 _SIGNATURE: Final = "manifest.sig"
 _SIGNATURE_BYTES: Final = 4096
 _BLOCK: Final = 1 << 20
-_BROKEN: Final = (tarfile.TarError, lzma.LZMAError, EOFError, OSError)
+_AGAIN: Final = "get it again from where it was published"
+_BROKEN: Final = (lzma.LZMAError, EOFError, OSError)
 
 
 def manifest_of(tree: Path, version: str, machine: str, python: str) -> Manifest:
@@ -65,17 +67,18 @@ class Bundle:
 
     def __init__(self, path: Path, keys: Iterable[Ed25519PublicKey]) -> None:
         try:
-            self._tar = tarfile.open(path, "r|xz")  # noqa: SIM115 - closed by __exit__
+            self._file = path.open("rb")
         except FileNotFoundError as error:
             raise ReleaseRefused(f"there is no file {path}") from error
-        except _BROKEN as error:
+        except OSError as error:
             raise ReleaseRefused(f"{path} is no release") from error
+        self._tape = Tape(self._file)
         try:
             text = self._next(_MANIFEST, MANIFEST_BYTES)
             verify(text, self._next(_SIGNATURE, _SIGNATURE_BYTES), keys)
             self.manifest = read_manifest(text)
         except BaseException:
-            self._tar.close()
+            self._file.close()
             raise
 
     def __enter__(self) -> Self:
@@ -84,20 +87,19 @@ class Bundle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tar.close()
+        self._file.close()
 
     def unpack(self, into: Path) -> None:
         """Write every file below `into`, each compared with the signed manifest while it is written, and durable."""
         left = dict(self.manifest.files)
         try:
-            while (member := self._tar.next()) is not None:
+            while (member := self._tape.next()) is not None:
                 entry = left.pop(member.name, None)
-                content = self._tar.extractfile(member) if member.isreg() else None
-                if entry is None or content is None:
+                if entry is None:
                     raise ReleaseRefused("the release has a file that its manifest does not name")
-                _write(content, into / member.name, entry)
-        except ReleaseRefused:
-            raise
+                if member.size != entry.size:
+                    raise ReleaseRefused("the release is damaged", hint=_AGAIN)
+                _write(self._tape, into / member.name, entry)
         except _BROKEN as error:
             raise _damaged(error) from error
         if left:
@@ -105,11 +107,10 @@ class Bundle:
 
     def _next(self, name: str, most: int) -> bytes:
         try:
-            member = self._tar.next()
-            content = self._tar.extractfile(member) if member is not None and member.isreg() else None
-            if member is None or content is None or member.name != name or member.size > most:
+            member = self._tape.next()
+            if member is None or member.name != name or member.size > most:
                 raise ReleaseRefused("this is no release: its manifest is not where it belongs")
-            return content.read()
+            return self._tape.read(most)
         except _BROKEN as error:
             raise _damaged(error) from error
 
@@ -119,19 +120,18 @@ def _damaged(error: Exception) -> ReleaseRefused:
         return ReleaseRefused(
             f"the release could not be unpacked: {error.strerror}", hint="make room, then try again"
         )
-    return ReleaseRefused("the release is damaged", hint="get it again from where it was published")
+    return ReleaseRefused("the release is damaged", hint=_AGAIN)
 
 
-def _write(content: IO[bytes], path: Path, entry: Entry) -> None:
+def _write(tape: Tape, path: Path, entry: Entry) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
+    digest = hashlib.sha256()
     with path.open("xb") as file:
-        while block := content.read(_BLOCK):
+        while block := tape.read(_BLOCK):
             digest.update(block)
-            size += len(block)
             file.write(block)
         file.flush()
         os.fchmod(file.fileno(), 0o755 if entry.executable else 0o644)
         os.fsync(file.fileno())
-    if size != entry.size or digest.hexdigest() != entry.sha256:
-        raise ReleaseRefused("the release is damaged", hint="get it again from where it was published")
+    if digest.hexdigest() != entry.sha256:
+        raise ReleaseRefused("the release is damaged", hint=_AGAIN)
