@@ -314,6 +314,14 @@ class Provisioned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetupChanged(Event):
+    """`state` is open: the appliance has a network of its own to be set up through; or closed."""
+
+    topic: ClassVar[str] = "setup"
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AudioLevel(Event):
     """10 Hz per line, on subscription: RMS of microphone and playout, dBFS."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from appliance import private
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, Provisioned, Warned
+from appliance.events import EventBus, Provisioned, SetupChanged, Warned
 
 LEFT_HERE: Final = Path("/run/handset-provisioned.json")
 SET_UP_HERE: Final = Path("/run/handset-setup.json")
@@ -24,12 +24,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tidings:
-    """`at` in Unix seconds by the clock of then; `faults` with file, line, key, message and hint."""
+    """`at` in Unix seconds by the clock of then; `faults` with file, line, key, message and hint.
+
+    `waiting`: the set-up page is open.
+    """
 
     at: float
     ok: bool
     sentence: str
     faults: tuple[dict[str, Any], ...]
+    waiting: bool = False
 
 
 def read(path: Path) -> Tidings | None:
@@ -37,7 +41,8 @@ def read(path: Path) -> Tidings | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         faults = tuple(fault for fault in found["faults"] if isinstance(fault, dict))
-        return Tidings(float(found["at"]), bool(found["ok"]), str(found["sentence"]), faults)
+        waiting = bool(found.get("waiting"))
+        return Tidings(float(found["at"]), bool(found["ok"]), str(found["sentence"]), faults, waiting)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -52,12 +57,17 @@ Say = Callable[[str, str], None]
 async def watch(
     directory: Path, bus: EventBus, say: Say, places: Sequence[Path] = (LEFT_HERE, SET_UP_HERE)
 ) -> None:
-    """Tell what is new in `places`, aloud once, also over restarts; without end."""
+    """Tell what is new in `places`, aloud once, also over restarts; and whether it waits to be set up. Without end."""
     told: dict[Path, float] = {}
+    waiting = False
     while True:
-        for path in places:
-            found = await asyncio.to_thread(read, path)
-            if found is not None and told.get(path) != found.at:
+        left = {path: found for path in places if (found := await asyncio.to_thread(read, path)) is not None}
+        waits = any(found.waiting for found in left.values())
+        if waits is not waiting:
+            waiting = waits
+            bus.publish(SetupChanged(state="open" if waits else "closed"))
+        for path, found in left.items():
+            if told.get(path) != found.at:
                 told[path] = found.at
                 tell(found, bus, say, directory / f"{path.stem}.told")
         await asyncio.sleep(LOOK_SECONDS)

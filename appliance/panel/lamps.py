@@ -13,7 +13,9 @@ from appliance.events import (
     MuteChanged,
     PowerChanged,
     ProviderChanged,
+    Provisioned,
     SessionStateChanged,
+    SetupChanged,
     TurnChanged,
     WakeChanged,
 )
@@ -23,6 +25,8 @@ from appliance.panel.lights import DARK, Facts, Row, lamp, lasts, ring, shown
 LOOK_SECONDS: Final = 1.0
 STARTING_SECONDS: Final = 20.0
 """What is not ready after this is no longer starting: something is wrong."""
+TAKEN_SECONDS: Final = 10.0
+"""For so long it is shown that new settings are in force."""
 _RINGS: Final = frozenset({"incoming", "ringing"})
 _TALKS: Final = frozenset({"connected", "held", "transferring"})
 
@@ -41,7 +45,6 @@ class Lamps:
         self._ready = ready
         self._brightness = brightness
         self._leds = leds
-        self._bus = bus
         self._loop = asyncio.get_running_loop()
         self._single: Callable[[Colour], None] | None = None
         self._ring: Callable[[Sequence[Colour]], None] | None = None
@@ -51,7 +54,9 @@ class Lamps:
         self._look: asyncio.TimerHandle | None = None
         self._calls: dict[str, tuple[str, str]] = {}
         self._lost: set[str] = set()
-        self._leave: Callable[[], None] | None = None
+        self._settled: asyncio.TimerHandle | None = None
+        # Before there is any light: what happens while the pins are opened is shown then.
+        self._leave = bus.listen(self._notice)
 
     @property
     def told(self) -> str:
@@ -64,18 +69,17 @@ class Lamps:
         """Light up; with neither, do nothing ever."""
         self._single, self._ring = single, ring
         if single is None and ring is None:
+            self._leave()
             return
         self._began = self._loop.time()
-        self._leave = self._bus.listen(self._notice)
         self._ask()
 
     def stop(self) -> None:
         """Dark. Whoever lights them is stopped after this."""
-        for timer in (self._frame, self._look):
+        for timer in (self._frame, self._look, self._settled):
             if timer is not None:
                 timer.cancel()
-        if self._leave is not None:
-            self._leave()
+        self._leave()
         if self._row is not None:
             self._row = None
             self._light(DARK, (DARK,) * self._leds)
@@ -111,10 +115,20 @@ class Lamps:
             case DeviceChanged(line=line, kind=kind, state=state) if line == self._line:
                 self._lost = self._lost | {kind} if state == "lost" else self._lost - {kind}
                 self.set(device_lost=bool(self._lost))
+            case SetupChanged(state=state):
+                self.set(setup=state == "open")
+            case Provisioned(ok=ok) if not self.facts.setup:
+                self._settle(ok)
             case PowerChanged(state=state):
                 self.set(power_low=state == "low")
             case CallChanged():
                 self._heed(event)
+
+    def _settle(self, ok: bool) -> None:
+        if self._settled is not None:
+            self._settled.cancel()
+        self._settled = self._loop.call_later(TAKEN_SECONDS, lambda: self.set(settings="")) if ok else None
+        self.set(settings="taken" if ok else "faulty")
 
     def _heed(self, event: CallChanged) -> None:
         if event.state == "ended":

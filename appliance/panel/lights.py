@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Final
+from typing import Final, Literal
 
 from appliance.interfaces import Colour
 
@@ -42,6 +42,8 @@ class Facts:
     """Whether the room is listened to without its wake word; None where none is needed."""
     setup: bool = False
     """It waits to be set up."""
+    settings: Literal["", "taken", "faulty"] = ""
+    """What became of new settings on the card, or of those on the set-up page."""
     countdown: bool = False
     """The button is held: a reset follows."""
     resetting: bool = False
@@ -93,7 +95,9 @@ LIGHTS: Final[tuple[Row, ...]] = (
     Row("speaking", lambda f: f.turn == "speaking", Pattern(_CYAN, Effect.PULSE, 2.0)),
     Row("in_call", lambda f: f.in_call, Pattern(_GREEN, Effect.FLASH, 1.5)),
     Row("setup", lambda f: f.setup, Pattern(_BLUE, Effect.BLINK, 1.5)),
+    Row("settings_taken", lambda f: f.settings == "taken", Pattern(_GREEN, Effect.PULSE, 0.6)),
     Row("starting", lambda f: f.starting, Pattern(_WHITE, Effect.SPIN, 3.0)),
+    Row("settings_faulty", lambda f: f.settings == "faulty", Pattern(_AMBER, Effect.PULSE, 5.0)),
     # What is lost is often lost by this.
     Row("power_low", lambda f: f.power_low, Pattern(_AMBER, Effect.WINK, 0.5)),
     Row("device_lost", lambda f: f.device_lost, Pattern(_AMBER, Effect.BLINK, 1.0)),

@@ -143,7 +143,7 @@ class Visit:
             self._close()
             return
         print(f"open: {self._name}")
-        self._tell(self._invitation())
+        self._tell(self._invitation(), waiting=True)
 
     def _close(self) -> None:
         if self._server is not None:
@@ -182,7 +182,8 @@ class Visit:
             self._failure = error.message
             if self._form is not None:
                 self._form.notes = [Note(error.message, hint=error.hint, kind="fault")]
-            self._tell(f"What was filled in is not in force: {error.message}. The page is still there.")
+            sentence = f"What was filled in is not in force: {error.message}. The page is still there."
+            self._tell(sentence, waiting=True)
             print(f"not taken: {error.message}")
             return
         self._failure = ""
@@ -207,8 +208,10 @@ class Visit:
     def _spoken_name(self) -> str:
         return f"{self._name.partition('-')[0]} {' '.join(self._name.rpartition('-')[2])}"
 
-    def _tell(self, sentence: str) -> None:
+    def _tell(self, sentence: str, *, waiting: bool = False) -> None:
+        """`waiting`: the page is open, and the light says so."""
         told = {"at": time.time(), "ok": not self._failure, "sentence": sentence, "faults": []}
+        told["waiting"] = waiting
         with suppress(ApplianceError):
             self._effects.carry_out([WriteFile(TOLD, json.dumps(told) + "\n")])
 

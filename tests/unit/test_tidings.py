@@ -8,7 +8,7 @@ import pytest
 
 from appliance import tidings
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, Provisioned, Warned
+from appliance.events import Event, EventBus, Provisioned, SetupChanged, Warned
 from tests.rig.virtual_time import virtual_time
 
 FAULT = {"file": "handset.toml", "line": 7, "key": "sip.transport", "message": "should be udp", "hint": "udp"}
@@ -88,3 +88,25 @@ async def test_what_is_left_later_is_told_too_and_what_stays_is_told_once(tmp_pa
     await asyncio.sleep(tidings.LOOK_SECONDS * 3)
     watching.cancel()
     assert room.said == ["Join me."]
+
+
+@virtual_time
+async def test_while_the_set_up_page_is_open_it_waits_and_then_no_more(tmp_path):
+    room, left = Room(), tmp_path / "setup"
+    watching = asyncio.ensure_future(tidings.watch(tmp_path, room.bus, room.say, (left,)))
+
+    async def states(at: int, waiting: bool | None) -> list[str]:
+        if waiting is None:
+            left.unlink()
+        else:
+            body = {"at": at, "ok": True, "sentence": "Join me.", "faults": [], "waiting": waiting}
+            left.write_text(json.dumps(body))
+        await asyncio.sleep(tidings.LOOK_SECONDS * 3)
+        return [event.state for event in room.events if isinstance(event, SetupChanged)]
+
+    assert await states(1, True) == ["open"]
+    assert await states(2, True) == ["open"]
+    assert await states(3, False) == ["open", "closed"]
+    assert await states(4, True) == ["open", "closed", "open"]
+    assert await states(4, None) == ["open", "closed", "open", "closed"]
+    watching.cancel()

@@ -2,8 +2,17 @@
 
 from appliance.audio.wake import WakeGate
 from appliance.config.schema import WakeWord
-from appliance.events import CallChanged, DeviceChanged, PowerChanged, WakeChanged
-from appliance.interfaces import Control
+from appliance.events import (
+    CallChanged,
+    DeviceChanged,
+    EventBus,
+    PowerChanged,
+    Provisioned,
+    SetupChanged,
+    WakeChanged,
+)
+from appliance.interfaces import Colour, Control
+from appliance.panel.lamps import TAKEN_SECONDS, Lamps
 from tests.rig.box import Box
 from tests.rig.virtual_time import virtual_time
 from tests.rig.wake_word import Word
@@ -75,6 +84,46 @@ async def test_while_the_wake_word_is_waited_for_there_is_a_flash_now_and_then()
         assert box.panel.lamps.told == "asleep"
         box.bus.publish(WakeChanged(line=box.line.id, state="awake", word="hello"))
         assert box.panel.lamps.told == "awake"
+
+
+def came_of_settings(ok: bool) -> Provisioned:
+    return Provisioned(ok=ok, message="so it is", faults=int(not ok))
+
+
+@virtual_time
+async def test_new_settings_are_shown_for_a_while_and_faults_in_them_until_they_are_mended():
+    async with Box(led_red=16) as box:
+        await box.wait(1.5)
+        for ok, at_first, later in (
+            (True, "settings_taken", "idle"),
+            (False, "settings_faulty", "settings_faulty"),
+            (True, "settings_taken", "idle"),
+        ):
+            box.bus.publish(came_of_settings(ok))
+            assert box.panel.lamps.told == at_first
+            await box.wait(TAKEN_SECONDS + 0.1)
+            assert box.panel.lamps.told == later
+
+
+@virtual_time
+async def test_while_the_set_up_page_is_open_the_light_says_so_and_nothing_counts_as_set_up():
+    async with Box(led_red=16) as box:
+        await box.wait(1.5)
+        box.bus.publish(SetupChanged(state="open"))
+        box.bus.publish(came_of_settings(True))
+        assert box.panel.lamps.told == "setup"
+        box.bus.publish(SetupChanged(state="closed"))
+        assert box.panel.lamps.told == "idle"
+
+
+@virtual_time
+async def test_what_was_told_while_the_pins_were_opened_is_shown_when_there_is_light():
+    bus, colours = EventBus(), list[Colour]()
+    lamps = Lamps(bus, "room", lambda: True)
+    bus.publish(came_of_settings(False))
+    lamps.start(colours.append, None)
+    assert (lamps.told, len(colours)) == ("settings_faulty", 1)
+    lamps.stop()
 
 
 @virtual_time

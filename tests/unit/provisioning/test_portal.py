@@ -341,6 +341,7 @@ def test_from_no_network_to_the_one_that_was_chosen(air, visit):
     assert "Home: 1" in pages.portal.answer(Request("GET", "/", ADDRESS)).body
     code = re.search(r"password ([\d ]+)\.", told(air)["sentence"])
     assert code
+    assert told(air)["waiting"]
     assert f"psk={code[1].replace(' ', '')}" in (air.volatile / "handset-hotspot.nmconnection").read_text()
     assert pages.fill_in(ssid="Home: 1", wifi_password="long enough", name="Hall").status == 200
     assert not visit.step(70.0)
@@ -356,7 +357,7 @@ def test_from_no_network_to_the_one_that_was_chosen(air, visit):
     assert told(air)["sentence"] == "I have joined the network. My name there is handset 3 f 2 a."
     assert ("systemctl", "--no-block", "try-restart", "handset.service") in air.ran
     visit.close()
-    assert told(air)["ok"]
+    assert (told(air)["ok"], told(air)["waiting"]) == (True, False)
 
 
 @pytest.mark.slow
@@ -391,6 +392,7 @@ def test_what_cannot_be_written_is_said_on_the_page_which_stays(air, visit):
     assert shown(visit) is pages
     assert "cannot be written" in pages.portal.answer(Request("GET", "/", ADDRESS)).body
     assert "not in force" in told(air)["sentence"]
+    assert told(air)["waiting"]
 
 
 def test_ended_while_it_is_open_it_leaves_no_network_behind(air, visit):
