@@ -55,6 +55,7 @@ class GpioPanel:
     def start(self, report: Callable[[PanelReport], None]) -> Mapping[Control, bool]:
         try:
             self._open(report)
+            return {control: self.active(control) for control in self._contacts}
         except ImportError as error:
             raise DriverMissing(
                 f"GPIO needs {error.name or error}, which cannot be imported",
@@ -70,7 +71,6 @@ class GpioPanel:
                 f"GPIO cannot be used: {str(error) or type(error).__name__}",
                 hint="see whether another program has these pins (gpioinfo), and look at [gpio]",
             ) from error
-        return {control: self.active(control) for control in self._contacts}
 
     def active(self, control: Control) -> bool:
         device = self._contacts.get(control)

@@ -14,6 +14,7 @@ from appliance.health import Part
 from appliance.interfaces import ContactMoved, Control, KnobTurned, LightRing, Panel, PanelReport, Wiring
 from appliance.panel.contact import Change, Contact, settling
 from appliance.panel.lamps import Lamps
+from appliance.panel.pins import Pins
 from appliance.panel.press import Gesture, Phase, Press, Timing, Told
 from appliance.panel.reset import ResetPress
 from appliance.panel.room_keys import RoomKeys
@@ -44,7 +45,6 @@ class FrontPanel:
         driver: Callable[[Wiring], Panel],
         amiss: str = "",
     ) -> None:
-        self._driver = driver
         self._amiss = amiss
         self.on_reset: Callable[[], Awaitable[None]] | None = None
         self._settings = settings
@@ -53,26 +53,23 @@ class FrontPanel:
         self._part = part
         self._line = keys.line.id if keys is not None else None
         self._loop = asyncio.get_running_loop()
-        self._panel: Panel | None = None
+        self._pins = Pins(lambda: driver(self._wiring()), self._there, self._absent)
         self._ring: LightRing | None = None
         leds = settings.ring_leds if settings.ring else 0
         self.lamps = Lamps(bus, self._line or "", ready, brightness=settings.brightness / 100, leds=leds)
         self._reset = ResetPress(keys, self.lamps, self._publish)
-        timing = Timing(settings.double_ms / 1000, settings.long_ms / 1000, settings.very_long_ms / 1000)
         self._wired = {control: pin for control in Control if (pin := getattr(settings, control.value))}
-        self._presses: dict[Control, Press] = {
-            control: Press(timing) for control in self._wired if control in _BUTTONS
-        }
-        settle = settling(settings.debounce_ms / 1000)
-        self._contacts = {control: Contact(settle[control]) for control in self._wired}
+        self._presses: dict[Control, Press] = {}
+        self._contacts: dict[Control, Contact] = {}
         self._timers: dict[tuple[str, Control], asyncio.TimerHandle] = {}
+        self._as_new()
         self._together = False
         self._outstanding = 0
         self._posting = threading.Lock()
         self._missed = 0
         self._unheard = False
-        self._opening: asyncio.Task[None] | None = None
-        self._stopped = False
+        self._stopped = self._seen = False
+        self._warned = ""
         part.required = False
 
     def start(self) -> None:
@@ -84,20 +81,19 @@ class FrontPanel:
         elif not self._wired and not self._lit() and not self._settings.ring and not self._settings.knob_a:
             self._part.ok("no pin is set")
         else:
-            self._opening = self._loop.create_task(self._open(), name="front panel")
+            self._pins.open(self._report)
 
     async def stop(self) -> None:
         """Lights out, pins released."""
         self._stopped = True
-        if self._opening is not None:
-            await asyncio.wait({self._opening})
+        await self._pins.end()
         for timer in self._timers.values():
             timer.cancel()
         self._reset.cancel()
         self.lamps.stop()
-        for device in (self._panel, self._ring):
-            if device is not None:
-                await asyncio.to_thread(device.stop)
+        await self._pins.release()
+        if self._ring is not None:
+            await asyncio.to_thread(self._ring.stop)
 
     def counters(self) -> Mapping[str, int]:
         ring = self._ring.counters() if self._ring is not None else {}
@@ -113,50 +109,64 @@ class FrontPanel:
         }
 
     def _state(self) -> str:
-        if self._panel is not None:
+        if self._pins.there:
             return "ready"
-        if self._opening is not None and not self._opening.done():
+        if self._pins.starting:
             return "starting"
         return "off" if self._part.working else "failed"
 
     # --- finding it
 
-    async def _open(self) -> None:
-        try:
-            panel = self._driver(self._wiring())
-            found = await asyncio.to_thread(panel.start, self._report)
-        except ApplianceError as error:
-            self._absent(error)
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the appliance goes on without it
-            logger.error("no front panel: %s", kind_and_place(error))
-            self._part.failing(f"its driver broke: {type(error).__name__}")
-            return
-        self._panel = panel
+    async def _there(self, found: Mapping[Control, bool]) -> None:
+        """The pins are ours, for the first time or again."""
         self._part.ok()
+        self._warned, self._seen = "", True
+        self._as_new()
         self._begin(found)
-        await self._light()
-        logger.info("the front panel is there: %s", ", ".join(control.value for control in self._wired))
+        if self.lamps.lit:
+            self.lamps.renew()
+        else:
+            await self._light()
+        if self._pins.there:
+            logger.info("the front panel is there: %s", ", ".join(control.value for control in self._wired))
+
+    def _as_new(self) -> None:
+        """Nothing is known of any contact: what a finger did before is over."""
+        settings = self._settings
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        timing = Timing(settings.double_ms / 1000, settings.long_ms / 1000, settings.very_long_ms / 1000)
+        self._presses = {control: Press(timing) for control in self._wired if control in _BUTTONS}
+        settle = settling(settings.debounce_ms / 1000)
+        self._contacts = {control: Contact(settle[control]) for control in self._wired}
 
     async def _light(self) -> None:
-        settings = self._settings
-        if settings.ring:
-            ring: LightRing = plugins.load("appliance.light_rings", "spi")(
-                settings.ring, settings.ring_device, settings.ring_leds
-            )
-            try:
-                await asyncio.to_thread(ring.start)
-                self._ring = ring
-            except ApplianceError as error:
-                self._warn(error)
-        panel = self._panel
+        self._ring = await self._open_ring() if self._settings.ring else None
         self.lamps.start(
-            panel.show if panel is not None and self._lit() else None,
+            self._pins.show if self._lit() else None,
             self._ring.show if self._ring is not None else None,
         )
         if self._keys is not None:
             line = self._keys.line
             self.lamps.set(muted=line.muted, awake=line.wake.awake if line.wake is not None else None)
+
+    async def _open_ring(self) -> LightRing | None:
+        settings = self._settings
+        try:
+            ring: LightRing = plugins.load("appliance.light_rings", "spi")(
+                settings.ring, settings.ring_device, settings.ring_leds
+            )
+            await asyncio.to_thread(ring.start)
+        except ApplianceError as error:
+            self._warn(error)
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the appliance goes on without it
+            logger.error("the driver of the ring broke: %s", kind_and_place(error))
+            told = f"the driver of the ring broke: {type(error).__name__}"
+            self._warn(DeviceUnavailable(told, hint="look at gpio.ring and gpio.ring_device"))
+        else:
+            return ring
+        return None
 
     def _begin(self, found: Mapping[Control, bool]) -> None:
         """Take the contacts as they are now: what was reported before this has not been heeded."""
@@ -172,13 +182,24 @@ class FrontPanel:
             self._read(control)
 
     def _absent(self, error: ApplianceError) -> None:
-        self._warn(error)
+        """A switch that cannot be read is taken for one that is off, a cradle for what it last was: one that was never
+        seen keeps nobody from the room."""
         told = error.message
-        if Control.MUTE in self._wired and self._keys is not None and self._keys.line.muted:
-            told += "; the microphone stays off, since its switch cannot be read"
-        self._part.failing(f"{told}; {error.hint}")
         if self._keys is not None:
-            self._keys.line.shut(HOOK, False)
+            if Control.MUTE in self._wired:
+                self._keys.line.shut(SWITCH, True)
+                told += "; the microphone stays off, since its switch cannot be read"
+            if not self._seen:
+                self._keys.line.shut(HOOK, False)
+            elif HOOK in self._keys.line.capture.shut_by:
+                told += "; the microphone stays off, since the receiver was last seen on its cradle"
+            self._keys.let_go()
+        self._part.failing(f"{told}; {error.hint}")
+        self._reset.cancel()
+        self._as_new()
+        if told != self._warned:
+            self._warned = told
+            self._warn(error)
 
     def _wiring(self) -> Wiring:
         settings = self._settings
@@ -219,7 +240,7 @@ class FrontPanel:
             again = self._unheard and not self._outstanding
             if again:
                 self._unheard = False
-        if self._stopped or self._panel is None:
+        if self._stopped or not self._pins.there:
             return
         match report:
             case ContactMoved(control=control, active=active, at=at):
@@ -232,9 +253,9 @@ class FrontPanel:
 
     def _read(self, control: Control) -> None:
         """The contact as it stands, where a report was missed."""
-        if self._panel is not None:
-            moved = self._contacts[control].move(self._panel.active(control), self._loop.time())
-            self._heed(control, moved)
+        active = self._pins.active(control)
+        if active is not None:
+            self._heed(control, self._contacts[control].move(active, self._loop.time()))
 
     def _heed(self, control: Control, changes: tuple[Change, ...]) -> None:
         for change in changes:
@@ -253,7 +274,7 @@ class FrontPanel:
     def _switched(self, keys: RoomKeys, off: bool) -> None:
         """The switch's own thread may have shut the microphone again since: so look once it is open."""
         keys.line.shut(SWITCH, off)
-        if not off and self._panel is not None and self._panel.active(Control.MUTE):
+        if not off and self._pins.active(Control.MUTE) is not False:
             keys.line.shut(SWITCH, True)
 
     def _tell_hook(self, control: Control, active: bool) -> None:

@@ -63,6 +63,15 @@ class Lamps:
         """The name of what is shown; empty while nothing is."""
         return self._row.name if self._row is not None else ""
 
+    @property
+    def lit(self) -> bool:
+        """Whether `start` gave it anything to light."""
+        return self._single is not None or self._ring is not None
+
+    def renew(self) -> None:
+        """Show it once more: the lights were out."""
+        self._draw()
+
     def start(
         self, single: Callable[[Colour], None] | None, ring: Callable[[Sequence[Colour]], None] | None
     ) -> None:
@@ -87,7 +96,7 @@ class Lamps:
     def set(self, **facts: Any) -> None:
         """Change facts by their names in lights.py."""
         self.facts = replace(self.facts, **facts)
-        if self._single is None and self._ring is None:
+        if not self.lit:
             return
         row = shown(self.facts)
         if row is not self._row:

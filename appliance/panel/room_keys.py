@@ -81,6 +81,12 @@ class RoomKeys:
             if self.line.session is not None:
                 self.line.session.end(LAID_DOWN)
 
+    def let_go(self) -> None:
+        """The talk key is up, whatever a finger does: nobody sees it any more."""
+        if self._key is not Key.UP:
+            self.line.release()
+            self._key = Key.UP
+
     def turn(self, percent: int) -> None:
         """Louder by so much; a negative number is quieter."""
         self.line.set_volume(self.line.volume + percent)

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from appliance.errors import ApplianceError
 from appliance.interfaces import Colour, ContactMoved, Control, KnobTurned, PanelReport, Wiring
 
 
 class FakePanel:
-    """Speaks interfaces.Panel; `fault` is what `start` raises. Times are the running loop's."""
+    """Speaks interfaces.Panel; `fault` is what `start` raises, `broken` what reading and lighting do. Times are the
+    running loop's."""
 
     absent = ""
 
-    def __init__(self, active: tuple[Control, ...] = (), fault: ApplianceError | None = None) -> None:
+    def __init__(self, active: tuple[Control, ...] = (), fault: Exception | None = None) -> None:
         self.wiring: Wiring | None = None
         self.colours: list[Colour] = []
         self.running = False
         self._active = set(active)
-        self._fault = fault
+        self.fault = fault
+        self.broken: Exception | None = None
+        self.starts = 0
         self._report: Callable[[PanelReport], None] = lambda _: None
 
     def __call__(self, wiring: Wiring) -> "FakePanel":
@@ -29,16 +31,21 @@ class FakePanel:
         return self.absent
 
     def start(self, report: Callable[[PanelReport], None]) -> Mapping[Control, bool]:
-        if self._fault is not None:
-            raise self._fault
+        self.starts += 1
+        if self.fault is not None:
+            raise self.fault
         assert self.wiring is not None
         self._report, self.running = report, True
         return {control: control in self._active for control in self.wiring.contacts}
 
     def active(self, control: Control) -> bool:
+        if self.broken is not None:
+            raise self.broken
         return control in self._active
 
     def show(self, colour: Colour) -> None:
+        if self.broken is not None:
+            raise self.broken
         self.colours.append(colour)
 
     def stop(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpiozero import Device
+from gpiozero import Device, DigitalInputDevice
 from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 
 from appliance import plugins
@@ -139,6 +139,20 @@ def test_what_another_has_is_told_with_a_remedy_and_nothing_stays_claimed(pins: 
         assert "gpioinfo" in fault.value.hint
         with Wired(contacts={BUTTON: 17}):
             pass
+
+
+def test_a_contact_that_cannot_be_read_at_the_start_is_told_likewise(
+    pins: Any, monkeypatch: pytest.MonkeyPatch
+):
+    def odd(_: object) -> bool:
+        raise RuntimeError("of the library's own")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(DigitalInputDevice, "is_active", property(odd))
+        with pytest.raises(DeviceUnavailable, match="of the library's own"):
+            GpioPanel(Wiring(contacts={MUTE: 22})).start(lambda _: None)
+    with Wired(contacts={MUTE: 22}) as again:
+        assert again.found == {MUTE: False}
 
 
 def test_a_pin_that_cannot_be_released_keeps_no_other(pins: Any, monkeypatch: pytest.MonkeyPatch):
