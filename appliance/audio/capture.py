@@ -33,6 +33,8 @@ IN_FLIGHT: Final = 500
 CLEAR_DB: Final = 12.0
 """Whoever exceeds the echo's utmost by so much is heard well beside it."""
 IDLE_WAIT: Final = 0.5
+MOST_AT_ONCE_MS: Final = 100
+"""Frames may come so late where nobody waits for them."""
 
 
 Tap = Callable[[bytes, bytes], None]
@@ -81,6 +83,8 @@ class CapturePath:
         self.far_rate = far_rate or rate
         self.faults = 0
         self.last_fault = ""
+        self.unhurried_ms = max(FRAME_MS, min(settings.start_ms, MOST_AT_ONCE_MS) // FRAME_MS * FRAME_MS)
+        """While `calm`, so much may be processed at once, and no speech is found later: an onset takes as long."""
         self._gate = SpeechGate(settings, detector, confirm)
         self._canceller = canceller
         self._double_talk = double_talk if canceller is not None else None
@@ -98,6 +102,11 @@ class CapturePath:
         self._pending.clear()
         self._raw.clear()
         self._played.clear()
+
+    @property
+    def calm(self) -> bool:
+        """Nobody speaks, or has begun to."""
+        return self._gate.calm
 
     def process(self, pcm: bytes, at: float, far: bytes = b"") -> list[Captured]:
         """Take a block of any length, its last sample taken at `at`; return the frames that it completes."""
@@ -201,6 +210,9 @@ class CaptureWorker:
     More than `backlog_ms` of unprocessed audio is cut to BACKLOG_TARGET_MS, oldest first, and counted; one block is
     always taken, however long. When the loop takes nothing for IN_FLIGHT frames, the newest are dropped and counted.
     `tap`, when set, gets both sides in step, for a recording; it must only queue.
+
+    While nobody speaks and the line is `at_ease`, which is asked on the worker's thread, frames come a few at a time:
+    waking for each costs more than what is done with it.
     """
 
     def __init__(
@@ -217,6 +229,8 @@ class CaptureWorker:
         self._ring = Ring(samples_in(max(RING_MS, 2 * backlog_ms), path.rate) * BYTES_PER_SAMPLE)
         self._far_end = FarEnd(reference, path.far_rate, path.rate) if reference is not None else None
         self._backlog_ms = backlog_ms
+        self._unhurried = samples_in(path.unhurried_ms, path.rate) * BYTES_PER_SAMPLE
+        self.at_ease: Callable[[], bool] = lambda: False
         self.tap: Tap | None = None
         self._muted = False
         self._shut: frozenset[str] = frozenset()
@@ -298,19 +312,26 @@ class CaptureWorker:
     def _run(self) -> None:
         while not self._stopping:
             self._turned = time.monotonic()
-            self._ring.wait(1, IDLE_WAIT)
+            self._wait()
             if self._reset_due:
                 self._reset()
             self._shed()
-            while self._listening() and (block := self._ring.next_block()) is not None:
-                self._turned = time.monotonic()
+            if self._listening() and (block := self._ring.next_blocks(self._worth_waking_for())) is not None:
                 self._process(block.pcm, block.at)
-                self._shed()
         self._turned = 0.0
         self._path.close()
 
     def _listening(self) -> bool:
         return not (self._reset_due or self._stopping)
+
+    def _wait(self) -> None:
+        size = self._worth_waking_for()
+        # Where the device stops, what it gave last is not kept waiting.
+        self._ring.wait(size, IDLE_WAIT if size == 1 else 2 * self._path.unhurried_ms / 1000)
+
+    def _worth_waking_for(self) -> int:
+        """Bytes."""
+        return self._unhurried if self._path.calm and self.at_ease() else 1
 
     def _process(self, pcm: bytes, at: float) -> None:
         pcm = pcm[: len(pcm) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE]
@@ -321,8 +342,7 @@ class CaptureWorker:
         self._offer_tap(pcm, far)
         faults = self._path.faults
         self._last_at = at
-        for captured in self._path.process(pcm, at, far):
-            self._post(captured)
+        self._post(self._path.process(pcm, at, far))
         if self._path.faults and not faults:
             logger.error("capture_fault on %s: %s; going on without it", self._name, self._path.last_fault)
 
@@ -335,8 +355,7 @@ class CaptureWorker:
         self._reset_due = False
         while self._ring.next_block() is not None:
             pass
-        for captured in self._path.reset(self._last_at):
-            self._post(captured)
+        self._post(self._path.reset(self._last_at))
 
     def _shed(self) -> None:
         if self._backlog() <= self._backlog_ms:
@@ -350,18 +369,19 @@ class CaptureWorker:
             if self._far_end is not None:
                 self._far_end.take(samples)
 
-    def _post(self, captured: Captured) -> None:
-        if self._posted - self._delivered >= IN_FLIGHT:
-            self._undelivered += 1
+    def _post(self, frames: list[Captured]) -> None:
+        posted = frames[: max(0, IN_FLIGHT - (self._posted - self._delivered))]
+        self._undelivered += len(frames) - len(posted)
+        self._posted += len(posted)
+        if not posted or self._loop is None:
             return
-        self._posted += 1
         try:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._deliver, captured)
+            self._loop.call_soon_threadsafe(self._deliver, posted)
         except RuntimeError:
             # The loop is closed: there is nobody left to hear.
             self._stopping = True
 
-    def _deliver(self, captured: Captured) -> None:
-        self._delivered += 1
-        self._sink(captured)
+    def _deliver(self, frames: list[Captured]) -> None:
+        self._delivered += len(frames)
+        for captured in frames:
+            self._sink(captured)

@@ -33,6 +33,7 @@ class Ring:
         self._blocks: deque[Block] = deque()
         self._written = 0
         self._taken = 0
+        self._awaited = 1
         self._woken = False
         # A bare lock serves as a binary semaphore: release() never waits; Event.set() may wait for its inner lock.
         self._signal = threading.Lock()
@@ -56,7 +57,9 @@ class Ring:
         self._written += size
         while self.available > self.capacity and self._drop_oldest():
             pass
-        self._notify()
+        # A reader says how much it waits for before it looks how much there is: it misses nothing.
+        if self.available >= self._awaited:
+            self._notify()
 
     def _drop_oldest(self) -> bool:
         try:
@@ -89,6 +92,17 @@ class Ring:
         self._taken += len(block.pcm)
         return block
 
+    def next_blocks(self, size: int) -> Block | None:
+        """Consumer's thread: the oldest blocks, together `size` bytes or more where there are so many; or None."""
+        first = self.next_block()
+        if first is None or len(first.pcm) >= size:
+            return first
+        parts, at, missing = [first.pcm], first.at, size - len(first.pcm)
+        while missing > 0 and (block := self.next_block()) is not None:
+            parts.append(block.pcm)
+            at, missing = block.at, missing - len(block.pcm)
+        return Block(b"".join(parts), at)
+
     def read(self, size: int) -> bytes:
         """Consumer's thread: at most `size` bytes, oldest first."""
         parts: list[bytes] = []
@@ -114,8 +128,9 @@ class Ring:
     def wait(self, size: int, timeout: float) -> bool:
         """Consumer's thread: wait until `size` bytes can be read or `wake` is called, at most `timeout` seconds.
 
-        Return whether `size` bytes can be read.
+        Return whether `size` bytes can be read. The thread sleeps on while there are fewer.
         """
+        self._awaited = size
         deadline = time.monotonic() + timeout
         while self.available < size and not self._woken:
             left = deadline - time.monotonic()

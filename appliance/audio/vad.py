@@ -173,6 +173,11 @@ class SpeechGate:
         """Too short to be speech yet, but both detectors hear a voice; False where there is only one."""
         return self._agreed_now and not self._speech and self._run_ms > 0
 
+    @property
+    def calm(self) -> bool:
+        """Neither speech nor the beginning of any: none starts within less than `vad.start_ms` from here."""
+        return not self._speech and self._run_ms == 0
+
     def process(self, pcm: bytes) -> Decision:
         """Take the next 20 ms (s16le mono at 16 kHz)."""
         voiced = self._stands_out(pcm)

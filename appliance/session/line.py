@@ -61,6 +61,7 @@ class Line:
         self.capture = CaptureWorker(
             line_id, path, self.hear, reference=reference, backlog_ms=BACKLOG_MS[kind]
         )
+        self.capture.at_ease = self._at_ease
         self.session: Session | None = None
         self.duplex = Duplex.HALF if half_duplex else Duplex.FULL
         self.by_voice = self._by_voice = by_voice
@@ -308,6 +309,13 @@ class Line:
         if self.playout.active() if loan is None else loan.playout.level_dbfs() > LOAN_AUDIBLE_DBFS:
             self._deaf_until = now + ECHO_TAIL_SECONDS
         return now < self._deaf_until
+
+    def _at_ease(self) -> bool:
+        """Any thread: nothing sounds or has just sounded, nobody has the floor, and nobody else listens."""
+        session = self.session
+        if self.playout.active() or self.loan is not None or self._loop.time() < self._deaf_until:
+            return False
+        return session is None or session.turn_state is TurnState.IDLE
 
     def _wait_for_speech(self, captured: Captured) -> None:
         self._remembered.append(captured)

@@ -148,6 +148,24 @@ def test_speech_has_a_start_and_an_end():
     assert [item.edge for item in out if item.edge] == [Edge.STARTED, Edge.STOPPED]
 
 
+@pytest.mark.parametrize("before", [10, 11, 12])
+@pytest.mark.parametrize("start_ms", [20, 60, 100])
+def test_speech_is_found_no_later_where_frames_are_taken_a_few_at_a_time(before, start_ms):
+    sound = bytes(BLOCK * before) + talk(0.6)
+    hurried, unhurried = (CapturePath(RATE, Vad(start_ms=start_ms), Loudness()) for _ in range(2))
+    waiting = bytearray()
+    for at in range(0, len(sound), BLOCK):
+        block = sound[at : at + BLOCK]
+        waiting += block
+        began = [one.edge for one in hurried.process(block, 0.0) if one.edge]
+        if not unhurried.calm or len(waiting) >= unhurried.unhurried_ms // 20 * BLOCK:
+            assert [one.edge for one in unhurried.process(bytes(waiting), 0.0) if one.edge] == began
+            waiting.clear()
+        else:
+            assert not began
+    assert not unhurried.calm
+
+
 def test_the_level_is_that_of_the_frame():
     out = path().process(pcm_of(np.full(320, 0.5)) + bytes(BLOCK), 0.0)
     assert [round(item.level_dbfs) for item in out] == [-6, -96]
@@ -196,6 +214,31 @@ async def test_what_is_fed_arrives_on_the_loop():
     async with Line(path()) as line:
         line.worker.feed(talk(0.1), time.monotonic())
         assert pcm_out(await line.frames(5)) == talk(0.1)
+
+
+async def test_at_ease_frames_come_a_few_at_a_time_and_one_by_one_while_somebody_speaks():
+    line = Line(path())
+    line.worker.at_ease = lambda: True
+    for at, pcm in ((1.0, bytes(BLOCK)), (2.0, bytes(BLOCK)), (3.0, talk(0.02)), (4.0, talk(0.02))):
+        line.worker.feed(pcm, at)
+    async with line:
+        got = await line.frames(4)
+    assert [one.frame.at for one in got] == pytest.approx([2.96, 2.98, 3.0, 4.0])
+
+
+async def test_a_line_that_is_not_at_ease_gets_each_frame_by_itself():
+    line = Line(path())
+    for at in (1.0, 2.0, 3.0):
+        line.worker.feed(bytes(BLOCK), at)
+    async with line:
+        assert [one.frame.at for one in await line.frames(3)] == [1.0, 2.0, 3.0]
+
+
+async def test_what_a_device_gave_last_is_not_kept_waiting():
+    async with Line(path()) as line:
+        line.worker.at_ease = lambda: True
+        line.worker.feed(bytes(BLOCK), 1.0)
+        assert len(await line.frames(1)) == 1
 
 
 async def test_the_worker_takes_the_reference_along():

@@ -70,6 +70,29 @@ def test_a_waiting_reader_gets_what_another_thread_writes():
     writer.join()
 
 
+def test_a_reader_that_waits_for_much_is_not_woken_for_less():
+    ring = Ring(64)
+    blocks = [threading.Timer(0.02 * number, ring.write, (b"abc", float(number))) for number in (1, 2, 3)]
+    for writer in blocks:
+        writer.start()
+    assert ring.wait(9, timeout=5)
+    assert ring.next_blocks(9) == Block(b"abcabcabc", 3.0)
+    for writer in blocks:
+        writer.join()
+
+
+def test_blocks_are_joined_whole_and_no_more_than_asked_for():
+    ring = Ring(64)
+    for number in (1, 2, 3):
+        ring.write(b"abc", float(number))
+    assert ring.next_blocks(4) == Block(b"abcabc", 2.0)
+    assert ring.next_blocks(1) == Block(b"abc", 3.0)
+    assert ring.next_blocks(1) is None
+    ring.write(b"abc", 4.0)
+    assert ring.next_blocks(9) == Block(b"abc", 4.0)
+    assert ring.available == 0
+
+
 def test_waiting_ends_at_the_deadline():
     assert not Ring(8).wait(1, timeout=0.01)
 

@@ -167,6 +167,32 @@ async def test_in_half_duplex_the_appliance_does_not_hear_itself():
 
 
 @virtual_time
+async def test_a_room_is_at_ease_until_somebody_speaks_or_something_sounds():
+    async with Booth(kind=LineKind.ROOM, open_session=False) as booth:
+        at_ease = booth.line.capture.at_ease
+        assert at_ease()
+        await booth.speak(0.6)
+        assert not at_ease()
+        await booth.state("speaking")
+        assert not at_ease()
+        await booth.until(lambda: not booth.line.playout.active())
+        assert not at_ease()
+        await booth.wait(0.5)
+        assert at_ease()
+        booth.line.press()
+        assert not at_ease()
+
+
+@virtual_time
+async def test_who_else_listens_to_a_line_gets_each_frame_at_once():
+    async with Booth(kind=LineKind.ROOM, open_session=False) as booth:
+        booth.line.lend()
+        assert not booth.line.capture.at_ease()
+        booth.line.reclaim()
+        assert booth.line.capture.at_ease()
+
+
+@virtual_time
 async def test_in_half_duplex_the_echo_is_not_taken_for_speech_when_it_listens_again():
     async with Booth(kind=LineKind.ROOM) as booth:
         booth.provider.will_say("one two three four", 3.0)
