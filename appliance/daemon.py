@@ -101,7 +101,7 @@ class Appliance:
         self.health = Health()
         self.clock = Clock(self.bus, self.health.part("clock", required=False))
         self.power = self._watch_power()
-        self.store = Store(configuration.storage.directory, self._warn_from_thread)
+        self.store = self._keep()
         self.rungs = Rungs(configuration, self.bus)
         self.usage = self._meter()
         self.checkpoints = Checkpoints(None if alone else self.store)
@@ -255,6 +255,18 @@ class Appliance:
         midnight = time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
         dialled = self.store.dialled_by_agents(midnight)
         return self.store.talk(), self.store.usage(), self.store.checkpoints(), dialled
+
+    def _keep(self) -> Store:
+        """Where the history is written; its part fails while it is not."""
+        store = Store(self.configuration.storage.directory, self._warn_from_thread)
+        part = self.health.part("history", required=False)
+        part.ok()
+
+        def judge(reason: str, hint: str) -> None:
+            part.failing(reason, hint) if reason else part.ok()
+
+        store.on_condition = lambda *told: self._on_loop(judge, *told)
+        return store
 
     def _watch_power(self) -> power.Power | None:
         alarm = None if self._alone else power.find()
@@ -529,7 +541,10 @@ class Appliance:
             )
 
     def _warn_from_thread(self, code: str, message: str, hint: str) -> None:
-        self._loop.call_soon_threadsafe(self.bus.publish, Warned(code=code, message=message, hint=hint))
+        self._on_loop(self.bus.publish, Warned(code=code, message=message, hint=hint))
+
+    def _on_loop(self, function: Callable[..., object], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(function, *arguments)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

@@ -5,22 +5,19 @@ Each check is a function that yields findings; none raises. Exit 1 when one fail
 
 import argparse
 import asyncio
-import ctypes
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-from appliance import plugins, power
+from appliance import plugins
 from appliance.call.admission import host_of
 from appliance.config.accounts import over_tls
 from appliance.config.check import read
@@ -29,16 +26,12 @@ from appliance.config.load import Fault
 from appliance.config.providers import build, check_providers, key_place, provider_faults
 from appliance.config.schema import Configuration, ProviderSection
 from appliance.errors import ApplianceError, CredentialsRejected
+from appliance.finding import FAILED, OK, WARNING, Finding
 from appliance.interfaces import DeviceInfo, Setup
+from appliance.machine_checks import MACHINE_CHECKS
 from appliance.panel.presence import DRIVER
 from appliance.probe import probe_all
-from appliance.slots import slot_finding
 
-OK: Final = "ok"
-WARNING: Final = "warning"
-FAILED: Final = "failed"
-_LOW_DISK_MB: Final = 100
-_EARLIEST_CLOCK: Final = 1_767_225_600  # 2026-01-01: no box runs this software before it was written
 _RESOLVE_SECONDS: Final = 3.0
 _HANDSHAKE_SECONDS: Final = 10.0
 _CLOCK_CODES: Final = frozenset({9, 10})
@@ -60,16 +53,6 @@ _REMEDIES: Final = {
     "provider_unavailable": "look at the network, and at the provider's own status page",
 }
 """Where the fault itself knows none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`state` is ok, warning or failed; `remedy` says what to do where it is not ok."""
-
-    check: str
-    state: str
-    message: str
-    remedy: str = ""
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -334,62 +317,8 @@ async def _shake_hands(provider: Any) -> None:
             await provider.close()
 
 
-def _clock(_: Configuration) -> Iterator[Finding]:
-    if time.time() < _EARLIEST_CLOCK:
-        yield Finding(
-            "clock", FAILED, f"the clock says {time.strftime('%Y-%m-%d')}", "connect to a network with NTP"
-        )
-        return
-    synchronised = _ntp_synchronised()
-    if synchronised is False:
-        yield Finding("clock", WARNING, "the clock is not synchronised", "see: timedatectl status")
-    else:
-        yield Finding("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
-
-
-def _ntp_synchronised() -> bool | None:
-    """What the kernel says (adjtimex(2), STA_UNSYNC); None where it does not say."""
-    timex = (ctypes.c_long * 64)()
-    try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    except (OSError, AttributeError):
-        return None
-    return None if state < 0 else state != 5
-
-
-def _voltage(_: Configuration) -> Iterator[Finding]:
-    """Of the last two seconds: what fell before, the daemon's part `power` has kept."""
-    if (alarm := power.find()) is not None and (low := power.fell(alarm)) is not None:
-        yield Finding("voltage", FAILED if low else OK, "it falls" if low else "fine", power.REMEDY)
-
-
-def _disk(configuration: Configuration) -> Iterator[Finding]:
-    directory = configuration.storage.directory
-    at = next(path for path in (directory, *directory.parents) if path.exists())
-    if not os.access(at, os.W_OK):
-        yield Finding(
-            "disk", FAILED, f"{at} cannot be written", "set storage.directory, or run as the service's user"
-        )
-        return
-    free_mb = shutil.disk_usage(at).free // 1_000_000
-    state = OK if free_mb >= _LOW_DISK_MB else FAILED
-    yield Finding(
-        "disk", state, f"{free_mb} MB free at {at}", "make room: history and recordings stop when it is full"
-    )
-
-
-def _python(_: Configuration) -> Iterator[Finding]:
-    yield Finding("python", OK, sys.version.split()[0])
-
-
 Check = Callable[[Configuration], Iterator[Finding]]
 
-
-def _system(_: Configuration) -> Iterator[Finding]:
-    if (found := slot_finding()) is not None:
-        yield Finding("system", *found)
-
-
 CHECKS: Final[tuple[Check, ...]] = (
-    _python, _system, _disk, _clock, _voltage, _audio, _echo, _gpio, _telephone, _names, _provider, _daemon,
+    *MACHINE_CHECKS, _audio, _echo, _gpio, _telephone, _names, _provider, _daemon,
 )  # fmt: skip

@@ -21,7 +21,7 @@ from typing import IO, Final
 
 from appliance.config.load import load
 from appliance.errors import ApplianceError, NotPossible, RequestInvalid
-from appliance.store.store import SCHEMA_VERSION
+from appliance.store.database import SCHEMA_VERSION
 from provisioning import archive
 from provisioning.archive import Damaged, Manifest, Newer
 from provisioning.backup import open_backup

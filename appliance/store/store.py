@@ -13,16 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from appliance import private
 from appliance.errors import StoreUnavailable, UnknownName
+from appliance.store import database
 
-_SCRIPTS: Final = ("history.sql", "usage.sql", "calls.sql")
-SCHEMA_VERSION: Final = len(_SCRIPTS)
-"""Version N is what the first N scripts make."""
 _CHECKPOINT: Final = (
     "line", "session", "agent", "language", "provider", "handle", "handle_at", "history", "at",
 )  # fmt: skip
@@ -60,6 +56,8 @@ class Store:
     def __init__(self, directory: Path, warn: _Warn) -> None:
         self._path = directory / "handset.db"
         self._warn = warn
+        self.on_condition: Callable[[str, str], None] = lambda *_: None
+        """Called on any thread: with reason and remedy when writing fails, with empty ones when it works again."""
         self._writes: queue.Queue[_Write | threading.Event | None] = queue.Queue(_QUEUE_BOUND)
         self._dropped = 0
         self._failing = False
@@ -266,6 +264,9 @@ class Store:
                     self._reader.row_factory = sqlite3.Row
                 return [dict(row) for row in self._reader.execute(statement, values)]
         except sqlite3.Error as error:
+            if database.is_loss(error):
+                with self._reading:
+                    self._close_reader()
             raise StoreUnavailable(
                 f"the history cannot be read: {error}", hint=f"see {self._path}"
             ) from error
@@ -303,18 +304,24 @@ class Store:
             # A turn of a session that was itself not written is no new fault.
             if not isinstance(error, sqlite3.IntegrityError):
                 self._tell_failing(error)
-            if _is_damage(error):
+            if database.is_damage(error):
                 connection.close()
                 return self._connect()
+            if database.is_loss(error):
+                # Whoever holds the files of a disk that is gone never sees them again, nor lets it be mounted anew.
+                connection.close()
+                with self._reading:
+                    self._close_reader()
+                return None
         else:
-            self._failing = False
+            self._recovered()
         return connection
 
     def _connect(self) -> sqlite3.Connection | None:
         try:
-            return self._open_file()
+            return database.open_file(self._path)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not database.is_damage(error):
                 self._tell_failing(error)
                 return None
         except OSError as error:
@@ -322,29 +329,10 @@ class Store:
             return None
         try:
             self._move_aside()
-            return self._open_file()
+            return database.open_file(self._path)
         except (sqlite3.Error, OSError) as error:
             self._tell_failing(error)
             return None
-
-    def _open_file(self) -> sqlite3.Connection:
-        private.make_directory(self._path.parent)
-        # Before SQLite opens it: its -wal and -shm take the rights of the database.
-        open(self._path, "ab", opener=private.opener).close()
-        private.tighten(self._path.parent.glob("handset*.db*"))
-        connection = sqlite3.connect(self._path, timeout=2.0)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # With NORMAL, a power cut takes all that the kernel has not written by itself: half a minute.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("file is not a database: quick_check failed")
-            _migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def _move_aside(self) -> None:
         aside = self._path.with_name(f"handset.broken-{time.strftime('%Y%m%d-%H%M%S')}.db")
@@ -366,14 +354,20 @@ class Store:
         if self._failing:
             return
         self._failing = True
-        code = "disk_full" if (full := "full" in str(error)) else StoreUnavailable.code
+        code, hint = database.judged(error, self._path)
+        self.on_condition(f"the history is not being written: {error}", hint)
         if time.monotonic() < self._told_until.get(code, 0.0):
             return
         # On a full disk a short write still finds room now and then: that is no new fault.
         self._told_until[code] = time.monotonic() + _TOLD_SECONDS
         logger.warning("history is not being written: %s", error)
-        hint = "make room on the disk" if full else f"see the rights of {self._path.parent}"
         self._warn(code, f"history is not being written: {error}", hint)
+
+    def _recovered(self) -> None:
+        if self._failing:
+            self._failing = False
+            self.on_condition("", "")
+            logger.info("the history is being written again")
 
 
 def _storable(value: Any) -> Any:
@@ -383,17 +377,3 @@ def _storable(value: Any) -> Any:
 
 def _bounded(limit: int) -> int:
     return max(1, min(500, limit))
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    damaged = {"SQLITE_NOTADB", "SQLITE_CORRUPT"}
-    return getattr(error, "sqlite_errorname", "") in damaged or "not a database" in str(error)
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        raise OSError(f"the database was written by a newer Handset (schema {version})")
-    for number, name in enumerate(_SCRIPTS[version:], version + 1):
-        script = resources.files("appliance.store").joinpath(name).read_text(encoding="utf-8")
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

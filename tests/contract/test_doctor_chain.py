@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from appliance.config.schema import Configuration
-from appliance.doctor import CHECKS, Finding
+from appliance.doctor import CHECKS
+from appliance.finding import Finding
 from tests.rig.chain_service import ChainService
 
 

@@ -15,7 +15,7 @@ from appliance.config.load import Fault, load
 from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
 from appliance.config.schema import Configuration
-from appliance.doctor import CHECKS, Finding, refusal
+from appliance.doctor import CHECKS, refusal
 from appliance.errors import (
     ApplianceError,
     CredentialsRejected,
@@ -24,6 +24,7 @@ from appliance.errors import (
     RateLimited,
     SetupRejected,
 )
+from appliance.finding import Finding
 from appliance.link_faults import unreachable
 from tests.fakes.openai_chat import FakeOpenAiChat
 from tests.fakes.openai_realtime import FakeOpenAi

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from appliance.config.schema import Configuration, Gpio
-from appliance.doctor import CHECKS, Finding
+from appliance.doctor import CHECKS
+from appliance.finding import Finding
 
 
 def findings(**gpio: Any) -> list[Finding]:

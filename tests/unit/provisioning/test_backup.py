@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from appliance import factory_reset
 from appliance.cli import main
-from appliance.store.store import SCHEMA_VERSION, Store
+from appliance.store.database import SCHEMA_VERSION
+from appliance.store.store import Store
 from provisioning import archive, restore, sealing
 from provisioning.belongings import Belongings, without_secrets
 from provisioning.reset import REQUEST

@@ -1,8 +1,10 @@
 """The history is kept, and its faults never stop a conversation."""
 
+import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -139,6 +141,49 @@ def test_a_full_disk_stops_the_history_with_one_warning(
         store.add_turn("s1", number, "user", "x" * 1000, None, float(number))
     assert store.flush()
     assert warnings == ["disk_full"]
+
+
+def held(directory: Path) -> list[int]:
+    """The files of `directory` that are open in this process."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if link.readlink().is_relative_to(directory):
+                found.append(int(link.name))
+    return found
+
+
+def pull(directory: Path) -> None:
+    """Those files take no writing any more, as on a card that was pulled; what SQLite locks by is left to it."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for file in held(directory):
+        if not Path(f"/proc/self/fd/{file}").readlink().name.endswith("-shm"):
+            os.dup2(nothing, file)
+    os.close(nothing)
+
+
+def test_a_card_that_is_pulled_while_it_is_written_is_told_and_the_history_goes_on_when_it_is_back(
+    store: Store, warnings: Warnings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conditions: list[tuple[str, str]] = []
+    store.on_condition = lambda *told: conditions.append(told)
+    monkeypatch.setattr("appliance.store.store._RETRY_SECONDS", 0.2)
+    converse(store, "s1")
+    assert store.flush()
+    pull(tmp_path)
+    converse(store, "s2")
+    assert store.flush()
+    assert warnings == ["store_unavailable"]
+    (reason, hint) = conditions[0]
+    assert "I/O error" in reason
+    assert "pulled" in hint
+    assert not held(tmp_path), "a card whose files are held is not let go by the kernel"
+    time.sleep(0.2)
+    converse(store, "s3", 200.0)
+    assert store.flush()
+    assert conditions[1:] == [("", "")]
+    assert [row["id"] for row in store.list_sessions()] == ["s3", "s1"]
+    assert warnings == ["store_unavailable"]
 
 
 def test_talk_and_usage_of_a_day_add_up(tmp_path: Path, warnings: Warnings) -> None:
