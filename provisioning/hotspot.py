@@ -19,6 +19,9 @@ USED_SECONDS: Final = 180.0
 """Somebody reads the page: it is not taken from under their hands."""
 
 
+SAY_AGAIN_SECONDS: Final = 3600.0
+
+
 class Phase(StrEnum):
     WATCHING = "watching"
     OPEN = "open"
@@ -107,3 +110,25 @@ class Hotspot:
 
     def _go(self, phase: Phase, at: float) -> None:
         self.phase, self._since = phase, at
+
+
+class Sayings:
+    """When an invitation that stays open is said aloud again: after an hour, after two more, after four more...
+
+    An outage may last for days, and people sleep beside it. Times are monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self._next = float("-inf")
+        self._pause = SAY_AGAIN_SECONDS
+
+    def due(self, at: float, *, news: bool = False) -> bool:
+        """Whether it is to be said now, as `news` is in any case."""
+        if news:
+            self._next = at + self._pause
+        elif at < self._next:
+            return False
+        else:
+            self._next = at + self._pause
+            self._pause *= 2
+        return True

@@ -17,7 +17,7 @@ from provisioning import identity, settings
 from provisioning.actions import Remove, Run, WriteFile
 from provisioning.draft import Draft, Note, Tree
 from provisioning.effects import Effects
-from provisioning.hotspot import Hotspot, Seen, Step
+from provisioning.hotspot import Hotspot, Sayings, Seen, Step
 from provisioning.portal.requests import Portal
 from provisioning.portal.server import PageServer
 from provisioning.settings import Place
@@ -66,6 +66,9 @@ class Visit:
         self._port = port
         self._hotspot = Hotspot(at)
         self._code = _new_code()
+        self._sayings = Sayings()
+        self._said_at = 0.0
+        """Unix seconds of the invitation that was said last: one that is told with the same is not said again."""
         self._name = identity.own_name(identity.hardware_address(effects.root)) or "handset-setup"
         self._server: Page | None = None
         self._form: Portal | None = None
@@ -105,6 +108,9 @@ class Visit:
             print(f"no look at the networks: {error.message}")
             return False
         seen = Seen(status.online, status.radio, status.known)
+        if seen.online:
+            # Whoever heard the one before has no use for it in the next outage.
+            self._code, self._sayings = _new_code(), Sayings()
         self._do(self._hotspot.look(seen, at), at)
         return seen.online and self._server is None
 
@@ -115,18 +121,16 @@ class Visit:
 
     def _do(self, step: Step, at: float) -> None:
         if step is Step.OPEN:
-            # Whoever heard the one before has no use for it later.
-            self._code = _new_code()
             self._open(at)
         elif step is Step.REOPEN:
             self._failure = "the network could not be joined: is the password right, and is it in reach?"
-            self._open(at)
+            self._open(at, news=True)
         elif step in (Step.CLOSE, Step.DONE):
             self._close()
             if step is Step.DONE:
                 self._tell(f"I have joined the network. My name there is {self._host_name()}.")
 
-    def _open(self, at: float) -> None:
+    def _open(self, at: float, *, news: bool = False) -> None:
         try:
             found = self._network.scan()
         except ApplianceError:
@@ -143,7 +147,9 @@ class Visit:
             self._close()
             return
         print(f"open: {self._name}")
-        self._tell(self._invitation(), waiting=True)
+        if self._sayings.due(at, news=news):
+            self._said_at = time.time()
+        self._tell(self._invitation(), waiting=True, at=self._said_at)
 
     def _close(self) -> None:
         if self._server is not None:
@@ -208,10 +214,15 @@ class Visit:
     def _spoken_name(self) -> str:
         return f"{self._name.partition('-')[0]} {' '.join(self._name.rpartition('-')[2])}"
 
-    def _tell(self, sentence: str, *, waiting: bool = False) -> None:
-        """`waiting`: the page is open, and the light says so."""
-        told = {"at": time.time(), "ok": not self._failure, "sentence": sentence, "faults": []}
-        told["waiting"] = waiting
+    def _tell(self, sentence: str, *, waiting: bool = False, at: float | None = None) -> None:
+        """`waiting`: the page is open, and the light says so. What has the `at` of the one before is not said aloud."""
+        told = {
+            "at": time.time() if at is None else at,
+            "ok": not self._failure,
+            "sentence": sentence,
+            "faults": [],
+            "waiting": waiting,
+        }
         with suppress(ApplianceError):
             self._effects.carry_out([WriteFile(TOLD, json.dumps(told) + "\n")])
 
