@@ -26,14 +26,17 @@ from drivers.sip_pjsua2.endpoint import Endpoint
 from drivers.sip_pjsua2.fault import Unusable
 from drivers.sip_pjsua2.process import GAVE_UP, GROUP_SIGNALS
 from drivers.sip_pjsua2.settings import Settings, accounts_from, from_message
+from drivers.sip_pjsua2.switchboard import Switchboard
 
 logger = logging.getLogger("sip")
 
 BEAT: Final = 0.25
 TICK: Final = 0.5
 TURN_MS: Final = 5
-IDLE_TURN_MS: Final = 20
-"""How long the library waits for a packet before commands are looked at: with a call, and without one."""
+STEADY_TURN_MS: Final = 20
+IDLE_TURN_MS: Final = 50
+"""How long the library waits for a packet, which it takes at once, before commands are looked at: while a call begins or
+ends, while all are under way, and without one."""
 LOOK_AROUND: Final = 1.0
 CONFIGURE_WAIT: Final = 5.0
 CLOSING_TIME: Final = 5.0
@@ -102,7 +105,7 @@ class SipProcess:
         while not self._stop and not self._channel.closed.is_set():
             for body in self._channel.commands():
                 self._command(endpoint, body)
-            endpoint.turn(IDLE_TURN_MS if endpoint.board.empty() else TURN_MS)
+            endpoint.turn(_turn_ms(endpoint.board))
             if endpoint.board.bury():
                 gc.collect()
             before, now = now, time.monotonic()
@@ -165,6 +168,12 @@ class SipProcess:
         port = endpoint.pool.find(message.call) if endpoint else None
         if port is None or not port.push(message.stream, message.pcm):
             self._audio_lost += 1
+
+
+def _turn_ms(board: Switchboard) -> int:
+    if board.empty():
+        return IDLE_TURN_MS
+    return STEADY_TURN_MS if board.steady() else TURN_MS
 
 
 def _resident_kb() -> int:

@@ -48,7 +48,7 @@ class Switchboard:
     def dialogues(self) -> set[str]:
         """The Call-IDs of all legs that are up."""
         found = set()
-        for leg in [*self._legs.values(), *self._orphans]:
+        for leg in self._every():
             if not leg.gone and not leg.unborn:
                 with contextlib.suppress(pj.Error):
                     found.add(str(leg.getInfo().callIdString))
@@ -60,7 +60,7 @@ class Switchboard:
         return leg.account if leg is not None else None
 
     def _leg_of(self, call_id: str) -> Leg | None:
-        for leg in [*self._legs.values(), *self._orphans]:
+        for leg in self._every():
             if not leg.gone and not leg.unborn:
                 with contextlib.suppress(pj.Error):
                     if leg.getInfo().callIdString == call_id:
@@ -139,7 +139,7 @@ class Switchboard:
 
     def relocate(self, account: "Account") -> None:
         """That account's address is another: its calls go on from there."""
-        for leg in [*self._legs.values(), *self._orphans]:
+        for leg in self._every():
             if leg.account is account and leg.confirmed and not leg.gone and leg.ending is None:
                 try:
                     leg.relocate()
@@ -332,10 +332,8 @@ class Switchboard:
         if leg.sent:
             self.tell_sent(leg, "", answered=True)
 
-    # --- time
-
     def tick(self, now: float) -> None:
-        for leg in [*self._legs.values(), *self._orphans]:
+        for leg in self._every():
             self._watch(leg, now)
         self._orphans = [leg for leg in self._orphans if not leg.gone]
 
@@ -375,11 +373,18 @@ class Switchboard:
         return {**totals, "legs": len(self._legs) + len(self._orphans), "faults": self.pool.faults()}
 
     def hang_up_all(self) -> None:
-        for leg in [*self._legs.values(), *self._orphans]:
+        for leg in self._every():
             leg.end(0 if leg.confirmed or not leg.incoming else 480, "")
 
     def empty(self) -> bool:
-        return all(leg.gone for leg in [*self._legs.values(), *self._orphans])
+        return all(leg.gone for leg in self._every())
+
+    def steady(self) -> bool:
+        """All calls that are left have been answered, and none is being ended."""
+        return all(leg.gone or (leg.confirmed and leg.ending is None) for leg in self._every())
+
+    def _every(self) -> list[Leg]:
+        return [*self._legs.values(), *self._orphans]
 
     def clear(self) -> None:
         self._legs.clear()
