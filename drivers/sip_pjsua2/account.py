@@ -12,7 +12,7 @@ from drivers.sip_pjsua2 import answer, referral, registration
 from drivers.sip_pjsua2.address import split_host
 from drivers.sip_pjsua2.configuration import configuration
 from drivers.sip_pjsua2.probe import Probe
-from drivers.sip_pjsua2.route import Lookup, Target, is_literal, local_address
+from drivers.sip_pjsua2.route import LOOPBACK, Lookup, Target, is_literal, local_address, outside
 from drivers.sip_pjsua2.settings import AccountSettings, Settings
 from drivers.sip_pjsua2.transports import ANY_ADDRESS
 
@@ -293,6 +293,9 @@ def own_address(settings: AccountSettings, common: Settings) -> str:
         return common.bind
     servers = settings.outbound_proxy or (settings.server,)
     if not settings.server:
-        first = next((other.server for other in common.accounts if other.server), "127.0.0.1")
+        first = next((other.server for other in common.accounts if other.server), "")
+        if not first:
+            # Until there is a network, calls from this machine find us all the same.
+            return local_address(outside(common.allow) or LOOPBACK) or LOOPBACK
         servers = (first,)
     return local_address(split_host(servers[0])[0])

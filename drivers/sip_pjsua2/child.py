@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from drivers.sip_pjsua2 import wire
+from drivers.sip_pjsua2 import priority, wire
 from drivers.sip_pjsua2.channel import Channel, adopt
 from drivers.sip_pjsua2.endpoint import Endpoint
 from drivers.sip_pjsua2.fault import Unusable
@@ -67,6 +67,7 @@ class SipProcess:
                 return 0
             gc.collect()
             gc.freeze()
+            priority.take()
             self._channel.send({"type": "ready", "address": endpoint.address, "pid": os.getpid()})
             endpoint.register()
             self._loop(endpoint)
@@ -188,16 +189,6 @@ def _leave_in(seconds: float) -> None:
     timer.start()
 
 
-def _take_priority() -> None:
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    except OSError:
-        try:
-            os.setpriority(os.PRIO_PROCESS, 0, -10)
-        except OSError:
-            logger.info("no right to a higher priority: audio may stutter when the machine is busy")
-
-
 def main(arguments: list[str]) -> int:
     if arguments == ["--report"]:
         from drivers.sip_pjsua2.report import library_report
@@ -213,7 +204,6 @@ def main(arguments: list[str]) -> int:
     sys.setswitchinterval(0.0005)
     # The collector must not run on the clock thread: it would destroy the library's objects there.
     gc.disable()
-    _take_priority()
     return SipProcess(int(arguments[0])).run()
 
 

@@ -15,7 +15,7 @@ from drivers.sip_pjsua2.accounts import Accounts
 from drivers.sip_pjsua2.configuration import names_the_library_asks_for
 from drivers.sip_pjsua2.fault import Unusable
 from drivers.sip_pjsua2.port import RATE, Pool, SendAudio
-from drivers.sip_pjsua2.route import is_literal, known_here_only, name_servers
+from drivers.sip_pjsua2.route import is_literal, known_here_only, name_servers, outside
 from drivers.sip_pjsua2.screen import Address, Screen
 from drivers.sip_pjsua2.settings import AccountSettings, Settings
 from drivers.sip_pjsua2.sieve import SILENCE, Sieve
@@ -167,7 +167,8 @@ class Endpoint:
 
     def moved(self) -> bool:
         """Our address, or who resolves names, is no longer what it was, and nobody is cut off by starting again."""
-        if not any(account.settings.server for account in self._accounts) or not self.board.empty():
+        reached = any(account.settings.server for account in self._accounts) or outside(self._settings.allow)
+        if not reached or not self.board.empty():
             return False
         return any(account.moved() for account in self._accounts) or name_servers() != self._name_servers
 

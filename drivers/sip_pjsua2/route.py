@@ -9,7 +9,7 @@ import ipaddress
 import random
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from drivers.sip_pjsua2.address import split_host
 
 # TEST-NET-1: a host name that is not resolved yet is most likely out there, behind the default route.
 _ELSEWHERE: Final = "192.0.2.1"
+LOOPBACK: Final = "127.0.0.1"
 _DNS_PORT: Final = 53
 _SERVICES: Final = {"udp": "SIP+D2U", "tcp": "SIP+D2T"}
 MAX_TARGETS: Final = 8
@@ -51,6 +52,15 @@ def local_address(host: str) -> str:
         except OSError:
             return ""
         return str(probe.getsockname()[0])
+
+
+def outside(networks: Iterable[str]) -> str:
+    """An address within the first of `networks` that is not this machine, "" where all are."""
+    for text in networks:
+        network = ipaddress.ip_network(text, strict=False)
+        if not network.network_address.is_loopback:
+            return str(next(iter(network.hosts()))) if network.prefixlen else _ELSEWHERE
+    return ""
 
 
 def is_literal(host: str) -> bool:

@@ -44,6 +44,7 @@ class Settings:
     rtp_first: int = 40000
     rtp_count: int = 100
     bind: str = ""
+    allow: tuple[str, ...] = ()
     max_calls: int = 2
     dtmf: str = "auto"
     stun: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import pjsua2 as pj
 
 from drivers.sip_pjsua2 import report
 from drivers.sip_pjsua2.fault import Unusable
+from drivers.sip_pjsua2.route import outside
 from drivers.sip_pjsua2.settings import AccountSettings, Settings
 
 CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -28,7 +29,9 @@ class Transports:
         self._library = library
         self._settings = settings
         self._open: dict[_Key, int] = {}
-        self._local_only = not settings.bind and not any(account.server for account in settings.accounts)
+        self._local_only = not (
+            settings.bind or any(account.server for account in settings.accounts) or outside(settings.allow)
+        )
 
     def of(self, account: AccountSettings, address: str) -> int:
         """The transport of that account, opened where it is not yet; `address` is ours. Raise Unusable."""

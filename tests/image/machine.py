@@ -101,7 +101,7 @@ class Machine:
             self._kernel_words(),
             self._forwards,
         )
-        command = ["nice", "-n", "19", *self._board.command(plugged)]
+        command = self._board.command(plugged)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self._console = Console(self.sockets / "shell", BOOT_SECONDS)
 

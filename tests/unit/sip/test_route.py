@@ -4,7 +4,14 @@ import time
 
 import pytest
 
-from drivers.sip_pjsua2.route import Lookup, Target, known_here_only, local_address, name_servers
+from drivers.sip_pjsua2.route import (
+    Lookup,
+    Target,
+    known_here_only,
+    local_address,
+    name_servers,
+    outside,
+)
 
 
 def test_a_server_on_this_machine_sees_loopback():
@@ -47,3 +54,19 @@ def test_a_lookup_answers_without_making_anyone_wait():
         time.sleep(0.01)
     assert lookup.targets is not None
     assert lookup.targets[0] == Target("127.0.0.1", 5070)
+
+
+@pytest.mark.parametrize(
+    ("networks", "address"),
+    [
+        ([], ""),
+        (["127.0.0.1", "::1", "127.0.0.0/8"], ""),
+        (["127.0.0.1", "192.168.1.20"], "192.168.1.20"),
+        (["192.168.1.0/24"], "192.168.1.1"),
+        (["192.168.1.9/24"], "192.168.1.1"),
+        (["fd00::/8"], "fd00::1"),
+        (["0.0.0.0/0"], "192.0.2.1"),
+    ],
+)
+def test_somebody_outside_is_found_among_those_who_may_call(networks, address):
+    assert outside(networks) == address
