@@ -51,6 +51,7 @@ STORY = (
     "test_panel",
     "test_room",
     "test_call",
+    "test_system_update",
     "test_update",
     "test_power_cut",
 )

@@ -131,6 +131,13 @@ class Machine:
         self._process.wait(BOOT_SECONDS)
         self.pull_the_plug()
 
+    def restarts(self, seconds: float) -> None:
+        """Waits until the box begins to start anew by itself, and lets it."""
+        assert self._process is not None
+        self._process.wait(seconds)
+        self.pull_the_plug()
+        self.start()
+
     def port(self, protocol: str, port: int) -> int:
         """Where the box's port is here."""
         return self._forwards[protocol, port]

@@ -1,10 +1,7 @@
 """A booted box takes a release of the application, does not stay with a broken one, and goes on after it."""
 
-import functools
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -13,8 +10,8 @@ import pytest
 from provisioning.release.bundle import manifest_of, pack
 from provisioning.release.signature import public_of
 from tests.fakes.releases import new_key
-from tests.image.board import HOST
 from tests.image.machine import Machine
+from tests.image.systems import Web
 from tests.rig.booted_system import thin_release
 
 SECONDS = 2400.0
@@ -26,24 +23,16 @@ ENDS = "exit 70"
 class Publisher:
     """Makes releases of that of the box, signs them, and offers them on this machine."""
 
-    def __init__(self, box: Machine, folder: Path) -> None:
+    def __init__(self, box: Machine, folder: Path, web: Web) -> None:
         self._folder = folder
+        self._web = web
         self._key = new_key()
         self._box = box
-        self._web = ThreadingHTTPServer(
-            ("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(folder / "web"))
-        )
-        (folder / "web").mkdir()
-        threading.Thread(target=self._web.serve_forever, daemon=True).start()
         box.shell("mkdir -p /etc/handset/release-keys")
         box.console.put("/etc/handset/release-keys/test.pem", public_of(self._key))
         box.shell(f"cd / && tar -cf /run/factory.tar {HOME}/bin {HOME}/site/handset-*")
         with tarfile.open(fileobj=BytesIO(box.console.get("/run/factory.tar"))) as tar:
             tar.extractall(folder / "factory", filter="data")
-
-    def close(self) -> None:
-        self._web.shutdown()
-        self._web.server_close()
 
     def publish(self, version: str, run: str = "") -> str:
         """A signed release; its path in the box, which has fetched it."""
@@ -51,20 +40,17 @@ class Publisher:
         name = f"handset-{version}.tar.xz"
         pack(
             *(tree, manifest_of(tree, version, "aarch64", "3.13"), self._key),
-            self._folder / "web" / name,
+            self._folder / name,
             preset=0,
         )
-        address = f"http://{HOST}:{self._web.server_address[1]}/{name}"
-        fetch = f"import urllib.request as u; u.urlretrieve('{address}', '/run/{name}')"
-        self._box.shell(f'python3 -c "{fetch}"')
-        return f"/run/{name}"
+        return self._web.fetched(self._box, name, "/run")
 
 
 @pytest.fixture(scope="module")
 def publisher(box: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    publisher = Publisher(box, tmp_path_factory.mktemp("releases"))
-    yield publisher
-    publisher.close()
+    folder = tmp_path_factory.mktemp("releases")
+    with Web(folder) as web:
+        yield Publisher(box, folder, web)
 
 
 def in_force(box: Machine) -> str:
