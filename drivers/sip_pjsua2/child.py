@@ -35,8 +35,8 @@ TICK: Final = 0.5
 TURN_MS: Final = 5
 STEADY_TURN_MS: Final = 20
 IDLE_TURN_MS: Final = 50
-"""How long the library waits for a packet, which it takes at once, before commands are looked at: while a call begins or
-ends, while all are under way, and without one."""
+"""How long the library waits for a packet, which it takes at once, before commands are looked at: while a call
+begins or ends, while all are under way, and without one."""
 LOOK_AROUND: Final = 1.0
 CONFIGURE_WAIT: Final = 5.0
 CLOSING_TIME: Final = 5.0
