@@ -89,3 +89,32 @@ def test_home_assistant_is_told_one_device_whose_topics_are_ours():
         if "command_topic" in component:
             key = component["command_topic"].removeprefix("handset/kitchen/set/")
             assert command_of(key, b"50" if key == "volume" else b"ON") is not None
+
+
+SHARED = {"platform", "unique_id", "name", "icon", "entity_category"}
+READ = {"state_topic", "value_template"}
+PLATFORMS: dict[str, tuple[set[str], set[str]]] = {
+    "sensor": ({"state_topic"}, READ),
+    "binary_sensor": ({"state_topic"}, {*READ, "device_class", "json_attributes_topic"}),
+    "switch": ({"command_topic"}, {*READ, "command_topic"}),
+    "number": ({"command_topic"}, {*READ, "command_topic", "min", "max"}),
+    "notify": ({"command_topic"}, {"command_topic"}),
+    "button": ({"command_topic"}, {"command_topic"}),
+}
+"""Of Home Assistant's MQTT platforms: what each must have, and what else of it is used here."""
+
+
+def test_home_assistant_finds_in_it_what_its_schema_asks_for_and_nothing_that_it_refuses():
+    _, payload = discovery("homeassistant", "handset/kitchen", "kitchen", "0.2.0")
+    body = json.loads(payload)
+    assert set(body) == {"device", "origin", "availability_topic", "components"}
+    assert body["device"]["identifiers"]
+    assert set(body["device"]) <= {"identifiers", "name", "manufacturer", "sw_version"}
+    assert set(body["origin"]) <= {"name", "sw_version"}
+    for component in body["components"].values():
+        needed, allowed = PLATFORMS[component["platform"]]
+        assert needed <= set(component) <= SHARED | allowed
+        assert component.get("entity_category", "diagnostic") == "diagnostic"
+        for key in component:
+            if key.endswith("_topic"):
+                assert not set(component[key]) & set("+#")
