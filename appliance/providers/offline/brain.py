@@ -24,10 +24,6 @@ class SkilledBrain:
         }
         self._vocabulary = Vocabulary(grammars)
 
-    def prepare(self) -> None:
-        """Load what the first utterance would wait for."""
-        self._recogniser.prepare(self._vocabulary)
-
     def hear(self, pcm: bytes, reply_to: str, cancelled: Callable[[], bool]) -> Heard:
         """What was said; to a question, its replies are tried first, then everything else."""
         if reply_to:
@@ -47,6 +43,4 @@ class Brains:
         self._recogniser = Recogniser()
 
     def build(self, functions: Sequence[str], contacts: Sequence[str]) -> SkilledBrain:
-        brain = SkilledBrain(self._recogniser, functions, contacts)
-        brain.prepare()
-        return brain
+        return SkilledBrain(self._recogniser, functions, contacts)

@@ -22,7 +22,8 @@ _PITCHED: Final = 0.45
 _PITCH_BAND_HZ: Final = 900
 _SHORTEST_PERIOD: Final = WORKING_RATE // 400
 _LONGEST_PERIOD: Final = WORKING_RATE // 70
-_HIGH_HZ: Final = 4_300
+_HIGH_HZ: Final = 5_200
+"""Above what a telephone passes, and above the image of it that the SIP library's interpolation leaves up to 5 kHz."""
 _TELEPHONE_RMS: Final = 3.0
 _NOMINAL_RMS: Final = 3_500.0
 _NOISE_RMS: Final = 100.0

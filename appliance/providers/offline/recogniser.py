@@ -107,15 +107,13 @@ class Recogniser:
         self._meter: _Meter | None = None
         self._decoders: OrderedDict[tuple[int, Band], _Ear] = OrderedDict()
 
-    def prepare(self, vocabulary: Vocabulary) -> None:
-        """Load what the first utterance would wait for. Raise DriverMissing without pocketsphinx."""
-        with self._lock:
-            self._ear(vocabulary, Band.WIDE)
-
     def recognise(
         self, vocabulary: Vocabulary, grammar: str, pcm: bytes, cancelled: Callable[[], bool] = lambda: False
     ) -> Heard:
-        """What was said in `pcm` (16 kHz). NOTHING once `cancelled()` is true."""
+        """What was said in `pcm` (16 kHz). NOTHING once `cancelled()` is true.
+
+        The first speech of a band takes 0.1 s more: its decoder is loaded only then, since most need but one.
+        """
         ready = conditioned(pcm)
         if ready is None:
             return NOTHING

@@ -48,6 +48,14 @@ def test_the_band_is_heard() -> None:
     assert (telephone.band, wide.band) == (Band.TELEPHONE, Band.WIDE)
 
 
+def test_what_interpolation_leaves_above_a_telephones_band_is_no_wide_voice() -> None:
+    image = tone(1.0, 0.001, 4_700.0)
+    called = np.frombuffer(tone(1.0, 0.3), "<i2") + np.frombuffer(image, "<i2")
+    ready = conditioned(called.astype("<i2").tobytes())
+    assert ready is not None
+    assert ready.band is Band.TELEPHONE
+
+
 def test_a_pause_is_one_only_after_something_new() -> None:
     watch = PauseWatch()
     watch.hear(b"\0" * RATE)

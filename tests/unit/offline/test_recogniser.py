@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import pocketsphinx
 import pytest
 
 from appliance.audio.resample import Resampler
@@ -14,6 +16,8 @@ from tests.rig.spoken import cough, silence, speech
 pytestmark = pytest.mark.slow
 
 FUNCTIONS = ("get_time", "set_timer", "cancel_timer", "list_timers", "set_volume", "call", "hang_up")
+METERS = 1
+"""Decoders that measure the cepstral mean, and search nothing."""
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
 
 
@@ -40,6 +44,23 @@ def test_a_command_is_recognised_in_the_room_and_on_the_telephone(brain: Skilled
     for pcm in (said(text), telephoned(said(text))):
         heard = brain.hear(pcm, "", NEVER)
         assert (heard.text, heard.speech) == (text, True)
+
+
+def test_a_call_loads_the_decoder_of_its_own_band_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    made = pocketsphinx.Decoder
+
+    def decoder(**how: Any) -> Any:
+        loaded.append("telephone" if "mllr" in how else "wide")
+        return made(**how)
+
+    monkeypatch.setattr(pocketsphinx, "Decoder", decoder)
+    brain = Brains().build(FUNCTIONS, [])
+    assert not loaded, "who only types needs none"
+    for text in ("what time is it", "turn it down"):
+        assert brain.hear(telephoned(said(text)), "", NEVER).text == text
+    assert loaded.count("telephone") == 1
+    assert loaded.count("wide") == METERS
 
 
 @pytest.mark.parametrize(
