@@ -123,5 +123,7 @@ def _ssh(system: System) -> list[Action]:
         line = f"PasswordAuthentication {'yes' if passwords else 'no'}\nPermitRootLogin no\n"
         actions.append(WriteFile(_ETC / "ssh/sshd_config.d/10-handset.conf", line))
     if wanted is not None:
-        actions.append(Run(("systemctl", "enable" if wanted else "disable", "--now", "ssh.service")))
+        # Not waited for: at a start it begins after us.
+        verb = "enable" if wanted else "disable"
+        actions.append(Run(("systemctl", "--no-block", verb, "--now", "ssh.service")))
     return actions

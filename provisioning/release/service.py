@@ -5,6 +5,7 @@ import logging
 import os
 import pwd
 import ssl
+import stat
 import subprocess
 import time
 import urllib.error
@@ -111,17 +112,20 @@ class SystemdService:
         }
         if _CREDENTIALS.is_dir():
             environ["CREDENTIALS_DIRECTORY"] = str(_CREDENTIALS)
+        apart = fenced_in(_CREDENTIALS.parent)
+        if apart:
+            environ["CREDENTIALS_DIRECTORY"] = str(_CREDENTIALS)
         command = [str(release / PROGRAM), verb, "--json"]
         try:
             return subprocess.run(
-                command,
+                beside(command, self._user, seconds, environ) if apart else command,
                 capture_output=True,
                 text=True,
                 check=False,
                 timeout=seconds,
                 env=environ,
                 cwd="/",
-                **_as_user(self._user),
+                **({} if apart else _as_user(self._user)),
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return subprocess.CompletedProcess(command, 70, "", str(error))
@@ -137,6 +141,25 @@ class SystemdService:
         except (OSError, ValueError):
             return None
         return body if isinstance(body, dict) else None
+
+
+def fenced_in(credentials: Path) -> bool:
+    """Whether systemd hides what it gave to other services, as it does from every unit with a sandbox."""
+    try:
+        return stat.S_IMODE(credentials.stat().st_mode) == 0
+    except OSError:
+        return False
+
+
+def beside(command: Sequence[str], user: str, seconds: float, environ: Mapping[str, str]) -> list[str]:
+    """The command in a unit of its own, which has no sandbox, with its output here. Pure."""
+    properties = (f"User={user}", f"RuntimeMaxSec={seconds:.0f}", "WorkingDirectory=/", "UMask=0077")
+    return [
+        *("systemd-run", "--quiet", "--pipe", "--wait", "--collect"),
+        *(f"--property={one}" for one in properties),
+        *(f"--setenv={name}={value}" for name, value in environ.items()),
+        *command,
+    ]
 
 
 def read(unit: Mapping[str, str], health: Mapping[str, Any] | None) -> Reading:

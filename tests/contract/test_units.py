@@ -12,7 +12,15 @@ import pytest
 UNITS = Path(__file__).parents[2] / "systemd"
 SYSTEM = Path("/usr/lib/systemd/system")
 WITH_BACK_OFF = 254
-EXPOSURE = {"handset.service": 2.0, "handset-release.service": 4.0}
+EXPOSURE = {
+    "handset.service": 2.0,
+    "handset-release.service": 2.0,
+    "handset-reset.service": 1.5,
+    "handset-slot.service": 2.0,
+    "handset-firstboot.service": 3.0,
+    "handset-fetch.service": 3.0,
+    "handset-setup.service": 3.0,
+}
 COMMANDS = (
     "opt/handset/current/bin/handset",
     "usr/lib/handset/release/bin/handset",
@@ -70,6 +78,10 @@ def test_systemd_finds_nothing_wrong_with_the_units(root, unit):
 def test_the_sandbox_is_tight(root, unit, most):
     told = analyze("security", "--offline=true", f"--root={root}", f"--threshold={most * 10:.0f}", unit)
     assert told.returncode == 0, told.stdout[-2000:] + told.stderr
+
+
+def test_every_service_is_held_to_a_score():
+    assert EXPOSURE.keys() == {path.name for path in UNITS.glob("*.service")}
 
 
 @needs_systemd

@@ -1,5 +1,6 @@
 """The units under a real systemd (`make booted`): frozen processes, updates good and bad, power cuts."""
 
+import json
 import platform
 import sys
 import time
@@ -122,6 +123,44 @@ def test_a_credential_reaches_the_daemon_and_nobody_else(system):
     conf.write_text("[sip]\nenabled = true\n")
     system.run("systemctl", "restart", "handset")
     system.until(lambda: system.shown("ActiveState") == "active", 30)
+
+
+RAUC = """#!/bin/sh
+echo "asked: $*" | systemd-cat -t rauc
+"""
+UNCONDITIONAL = "[Unit]\nConditionKernelCommandLine=\n"
+
+
+def test_a_new_system_is_proved_in_its_sandbox_by_a_doctor_that_has_the_credentials(system):
+    secret = system.root / "etc/credstore/handset.sip"
+    secret.write_text("wonderland")
+    conf = system.root / "etc/handset/handset.toml"
+    before = conf.read_text()
+    conf.write_text('[sip]\nserver = "127.0.0.1:5999"\nuser = "201"\npassword = "credential:sip"\n')
+    system.run("systemctl", "restart", "handset")
+    program = system.root / "usr/bin/rauc"
+    program.write_text(RAUC)
+    program.chmod(0o755)
+    # There is no card here: what was found before the update, and whose slot it is, stands in the trial.
+    trial = {"id": "1", "slot": "", "version": "2", "from_version": "1", "boot": "another", "installed": True}
+    trial |= {"failing": ["clock", "room", "sip"], "doctor": ["daemon sip"]}
+    (system.root / "opt/handset/slot-trial.json").write_text(json.dumps(trial))
+    drop_in = system.root / "etc/systemd/system/handset-slot.service.d/test.conf"
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(UNCONDITIONAL)
+    system.run("systemctl", "daemon-reload")
+    system.run("systemctl", "start", "handset-slot")
+    try:
+        system.until(lambda: system.shown("ActiveState", "handset-slot.service") == "inactive", 120)
+        assert "system 2 is good" in system.log("-u", "handset-slot")
+        assert "asked: status mark-good booted" in system.log("-t", "rauc")
+        report = json.loads((system.root / "opt/handset/slot-report.json").read_text())
+        assert report["outcome"] == "updated"
+    finally:
+        program.unlink()
+        secret.unlink()
+        conf.write_text(before)
+        system.run("systemctl", "restart", "handset")
 
 
 def test_a_reload_reads_the_configuration_again(system):

@@ -138,6 +138,7 @@ def test_what_imager_writes_and_our_own_file_are_carried_out_and_the_card_keeps_
     assert (card.root / "home/anna/.ssh/authorized_keys").read_text() == f"{KEY}\n"
     assert Run(("chpasswd", "--encrypted"), f"anna:{HASH}\n", needed=True) in card.programs.ran
     assert Run(("iw", "reg", "set", "AT")) in card.programs.ran
+    assert Run(("systemctl", "--no-block", "enable", "--now", "ssh.service")) in card.programs.ran
     left = card.on_the_card()
     assert not any(secret in left for secret in (HASH, "a secret passphrase", "hush-hush"))
     assert "kitchen-pi.local" in left

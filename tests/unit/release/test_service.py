@@ -4,7 +4,7 @@ import pytest
 
 from appliance.health import Health
 from provisioning.release.gate import Gate, Verdict, worse
-from provisioning.release.service import read
+from provisioning.release.service import beside, fenced_in, read
 from tests.fakes.release_service import WELL
 
 UNIT = {"ActiveState": "active", "NRestarts": "0", "MainPID": "7"}
@@ -51,3 +51,18 @@ def test_a_restart_by_itself_is_bad_at_once_however_well_it_is_after_that(restar
     gate = Gate(WELL, began=0.0)
     assert gate.look(WELL, 0.0) is Verdict.WAIT
     assert gate.look(replace(WELL, **restarts_or_process), 1.0) is Verdict.BAD
+
+
+@pytest.mark.parametrize(("mode", "hidden"), [(0o000, True), (0o755, False), (None, False)])
+def test_a_unit_with_a_sandbox_sees_that_credentials_are_hidden_from_it(tmp_path, mode, hidden):
+    credentials = tmp_path / "credentials"
+    if mode is not None:
+        credentials.mkdir(mode)
+    assert fenced_in(credentials) is hidden
+
+
+def test_what_is_asked_beside_the_sandbox_is_asked_as_the_daemons_user():
+    command = beside(["/r/bin/handset", "doctor", "--json"], "handset", 300.0, {"LANG": "C.UTF-8"})
+    assert command[-3:] == ["/r/bin/handset", "doctor", "--json"]
+    assert {"--pipe", "--wait", "--property=User=handset", "--setenv=LANG=C.UTF-8"} < set(command)
+    assert "--property=RuntimeMaxSec=300" in command
