@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from image import compare, release, trees
+from image import archive, compare, release, trees
 from image.build import Build, facts, recipe
 from image.layers import FLAVOURS, RecipeFault
 from image.signing import Signing, signing
@@ -49,7 +49,8 @@ def _build(args: argparse.Namespace) -> int:
     cache = args.cache.resolve()
     by = signing(os.environ, cache / "keys")
     version, epoch = facts(checkout)
-    build = Build(recipe(args.flavour), checkout, version, epoch, by)
+    what = recipe(args.flavour)
+    build = Build(what, checkout, version, epoch, by, archive.beside(what.archives, os.environ))
     steps = build.release_steps() if args.release else build.steps()
     if args.plan:
         for name, key in keys(steps).items():

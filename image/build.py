@@ -4,7 +4,7 @@ import platform
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,13 +18,15 @@ from image import (
     bundle,
     disk,
     initramfs,
+    loader,
     publication,
     release,
     system,
     trees,
     wheels,
 )
-from image.layers import Recipe, RecipeFault, read, resolve
+from image.archive import Archive
+from image.layers import Recipe, read, resolve
 from image.signing import Signing
 from image.steps import Results, Step, digest
 
@@ -43,14 +45,8 @@ _ROOM: Final = 6 << 30
 
 
 def recipe(flavour: str) -> Recipe:
-    """The flavour's recipe, from `layers/`. Refuses a flavour that cannot be built here."""
-    found = resolve(read(HERE / "layers"), flavour)
-    if flavour != "debian":
-        raise RecipeFault(
-            "flavour rpios takes the vendor's kernel and firmware from the vendor's archive, which is not set up here",
-            "build flavour debian; docs/image.md says what rpios would need",
-        )
-    return found
+    """The flavour's recipe, from `layers/`."""
+    return resolve(read(HERE / "layers"), flavour)
 
 
 def facts(checkout: Path) -> tuple[str, int]:
@@ -69,13 +65,17 @@ def facts(checkout: Path) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Build:
-    """An image of `what` from `checkout`. `steps` lists what leads to it; each method is one step."""
+    """An image of `what` from `checkout`. `steps` lists what leads to it; each method is one step.
+
+    `beside` are the archives beside Debian's that `what` asks for.
+    """
 
     what: Recipe
     checkout: Path
     version: str
     epoch: int
     by: Signing
+    beside: Sequence[Archive] = ()
 
     @cached_property
     def lock(self) -> str:
@@ -109,12 +109,13 @@ class Build:
         stamp = (self.version, str(self.epoch))
         trusted = self.by.authority.read_text() + self.by.public.decode()
         signer = self.by.certificate.read_text() + _code("bundle")
-        return [
+        foreign = tuple(one.digest for one in self.beside)
+        steps = [
             Step("tools", "tools: a tree of this machine's kind", (repr(in_tools),), (), self.tools),
             Step(
                 "packages",
                 f"packages: {count} and what they need, for arm64 (the long one)",
-                (self.machine, repr(in_root), digest([HOOKS], HERE)),
+                (self.machine, repr(in_root), digest([HOOKS], HERE), *foreign),
                 (),
                 self.packages,
             ),
@@ -153,16 +154,20 @@ class Build:
                 (
                     *stamp,
                     repr(self.what),
-                    _code("system", "disk", "loader", "environment", "boot"),
+                    _code("system", "disk", "firmware", "loader", "environment", "boot"),
                     system_files,
                     trusted,
                 ),
                 ("packages", "initramfs", "release"),
                 self.image,
             ),
-            Step("bundle", "bundle: the system as RAUC takes it", (*stamp, signer), ("image",), self.bundle),
-            Step("publish", "publish: compressed, with checksums", stamp, ("image", "bundle"), self.publish),
         ]
+        last: tuple[str, ...] = ("image",)
+        if self.what.two_systems:
+            title = "bundle: the system as RAUC takes it"
+            steps.append(Step("bundle", title, (*stamp, signer), ("image",), self.bundle))
+            last = ("image", "bundle")
+        return [*steps, Step("publish", "publish: compressed, with checksums", stamp, last, self.publish)]
 
     def release_steps(self) -> list[Step]:
         """The steps to the application's release alone."""
@@ -191,7 +196,7 @@ class Build:
             f"--extract-hook={HOOKS / 'native-begin.sh'}",
             f"--customize-hook={HOOKS / 'native-end.sh'}",
         ]
-        entries = archive.sources(self.what.components)
+        entries = [*archive.sources(self.what.components), *(str(one.path) for one in self.beside)]
         command = trees.command(
             folder / "root.tar", "arm64", self.what.packages, entries, archive.SUITE, hooks
         )
@@ -200,13 +205,13 @@ class Build:
         trees.run(command, folder / "build.log", environment=environment)
 
     def initramfs(self, folder: Path, done: Results) -> None:
-        """`initrd.img-RELEASE`, with our scripts."""
+        """`initrd.img-RELEASE` for each kernel, with our scripts."""
         tree = folder / "tree"
         trees.unpack(done["packages"] / "root.tar", tree, folder / "build.log")
         files = [(source, tree / INITRAMFS) for source in self.initramfs_files]
         initramfs.generate(tree, files, folder / "build.log")
-        (made,) = (tree / "boot").glob("initrd.img-*")
-        made.rename(folder / made.name)
+        for made in (tree / "boot").glob("initrd.img-*"):
+            made.rename(folder / made.name)
         shutil.rmtree(tree)
 
     def pjsua2(self, folder: Path, done: Results) -> None:
@@ -236,8 +241,8 @@ class Build:
         )
         boot.mkdir()
         trees.unpack(done["packages"] / "root.tar", tree, log)
-        (initrd,) = done["initramfs"].glob("initrd.img-*")
-        shutil.copyfile(initrd, tree / "boot" / initrd.name)
+        for initrd in done["initramfs"].glob("initrd.img-*"):
+            shutil.copyfile(initrd, tree / "boot" / initrd.name)
         for name in ("python3", "python3.13"):
             application.compile_python(tools, tree / "usr" / "lib" / name, f"/usr/lib/{name}", log)
         system.certificates(tree, log)
@@ -259,6 +264,8 @@ class Build:
         document = bill.spdx(f"handset-{self.what.flavour}", self.version, found, self.epoch)
         (folder / "sbom.spdx.json").write_text(document)
         disk.fill(tree, boot, folder / "disk.img", tools, self.epoch, log)
+        if self.what.two_systems:
+            loader.write_variables(folder / "disk.img")
         shutil.rmtree(tree)
         shutil.rmtree(boot)
 
@@ -284,7 +291,8 @@ class Build:
         (folder / f"{stem}.rpi-imager-manifest").write_text(manifest)
         for name in ("packages.tsv", "sbom.spdx.json"):
             shutil.copyfile(done["image"] / name, folder / f"{stem}.{name}")
-        shutil.copyfile(done["bundle"] / "system.raucb", folder / f"{stem}.raucb")
+        if "bundle" in done:
+            shutil.copyfile(done["bundle"] / "system.raucb", folder / f"{stem}.raucb")
         digests = {path.name: publication.sha256(path) for path in folder.iterdir()}
         digests[f"{stem}.img"] = found.sha256
         (folder / "SHA256SUMS").write_text(publication.checksums(digests))
@@ -293,8 +301,3 @@ class Build:
 def _code(*names: str) -> str:
     paths = [HERE / name for name in names]
     return digest([path if path.is_dir() else path.with_suffix(".py") for path in paths], HERE)
-
-
-def plan(flavour: str, checkout: Path, by: Signing) -> list[Step]:
-    """The steps to an image of `flavour` from `checkout`, in order; it believes what `by` signs."""
-    return Build(recipe(flavour), checkout, *facts(checkout), by).steps()

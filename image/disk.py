@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from image import loader, trees
-from image.layers import RecipeFault
+from image import trees
 
 MIB: Final = 1024 * 1024
 LABEL: Final = "48414e44"
@@ -36,7 +35,7 @@ LAYOUT: Final = (
 )
 """Root B is empty until the first update of the system. Data grows over the rest of the card."""
 FIRST: Final = 4
-"""MiB before the first partition: the boot loader's variables (image/environment.py)."""
+"""MiB before the first partition: room for the boot loader's variables (image/environment.py)."""
 
 
 def offsets(layout: Sequence[Partition]) -> list[int]:
@@ -61,36 +60,6 @@ def table(layout: Sequence[Partition]) -> str:
         active = ", bootable" if partition.boots else ""
         lines.append(f"start={start * per}, size={partition.size * per}, type={partition.kind}{active}")
     return "\n".join(lines) + "\n"
-
-
-def firmware(root: Path, boot: Path) -> None:
-    """Moves into `boot` what the Raspberry Pi's loader reads: firmware, device trees, settings.
-
-    Kernel and initramfs stay in the root, with names that the boot loader knows: each slot has its own.
-    """
-    releases = sorted(path.name for path in (root / "lib" / "modules").iterdir())
-    if len(releases) != 1:
-        raise RecipeFault(f"the image must have one kernel, not {releases}")
-    for name in ("config.txt", "cmdline.txt"):
-        shutil.copyfile(root / "boot" / name, boot / name)
-    for path in sorted((root / "usr" / "lib" / "raspi-firmware").iterdir()):
-        target = boot / path.name
-        if path.is_dir():
-            shutil.copytree(path, target, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(path, target)
-    kept = {f"vmlinuz-{releases[0]}": "vmlinuz", f"initrd.img-{releases[0]}": "initrd.img"}
-    for path in sorted((root / "boot").iterdir()):
-        if path.name in kept:
-            path.rename(path.with_name(kept[path.name]))
-        elif path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    for path in sorted((root / "usr" / "lib" / f"linux-image-{releases[0]}" / "broadcom").glob("bcm2*.dtb")):
-        shutil.copyfile(path, boot / path.name)
-    shutil.rmtree(root / "usr" / "lib" / f"linux-image-{releases[0]}", ignore_errors=True)
-    shutil.rmtree(root / "usr" / "lib" / "raspi-firmware", ignore_errors=True)
 
 
 def fill(root: Path, boot: Path, image: Path, tools: Path, epoch: int, log: Path) -> None:
@@ -131,16 +100,20 @@ def fill(root: Path, boot: Path, image: Path, tools: Path, epoch: int, log: Path
         trees.run(made, log, environment=environment)
         made = [*ext4, *data_options, "-U", DATA_UUID, "-L", "data", "/srv/parts/data"]
         trees.run(made, log, environment=environment)
+    fill_boot(boot, parts[0], environment, log)
+    assemble(parts, image, log)
+    shutil.rmtree(work)
+
+
+def fill_boot(boot: Path, part: Path, environment: Mapping[str, str], log: Path) -> None:
+    """Makes the file `part`, of the partition's size already, a FAT file system with what is in `boot`."""
     trees.run(
-        ["mkfs.vfat", "-F", "32", "-n", "BOOT", "-i", LABEL, "--invariant", parts[0]],
+        ["mkfs.vfat", "-F", "32", "-n", "BOOT", "-i", LABEL, "--invariant", part],
         log,
         environment=environment,
     )
     names = sorted(boot.iterdir())
-    trees.run(["mcopy", "-m", "-s", "-Q", "-i", parts[0], *names, "::/"], log, environment=environment)
-    assemble(parts, image, log)
-    loader.write_variables(image)
-    shutil.rmtree(work)
+    trees.run(["mcopy", "-m", "-s", "-Q", "-i", part, *names, "::/"], log, environment=environment)
 
 
 def assemble(parts: Sequence[Path], image: Path, log: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FLAVOURS: Final = ("debian", "rpios")
+UPDATE: Final = "update"
 
 
 class RecipeFault(Exception):
@@ -22,8 +23,9 @@ class Layer:
     """One file of `layers/`: what it adds, and which layers it stands on.
 
     `packages` are Debian's names, `components` archive sections beside main. `state` are paths of the read-only
-    root that live on the data partition, `enable` and `mask` unit names. `flavours` says where it may be used, empty
-    is everywhere.
+    root that live on the data partition, `enable` and `mask` unit names. `archives` are variables of the builder's
+    environment, each naming apt's file for an archive beside Debian's. `flavours` says where it may be used, empty is
+    everywhere.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Layer:
     flavours: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
@@ -45,12 +48,18 @@ class Recipe:
     layers: tuple[str, ...]
     packages: tuple[str, ...]
     components: tuple[str, ...]
+    archives: tuple[str, ...]
     state: tuple[str, ...]
     enable: tuple[str, ...]
     mask: tuple[str, ...]
 
+    @property
+    def two_systems(self) -> bool:
+        """Whether a second system can be put beside the first, and a boot loader chooses: layer `update`."""
+        return UPDATE in self.layers
 
-_LISTS: Final = ("requires", "flavours", "packages", "components", "state", "enable", "mask")
+
+_LISTS: Final = ("requires", "flavours", "packages", "components", "archives", "state", "enable", "mask")
 
 
 def parse(name: str, document: Mapping[str, Any]) -> Layer:
@@ -101,6 +110,7 @@ def resolve(layers: Mapping[str, Layer], flavour: str) -> Recipe:
         tuple(layer.name for layer in order),
         _together(layer.packages for layer in order),
         _together(layer.components for layer in order),
+        _together(layer.archives for layer in order),
         _outermost(_together(layer.state for layer in order)),
         _together(layer.enable for layer in order),
         _together(layer.mask for layer in order),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from image import disk, loader, trees
+from image import firmware, loader, trees
 from image.application import HOME
 from image.layers import Recipe
 from image.signing import Signing
@@ -54,15 +54,18 @@ def compose(
 ) -> None:
     """Makes an unpacked root the system's: overlays, units, application, state; then cleans it.
 
-    What the firmware loads goes to `boot`. Updates are believed that `by` signs.
+    What the firmware loads goes to `boot`. Releases are believed that `by` signs, and systems where there are two.
     """
     for layer in recipe.layers:
         source = checkout / "image" / "overlay" / layer
         if source.is_dir():
             trees.overlay(source, tree)
-    disk.firmware(tree, boot)
-    loader.install(tree, boot, epoch, log)
-    write(tree, "/etc/rauc/keyring.pem", by.authority.read_text())
+    if recipe.two_systems:
+        firmware.starts_loader(tree, boot)
+        loader.install(tree, boot, epoch, log)
+        write(tree, "/etc/rauc/keyring.pem", by.authority.read_text())
+    else:
+        firmware.starts_kernels(tree, boot)
     write(tree, "/usr/lib/handset/keys/release.pem", by.public.decode())
     units(checkout / "systemd", tree)
     home = tree / HOME.lstrip("/")
@@ -127,6 +130,7 @@ def clean(tree: Path) -> None:
     (tree / "boot" / "firmware").mkdir(parents=True, exist_ok=True)
     for pattern in (
         "etc/apt/sources.list*",
+        "etc/apt/sources.list.d/*",
         "etc/ssh/ssh_host_*",
         "etc/*-",
         "var/lib/dpkg/*-old",

@@ -76,6 +76,8 @@ def test_what_the_service_writes_is_state():
     )
 
 
-def test_the_vendor_flavour_is_refused_here_with_a_reason():
-    with pytest.raises(RecipeFault, match="vendor's archive"):
-        recipe("rpios")
+def test_only_the_vendors_flavour_needs_an_archive_beside_debians_and_has_one_system():
+    debian, rpios = recipe("debian"), recipe("rpios")
+    assert (debian.archives, debian.two_systems) == ((), True)
+    assert (rpios.archives, rpios.two_systems) == (("HANDSET_RPIOS_SOURCES",), False)
+    assert not {"rauc", "rauc-service", "libubootenv-tool", "u-boot-rpi"} & set(rpios.packages)

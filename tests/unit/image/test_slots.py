@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from image import bundle, compare, disk, environment, loader
+from image import bundle, compare, disk, environment, firmware, loader
 from image.build import HERE
 from image.compare import File
 from image.layers import RecipeFault
@@ -148,7 +148,7 @@ def test_each_slot_keeps_its_kernel_and_the_firmware_gets_the_boot_loader(tmp_pa
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     boot.mkdir()
-    disk.firmware(root, boot)
+    firmware.starts_loader(root, boot)
     loader.install(root, boot, 1_700_000_000, tmp_path / "log")
     assert sorted(path.name for path in (root / "boot").iterdir()) == ["initrd.img", "vmlinuz"]
     assert (root / "boot/vmlinuz").read_text() == "kernel"
