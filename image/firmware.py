@@ -81,6 +81,8 @@ def _releases(root: Path) -> list[str]:
 
 def _settings(root: Path, boot: Path) -> None:
     """The firmware's own files, and what it is told."""
+    if not (root / _OWN).is_dir():
+        raise RecipeFault(f"raspi-firmware has no /{_OWN}", _LAYOUT)
     for name in ("config.txt", "cmdline.txt"):
         shutil.copyfile(root / "boot" / name, boot / name)
     for path in sorted((root / _OWN).iterdir()):

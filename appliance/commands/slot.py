@@ -26,7 +26,9 @@ def update_system(bundle: Path, tell: Callable[[str], None]) -> int:
     """
     slots = Slots()
     if not slots.slot:
-        raise NotPossible("this system has no second slot", hint="only the SD image has two")
+        raise NotPossible(
+            "this system has no second slot", hint="only the SD image of flavour debian has two"
+        )
     tell("the new system is checked, and written beside the one that runs: this takes minutes")
     try:
         Rauc().install(bundle.resolve())

@@ -115,6 +115,7 @@ def test_kernels_that_do_not_belong_together_are_refused(releases, said):
         (f"boot/vmlinuz-{V8}", "no /boot/vmlinuz-.*v8"),
         (f"usr/lib/linux-image-{V8}/broadcom", "no device trees"),
         (f"usr/lib/linux-image-{PI5}/overlays", "no overlays"),
+        ("usr/lib/raspi-firmware", "no /usr/lib/raspi-firmware"),
     ],
 )
 def test_a_package_that_is_laid_out_otherwise_is_told(root, boot, gone, said):
