@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from appliance import private
 from appliance.audio.duplex import Choice, Duplex
+from appliance.disk_faults import unwritable
 from appliance.errors import StoreUnavailable
 
 FILE: Final = "calibration.json"
@@ -75,10 +76,8 @@ class CalibrationFile:
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
-            raise StoreUnavailable(
-                f"{self._path} cannot be written: {error.strerror}",
-                hint="run it as the user that the appliance runs as, or as root",
-            ) from error
+            told, hint = unwritable(error, "run it as the user that the appliance runs as, or as root")
+            raise StoreUnavailable(f"{self._path} cannot be written: {told}", hint=hint) from error
 
     def _all(self) -> list[Calibration]:
         try:

@@ -1,7 +1,6 @@
 """What `doctor` looks at of the machine: system, disk, clock, power supply."""
 
 import ctypes
-import errno
 import os
 import shutil
 import sys
@@ -13,6 +12,7 @@ from typing import Final
 from appliance import power
 from appliance.clock import EARLIEST
 from appliance.config.schema import Configuration
+from appliance.disk_faults import unwritable
 from appliance.finding import FAILED, OK, WARNING, Finding
 from appliance.slots import slot_finding
 
@@ -59,7 +59,7 @@ def _disk(configuration: Configuration) -> Iterator[Finding]:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        message, remedy = unwritable(error)
+        message, remedy = unwritable(error, "set storage.directory, or run as the service's user")
         yield Finding("disk", FAILED, f"{directory} cannot be written: {message}", remedy)
         return
     free_mb = shutil.disk_usage(at).free // 1_000_000
@@ -67,16 +67,6 @@ def _disk(configuration: Configuration) -> Iterator[Finding]:
     yield Finding(
         "disk", state, f"{free_mb} MB free at {at}", "make room: history and recordings stop when it is full"
     )
-
-
-def unwritable(error: OSError) -> tuple[str, str]:
-    """Why nothing can be written, and what to do about it."""
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "no right to", "set storage.directory, or run as the service's user"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "it is full", "make room: history and recordings stop when it is full"
-    remedy = "the card or disk fails, or was pulled (dmesg says more): save what is on it, and put in another"
-    return error.strerror or type(error).__name__, remedy
 
 
 def _python(_: Configuration) -> Iterator[Finding]:

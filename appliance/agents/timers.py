@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from appliance import private
+from appliance.disk_faults import unwritable
 from appliance.errors import NotPossible, RequestInvalid
 
 MOST: Final = 50
@@ -28,6 +29,7 @@ RINGS: Final = 3
 RING_EVERY_SECONDS: Final = 20.0
 LATE_SECONDS: Final = 60.0
 _TICK_SECONDS: Final = 1.0
+AGAIN_SECONDS: Final = 60.0
 logger = logging.getLogger(__name__)
 
 
@@ -71,7 +73,9 @@ class TimerStore(Protocol):
 
     def load(self) -> tuple[Pending, ...]: ...
 
-    def save(self, pending: Iterable[Pending]) -> None: ...
+    def save(self, pending: Iterable[Pending]) -> bool:
+        """True where they are kept now."""
+        ...
 
 
 class TimerFile:
@@ -79,6 +83,7 @@ class TimerFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._failing = False
 
     def load(self) -> tuple[Pending, ...]:
         private.tighten([self._path])
@@ -92,7 +97,7 @@ class TimerFile:
                 self._path.replace(self._path.with_suffix(".broken"))
             return ()
 
-    def save(self, pending: Iterable[Pending]) -> None:
+    def save(self, pending: Iterable[Pending]) -> bool:
         fresh = self._path.with_suffix(".new")
         try:
             private.make_directory(self._path.parent)
@@ -103,7 +108,13 @@ class TimerFile:
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
-            logger.warning("timers will not outlive a restart: %s", error.strerror)
+            if not self._failing:
+                told, hint = unwritable(error, f"see the rights of {self._path.parent}")
+                logger.warning("timers would not outlive a restart now: %s; %s", told, hint)
+            self._failing = True
+        else:
+            self._failing = False
+        return not self._failing
 
 
 def _pending(row: Mapping[str, Any]) -> Pending:
@@ -138,24 +149,28 @@ class Timers:
         self._ends: dict[int, float] = {}
         self._ringing: dict[int, tuple[Ring, float]] = {}
         self._unsaved = asyncio.Event()
+        self._again_at = math.inf
+        """When to try to keep them once more, after that failed."""
 
     async def run(self) -> None:
         """Load what was pending, then ring what comes due and keep the file in step, until cancelled."""
         await self.load()
         while True:
             self.look()
-            await self.save()
+            if self._unsaved.is_set() or self._monotonic() >= self._again_at:
+                await self.save()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait()):
                     await self._unsaved.wait()
 
     async def save(self) -> None:
-        """Keep what is pending, if that changed since the last time."""
-        changed = self._unsaved.is_set()
+        """Keep what is pending, if that changed since the last time, or could not be kept then."""
+        changed = self._unsaved.is_set() or self._again_at < math.inf
         # Also without a store: `run` waits for this event, and one that stays set would stop the loop.
         self._unsaved.clear()
         if self._store is not None and changed:
-            await asyncio.to_thread(self._store.save, tuple(self._pending.values()))
+            kept = await asyncio.to_thread(self._store.save, tuple(self._pending.values()))
+            self._again_at = math.inf if kept else self._monotonic() + AGAIN_SECONDS
 
     async def load(self) -> None:
         """Take up what was pending before a restart."""

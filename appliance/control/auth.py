@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from appliance import private
 from appliance.control.protocol import Scope
+from appliance.disk_faults import unwritable
 from appliance.errors import Forbidden, NotPossible, UnknownName
 
 _USE_NOTED_EVERY: Final = 600.0
@@ -197,7 +198,5 @@ def _lock(descriptor: int) -> None:
 
 
 def _refused(path: Path, error: OSError) -> Forbidden:
-    return Forbidden(
-        f"{path.parent} cannot be written: {error.strerror or error}",
-        hint="run it as the user of the service, or with sudo",
-    )
+    told, hint = unwritable(error, "run it as the user of the service, or with sudo")
+    return Forbidden(f"{path.parent} cannot be written: {told}", hint=hint)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config.schema import Configuration, Storage
-from appliance.machine_checks import MACHINE_CHECKS, unwritable
+from appliance.disk_faults import unwritable
+from appliance.machine_checks import MACHINE_CHECKS
 
 
 def disk(directory: Path) -> tuple[str, str]:
@@ -19,14 +20,14 @@ def disk(directory: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("code", "told", "remedy"),
     [
-        (errno.EACCES, "no right", "user"),
-        (errno.ENOSPC, "full", "make room"),
+        (errno.EACCES, "denied", "as another user"),
+        (errno.ENOSPC, "No space", "make room"),
         (errno.EIO, "Input/output error", "put in another"),
         (errno.EROFS, "Read-only", "put in another"),
     ],
 )
 def test_what_keeps_a_disk_from_being_written_has_its_own_remedy(code: int, told: str, remedy: str):
-    message, hint = unwritable(OSError(code, os.strerror(code)))
+    message, hint = unwritable(OSError(code, os.strerror(code)), "as another user")
     assert told in message
     assert remedy in hint
 

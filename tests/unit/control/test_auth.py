@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from appliance.control.admission import (
     offered_token,
     origin_allowed,
 )
-from appliance.control.auth import Tokens
+from appliance.control.auth import Tokens, _refused
 from appliance.control.protocol import Close, Scope
 from appliance.errors import Forbidden, NotPossible, UnknownName
 
@@ -91,6 +92,12 @@ def test_a_directory_that_may_not_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(Forbidden):
         Tokens(tmp_path).pair(Scope.ADMIN, "x")
+
+
+def test_on_a_full_disk_the_remedy_is_room_and_not_rights(tmp_path):
+    error = _refused(tmp_path / "tokens.json", OSError(errno.ENOSPC, "No space left on device"))
+    assert "room" in error.hint
+    assert "sudo" in _refused(tmp_path / "tokens.json", OSError(errno.EACCES, "Permission denied")).hint
 
 
 def test_a_directory_that_cannot_be_is_refused(tmp_path):

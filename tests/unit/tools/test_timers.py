@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from appliance.agents.timers import MOST, RING_EVERY_SECONDS, RINGS, Kind, Ring, TimerFile, Timers
+from appliance.agents.timers import (
+    AGAIN_SECONDS,
+    MOST,
+    RING_EVERY_SECONDS,
+    RINGS,
+    Kind,
+    Ring,
+    TimerFile,
+    Timers,
+)
 from appliance.errors import NotPossible, RequestInvalid
 
 
@@ -102,6 +111,25 @@ async def test_a_timer_outlives_a_restart(tmp_path: Path) -> None:
     assert after.timers.seconds_left(kept) == 200
     after.waits(200)
     assert len(after.rung) == 1
+
+
+async def test_what_could_not_be_kept_is_kept_as_soon_as_it_can_be(tmp_path: Path, caplog) -> None:
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("no directory")
+    path = in_the_way / "timers.json"
+    kitchen = Kitchen(path)
+    kitchen.timers.add(Kind.TIMER, 3_000, label="tea")
+    await kitchen.timers.save()
+    await kitchen.timers.save()
+    assert len(caplog.records) == 1
+    running = asyncio.create_task(kitchen.timers.run())
+    in_the_way.unlink()
+    kitchen.clocks.passes(AGAIN_SECONDS + 1)
+    async with asyncio.timeout(10):
+        while not path.exists():  # noqa: ASYNC110 - a file tells nobody that it is there
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert [one.label for one in TimerFile(path).load()] == ["tea"]
 
 
 async def test_what_came_due_while_off_rings_with_an_apology(tmp_path: Path) -> None:
