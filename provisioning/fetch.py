@@ -7,21 +7,24 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from appliance import clock, plugins
 from appliance.config.load import load
-from appliance.config.schema import Provisioning
+from appliance.config.schema import Control, Provisioning
 from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
 from appliance.interfaces.network import Network
 from provisioning import identity, remote, settings
 from provisioning.actions import Run, WriteFile
-from provisioning.draft import Draft
+from provisioning.draft import Draft, Tree
 from provisioning.effects import Effects
+from provisioning.release.gate import Reading
+from provisioning.release.service import SystemdService, own_page
 from provisioning.remote import NotBelieved, Source
 from provisioning.settings import Place
 from provisioning.setup import put_in_force
@@ -30,9 +33,27 @@ from provisioning.system import System
 
 REMEMBERED: Final = PurePosixPath("/etc/handset/fetched.json")
 _SECONDS: Final = 20.0
-_RELOAD: Final = Run(("systemctl", "--no-block", "try-reload-or-restart", "handset.service"))
+_WRITTEN: Final = "written"
+"""When settings were written that the daemon does not have yet, in Unix seconds."""
+LOOK_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 600.0
+"""How long one attempt waits for the end of calls and of talk; the next one follows after minutes."""
+LATEST_SECONDS: Final = 24 * 3600.0
+"""A call that goes on for longer is none: something counts wrong, and must not keep settings from being in force."""
 _RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.service"))
-"""Credentials are given to a service when it starts."""
+"""A reload would leave some settings, and every credential, for the next start."""
+
+
+class Around(Protocol):
+    """The daemon as it is seen from here, as in provisioning/release/service.py; blocks."""
+
+    def reading(self) -> Reading: ...
+
+    def now(self) -> float: ...
+
+    def steady(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
 
 
 def fetch(args: argparse.Namespace) -> int:
@@ -45,7 +66,9 @@ def fetch(args: argparse.Namespace) -> int:
         chosen = chosen.model_copy(update={"url": args.url})
     offered = "" if chosen.url or chosen.dhcp == "off" else _offered()
     try:
-        print(take(chosen, offered, effects, dry=args.dry_run))
+        page = own_page(configured.control if configured else Control())
+        daemon = SystemdService(page) if effects.root == Path("/") else None
+        print(take(chosen, offered, effects, daemon, dry=args.dry_run))
     except UnicodeDecodeError as error:
         raise ConfigurationInvalid(
             "the file that was fetched is not text", hint="it must be UTF-8"
@@ -60,9 +83,18 @@ def _offered() -> str:
     return ""
 
 
-def take(chosen: Provisioning, offered: str, effects: Effects, *, dry: bool = False) -> str:
-    """Fetch, check and put in force; return a sentence for the log. Raise what `fetch` makes an exit code of."""
+def take(
+    chosen: Provisioning, offered: str, effects: Effects, daemon: Around | None = None, *, dry: bool = False
+) -> str:
+    """Fetch, check and put in force; return a sentence for the log. Raise what `fetch` makes an exit code of.
+
+    The daemon is started anew only where a setting is another one, and only once nobody calls or talks. NotPossible
+    where somebody does for WAIT_SECONDS: the settings are written then, and the next attempt goes on from there.
+    A tree that no daemon runs in has none.
+    """
     known = _remembered(effects)
+    if _WRITTEN in known and not dry:
+        _start_anew(known, effects, daemon)
     found = remote.source(
         chosen, offered, identity.hardware_address(effects.root), str(known.get("host", ""))
     )
@@ -85,12 +117,14 @@ def take(chosen: Provisioning, offered: str, effects: Effects, *, dry: bool = Fa
         )
     if dry:
         return f"{url}: {len(checked.tree)} sections, no fault; nothing was changed"
+    meant = _digest_of(checked.tree)
+    remember = {"host": found.host, "sha256": digest, "settings": meant}
+    if meant == known.get("settings"):
+        _remember(remember, effects)
+        return f"{url}: another file, and the same settings"
     tree = settings.overlay(before, settings.completed(checked.tree, before))
     put_in_force(tree, replace(draft, system=System()), where, effects)
-    remember = {"host": found.host, "sha256": digest}
-    effects.carry_out(
-        [WriteFile(REMEMBERED, json.dumps(remember) + "\n", 0o600), _RESTART if where.sealed else _RELOAD]
-    )
+    _start_anew({**remember, _WRITTEN: daemon.now() if daemon else 0.0}, effects, daemon)
     return f"{url}: in force ({', '.join(checked.tree)})"
 
 
@@ -102,6 +136,38 @@ def _allowed(draft: Draft) -> Draft:
     if not draft.system.empty:
         draft.leave("people and networks are not a server's to set")
     return draft
+
+
+def _digest_of(tree: Tree) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _start_anew(known: Mapping[str, Any], effects: Effects, daemon: Around | None) -> None:
+    """Have the daemon take what is written. Raise NotPossible while somebody calls or talks."""
+    _remember(known, effects)
+    if daemon is not None and not _late(known[_WRITTEN], daemon.now()) and _busy(daemon):
+        raise NotPossible(
+            "new settings are written, and not in force: a call or a conversation goes on",
+            hint="it is tried again by itself; at once: systemctl restart handset",
+        )
+    effects.carry_out([_RESTART])
+    _remember({key: value for key, value in known.items() if key != _WRITTEN}, effects)
+
+
+def _late(written: Any, now: float) -> bool:
+    """Also where the clock was set since."""
+    return not (isinstance(written, int | float) and 0 <= now - written < LATEST_SECONDS)
+
+
+def _busy(daemon: Around) -> bool:
+    until = daemon.steady() + WAIT_SECONDS
+    while (busy := daemon.reading().busy) and daemon.steady() < until:
+        daemon.sleep(LOOK_SECONDS)
+    return busy
+
+
+def _remember(known: Mapping[str, Any], effects: Effects) -> None:
+    effects.carry_out([WriteFile(REMEMBERED, json.dumps(known) + "\n", 0o600)])
 
 
 def _remembered(effects: Effects) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The service as systemd, its control port and a release's own verbs show it."""
 
+import contextlib
 import json
 import logging
 import os
@@ -13,14 +14,18 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import ReleaseRefused
 from provisioning.release.gate import Reading
 from provisioning.release.places import PROGRAM
 
+if TYPE_CHECKING:
+    from appliance.config.schema import Control
+
 UNIT: Final = "handset.service"
 USER: Final = "handset"
+_WILD: Final = ("", "0.0.0.0", "::", "localhost")  # noqa: S104 - compared with, not bound to
 _CREDENTIALS: Final = Path("/run/credentials") / UNIT
 _SYSTEMCTL_SECONDS: Final = 180.0
 _CHECK_SECONDS: Final = 120.0
@@ -37,6 +42,20 @@ class Page:
 
     url: str
     context: ssl.SSLContext | None = None
+
+
+def own_page(control: "Control") -> Page:
+    """/health of the daemon with these settings, on this machine: trusted by its own certificate, whatever its name."""
+    host = "127.0.0.1" if control.bind in _WILD else control.bind
+    host = f"[{host}]" if ":" in host else host
+    if not control.tls_certificate:
+        return Page(f"http://{host}:{control.port}/health")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    with contextlib.suppress(OSError):
+        context.load_verify_locations(control.tls_certificate)
+    return Page(f"https://{host}:{control.port}/health", context)
 
 
 class SystemdService:

@@ -186,7 +186,7 @@ def test_a_good_release_is_kept_and_told(system, tmp_path):
     assert "version 0.9.1 is in force" in done.stdout
     assert current(system) == "/opt/handset/releases/0.9.1"
     assert "0.9.1" in system.run("handset", "version").stdout
-    system.until(lambda: "update to 0.9.1: updated" in system.log("-u", "handset"), 30)
+    system.until(lambda: "update of the application to 0.9.1: updated" in system.log("-u", "handset"), 30)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,9 @@ def test_a_bad_release_is_taken_back_and_told(system, tmp_path, version, run, re
     assert reason in done.stdout
     assert current(system) == before
     system.until(lambda: system.shown("ActiveState") == "active", 60)
-    system.until(lambda: f"update to {version}: stepped_back" in system.log("-u", "handset"), 30)
+    system.until(
+        lambda: f"update of the application to {version}: stepped_back" in system.log("-u", "handset"), 30
+    )
 
 
 def test_an_update_whose_process_is_killed_is_taken_back(system, tmp_path):
@@ -226,7 +228,9 @@ def test_a_power_cut_while_a_release_is_tried_is_a_step_back_at_the_next_start(s
     system.until(lambda: system.shown("ActiveState") == "active", 60)
     assert current(system) == before
     assert "the power went" in system.run("handset", "update").stdout
-    system.until(lambda: "update to 0.9.5: stepped_back" in system.log("-u", "handset", "-b"), 30)
+    system.until(
+        lambda: "update of the application to 0.9.5: stepped_back" in system.log("-u", "handset", "-b"), 30
+    )
 
 
 def test_a_release_of_somebody_else_is_refused(system, tmp_path):

@@ -1,11 +1,7 @@
 """Settings from a server: over verified HTTPS or signed, all of them or none."""
 
 import base64
-import http.server
 import json
-import ssl
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,93 +15,11 @@ from appliance.config.load import load
 from appliance.config.rules import check_rules
 from appliance.config.schema import Configuration, Provisioning
 from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
-from provisioning.effects import Effects
-from provisioning.fetch import doubted, take
+from provisioning.fetch import doubted
 from provisioning.remote import NotBelieved, source
-from tests.rig.authority import Authority
+from tests.rig.settings_server import MAC, Server, sip, take
 
-MAC = "b827eb123f2a"
 LINE = "<sip:201@pbx.example.org>;auth_pass=hush-hush\n"
-
-
-class Server:
-    """Serves `files` over TLS, or plain, and remembers what it was asked for; a value may be a status instead."""
-
-    def __init__(self, certificate: tuple[Path, Path] | None) -> None:
-        self.files: dict[str, bytes | int | str] = {}
-        self.asked: list[str] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                found = outer.files.get(self.path, 404)
-                self.send_response(
-                    found if isinstance(found, int) else 302 if isinstance(found, str) else 200
-                )
-                if isinstance(found, str):
-                    self.send_header("Location", found)
-                self.end_headers()
-                if isinstance(found, bytes):
-                    self.wfile.write(found)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        scheme = "http"
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-            scheme = "https"
-        self.url = f"{scheme}://localhost:{self._server.server_address[1]}/phones/"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-@pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path)
-
-
-@pytest.fixture
-def server(authority) -> Iterator[Server]:
-    found = Server(authority.certify("localhost"))
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def plain() -> Iterator[Server]:
-    found = Server(None)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def box(tmp_path):
-    interface = tmp_path / "root/sys/class/net/eth0"
-    interface.mkdir(parents=True)
-    (interface / "address").write_text("B8:27:EB:12:3F:2A\n")
-    return Effects(tmp_path / "root")
-
-
-@pytest.fixture
-def trusting(authority):
-    return Provisioning(ca=str(authority.file))
-
-
-def sip(box: Effects) -> tuple[str, str]:
-    sound = load(environ={}, root=box.root).sound
-    assert isinstance(sound, Configuration)
-    return sound.sip.server, sound.sip.user
 
 
 def test_the_file_of_its_own_address_is_fetched_and_in_force(server, box, trusting):
@@ -295,4 +209,5 @@ def test_whatever_a_network_names_is_used_over_https_or_refused(offered):
 def test_what_is_remembered_holds_no_secret(server, box, trusting):
     server.files[f"/phones/{MAC}.toml"] = LINE.encode()
     take(trusting, server.url, box)
-    assert set(json.loads((box.root / "etc/handset/fetched.json").read_text())) == {"host", "sha256"}
+    kept = json.loads((box.root / "etc/handset/fetched.json").read_text())
+    assert set(kept) == {"host", "sha256", "settings"}
