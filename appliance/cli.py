@@ -34,6 +34,7 @@ from appliance.errors import (
     RequestInvalid,
     UnknownName,
 )
+from appliance.loading import kept, without_threads
 
 _WRONG: Final = frozenset({"request_invalid", "unknown_command"})
 _REFUSED: Final = frozenset({"forbidden", "line_busy"})
@@ -118,7 +119,9 @@ def version(_: argparse.Namespace) -> int:
 
 def _call(args: argparse.Namespace) -> int:
     module, _, name = args.target.partition(":")
-    function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    without_threads()
+    with kept():
+        function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
     return function(args)
 
 

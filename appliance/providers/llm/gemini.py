@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from appliance import gemini_faults
 from appliance.config.services import read
-from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.http_faults import translated
 from appliance.link_faults import refused
+from appliance.loading import library
 from appliance.preparation import Preparation
 from appliance.providers.llm.answering import Answer
 from appliance.providers.llm.conversation import taken_names
@@ -151,12 +152,10 @@ class _Exchange:
 
 def _client(key: str, base_url: str) -> "Client":
     """In a thread: the imports, the client with its certificates, and the types that are built at their first use."""
-    try:
+    with library("google-genai"):
         import httpx2
         from google import genai
         from google.genai import types
-    except ImportError as fault:
-        raise DriverMissing("gemini needs google-genai", hint="install the library google-genai") from fault
     verify = certificates(base_url)
     arguments: dict[str, Any] = {
         "verify": verify,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pydantic import BaseModel
 
 from appliance.config.services import read
-from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.http_faults import translated
+from appliance.loading import library
 from appliance.preparation import Preparation
 from appliance.providers.llm import openai_chat, openai_faults, openai_models, openai_responses
 from appliance.providers.llm.answering import Answer
@@ -234,16 +235,12 @@ def _is_filtered(fault: Exception) -> bool:
 
 def _client(key: str, base_url: str) -> "AsyncOpenAI":
     """In a thread: the imports, the client with its certificates, and what it imports at its first use."""
-    try:
+    with library("openai"):
         import httpx2
         import openai
         import openai.resources.chat.completions
         import openai.resources.models
         import openai.resources.responses
-    except ImportError as fault:
-        raise DriverMissing(
-            f"openai cannot be imported: {fault}", hint="install the library openai"
-        ) from fault
     limits = httpx2.Limits(
         max_connections=CONNECTIONS, max_keepalive_connections=4, keepalive_expiry=IDLE_SECONDS
     )

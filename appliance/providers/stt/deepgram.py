@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults
 from appliance.config.services import ServiceSettings, read
-from appliance.errors import DriverMissing
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.stt.deepgram_flux_turns import FluxDialogue
@@ -264,16 +264,12 @@ async def _hang_up(manager: AbstractAsyncContextManager[Any]) -> None:
 
 def _build(key: str, base_url: str) -> "AsyncDeepgramClient":
     """In a thread: the imports, the client, and the certificates, which each dial would read again."""
-    try:
+    with library("deepgram", "deepgram-sdk"):
         import deepgram.listen.v1.client
         import deepgram.listen.v2.client
         import httpx
         from deepgram import AsyncDeepgramClient
         from deepgram.environment import DeepgramClientEnvironment
-    except ImportError as fault:
-        raise DriverMissing(
-            f"deepgram cannot be imported: {fault}", hint="install the library deepgram-sdk"
-        ) from fault
     http = base_url or f"https://{HOST}"
     plain = http.startswith("http://")
     secure = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else ssl.create_default_context()

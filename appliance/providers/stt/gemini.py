@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field
 
 from appliance import gemini_faults
 from appliance.config.services import ServiceSettings, read
-from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable
+from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.http_faults import translated
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.stt.one_shot import RATE, OneShotTranscription, Understood, wav
@@ -131,13 +132,9 @@ class GeminiTranscription:
     def _build(self) -> "Client":
         """In a thread."""
         key = self._settings.key(self.name, VARIABLES)
-        try:
+        with library("google-genai"):
             from google import genai
             from google.genai import types
-        except ImportError as fault:
-            raise DriverMissing(
-                "gemini needs google-genai", hint="install the library google-genai"
-            ) from fault
         timeout = round(self._settings.deadline * 1000)
         options = types.HttpOptions(base_url=self._settings.base_url or None, timeout=timeout)
         # Said outright, a stray GOOGLE_GENAI_USE_VERTEXAI or GOOGLE_GENAI_USE_ENTERPRISE turns nothing over.

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance import openai_faults
 from appliance.config.services import ServiceSettings, read
-from appliance.errors import DriverMissing
 from appliance.http_faults import translated
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.stt.live import DIAL_SECONDS, FINAL_SECONDS, SOCKET, LiveTranscription
@@ -181,15 +181,11 @@ class OpenAiTranscription:
         """In a thread: the imports, the client, and the certificates, which each dial would read again."""
         settings = self._settings
         key = settings.key(self.name, VARIABLES)
-        try:
+        with library("openai"):
             import openai
             import openai.lib._websocket
             import openai.resources.audio.transcriptions
             import openai.resources.realtime.realtime
-        except ImportError as fault:
-            raise DriverMissing(
-                f"openai cannot be imported: {fault}", hint="install the library openai"
-            ) from fault
         client = openai.AsyncOpenAI(api_key=key, base_url=settings.base_url or None, max_retries=0)
         # Each imports what it needs at its first use.
         _ = client.realtime if self._live else client.audio.transcriptions

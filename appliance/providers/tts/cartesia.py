@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from appliance import link_faults
 from appliance.config.services import read
-from appliance.errors import ApplianceError, DriverMissing
+from appliance.errors import ApplianceError
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.cartesia_messages import NAME, CartesiaDialect, CartesiaSettings
@@ -109,12 +110,8 @@ class _Ready:
 
 def _build(key: str, base_url: str) -> _Ready:
     """In a thread: the imports, the client, and the certificates, which each dial would read again."""
-    try:
+    with library("cartesia"):
         import cartesia
-    except ImportError as fault:
-        raise DriverMissing(
-            f"cartesia cannot be imported: {fault}", hint="install the library cartesia"
-        ) from fault
     trust = None if base_url.startswith("http://") else ssl.create_default_context()
     client = cartesia.AsyncCartesia(
         api_key=key,

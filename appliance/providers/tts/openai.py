@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pydantic import BaseModel, Field
 
 from appliance.config.services import ServiceSettings, read
-from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable, SetupRejected
+from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected
 from appliance.frames import BYTES_PER_SAMPLE
 from appliance.http_faults import translated
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.tts.places import Places
@@ -137,12 +138,8 @@ class OpenAiTts:
     def _build(self) -> "AsyncOpenAI":
         """In a thread: the imports and the client, which reads the certificates."""
         key = self._settings.key(NAME, ("OPENAI_API_KEY",))
-        try:
+        with library("openai"):
             import openai
-        except ImportError as fault:
-            raise DriverMissing(
-                f"openai cannot be imported: {fault}", hint="install the library openai"
-            ) from fault
         base_url = self._settings.base_url
         client = openai.AsyncOpenAI(
             api_key=key,

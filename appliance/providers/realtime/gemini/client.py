@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance import gemini_faults
-from appliance.errors import ApplianceError, DriverMissing, ProviderUnavailable, SetupRejected
+from appliance.errors import ApplianceError, ProviderUnavailable, SetupRejected
 from appliance.interfaces import Setup, ToolDeclaration
 from appliance.link_faults import unreachable, unreadable
+from appliance.loading import library
 from appliance.providers.realtime.gemini.connection import CLOSE_SECONDS, close_of
 from appliance.providers.realtime.gemini.settings import Settings
 from appliance.providers.realtime.gemini.setup import live_config
@@ -36,11 +37,9 @@ class HandleRefused(Exception):
 
 def built(key: str, base_url: str) -> "Client":
     """Import the SDK and build its client: seconds on a small device, so never on the loop."""
-    try:
+    with library("google-genai"):
         from google import genai
         from google.genai import types
-    except ImportError as fault:
-        raise DriverMissing("gemini needs google-genai", hint="install the library google-genai") from fault
     options = types.HttpOptions(base_url=base_url or None, async_client_args=dict(_SOCKET))
     # Said outright, a stray GOOGLE_GENAI_USE_VERTEXAI or GOOGLE_GENAI_USE_ENTERPRISE turns nothing over.
     try:

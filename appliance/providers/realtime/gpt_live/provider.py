@@ -9,9 +9,9 @@ from websockets.exceptions import ConnectionClosed
 from appliance import openai_faults
 from appliance.config import services
 from appliance.config.services import ServiceSettings
-from appliance.errors import DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
 from appliance.link_faults import unreachable, unreadable
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.realtime.gpt_live.connection import (
@@ -113,12 +113,8 @@ class GptLive:
 
     def _build(self) -> "AsyncOpenAI":
         key = self._settings.key(self.name, KEY_VARIABLES)
-        try:
+        with library("openai"):
             from openai import AsyncOpenAI
-        except ImportError as fault:
-            raise DriverMissing(
-                f"openai cannot be imported: {fault}", hint="install the library openai"
-            ) from fault
         try:
             client = AsyncOpenAI(api_key=key, base_url=self._settings.base_url or None, max_retries=0)
         except OSError as fault:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults, openai_faults
-from appliance.errors import DriverMissing
 from appliance.interfaces import Capabilities, Connection, Setup
+from appliance.loading import library
 from appliance.name_lookup import look_up
 from appliance.preparation import Preparation
 from appliance.providers.realtime.openai import wire
@@ -139,13 +139,9 @@ class _Ready:
 
 def _built(key: str, base_url: str) -> _Ready:
     """In a thread: the imports, the client, and the certificates, which each dial would read again."""
-    try:
+    with library("openai"):
         import openai.lib._websocket
         import openai.resources.realtime.realtime
-    except ImportError as fault:
-        raise DriverMissing(
-            f"openai cannot be imported: {fault}", hint="install the library openai"
-        ) from fault
     try:
         client = openai.AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
         trusted = None if base_url.startswith("http://") else ssl.create_default_context()
