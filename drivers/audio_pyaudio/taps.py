@@ -11,6 +11,7 @@ from typing import Final
 from appliance.frames import BYTES_PER_SAMPLE
 from appliance.interfaces import CaptureSink, PlayoutSource
 from drivers.audio_pyaudio.library import CONTINUE
+from drivers.foreign_thread import keep_state
 
 BACKLOG_SECONDS: Final = 0.2
 STANDING_SECONDS: Final = 2.0
@@ -43,6 +44,8 @@ class Tap:
 
     def _tick(self, status: int) -> float:
         self.last = now = time.monotonic()
+        if not self.blocks:
+            keep_state()
         self.blocks += 1
         self.counts.blocks += 1
         if status:

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
+from drivers.foreign_thread import keep_state
+
 RATE: Final = 16_000
 FRAME_BYTES: Final = RATE // 50 * 2
 SILENCE: Final = bytes(FRAME_BYTES)
@@ -56,6 +58,8 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
     def __init__(self, name: str, send: SendAudio) -> None:
         # All attributes first: the clock may call as soon as the port exists.
         self._send = send
+        self._known = False
+        """The clock thread has called."""
         self._out: deque[bytes] = deque()
         self._seq = 0
         self._taken = 0
@@ -101,6 +105,9 @@ class CallPort(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no types
 
     def onFrameRequested(self, frame: Any) -> None:
         try:
+            if not self._known:
+                self._known = True
+                keep_state()
             pcm = SILENCE
             if self.call:
                 try:

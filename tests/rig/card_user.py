@@ -1,5 +1,6 @@
 """What the appliance is to a sound card, for tests: an ear that remembers, a mouth, and a log of reports."""
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,15 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> float:
     return time.monotonic() - began
 
 
+def state_number() -> int:
+    """That of the calling thread's Python state; no two states ever have the same."""
+    python = ctypes.pythonapi
+    python.PyThreadState_Get.restype = ctypes.c_void_p
+    python.PyThreadState_GetID.argtypes = [ctypes.c_void_p]
+    python.PyThreadState_GetID.restype = ctypes.c_uint64
+    return int(python.PyThreadState_GetID(python.PyThreadState_Get()))
+
+
 class CardUser:
     """Starts a card on entering and stops it on leaving."""
 
@@ -29,6 +39,8 @@ class CardUser:
         self.blocks: list[tuple[float, float, bytes]] = []
         """When it came, when its last sample was taken, and the samples."""
         self.pulls: list[tuple[float, int]] = []
+        self.hearing_states: set[int] = set()
+        """Numbers of the Python thread states that blocks came in."""
         self._lock = threading.Lock()
         self._saying = b""
 
@@ -70,6 +82,7 @@ class CardUser:
 
     def _hear(self, pcm: bytes, at: float) -> None:
         self.blocks.append((time.monotonic(), at, pcm))
+        self.hearing_states.add(state_number())
 
     def _speak(self, samples: int) -> bytes:
         self.pulls.append((time.monotonic(), samples))

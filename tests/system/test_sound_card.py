@@ -64,6 +64,8 @@ def test_what_is_said_into_the_microphone_arrives_sample_for_sample(sound_server
 
     assert best_of_three(attempt) > 0.98
     assert user.card.counters()["callback_faults"] == 0
+    # Python makes no new state of PortAudio's thread for each block: that costs more than the block.
+    assert len(user.hearing_states) == 1
 
 
 def test_what_is_played_sounds_sample_for_sample(sound_server, user):
