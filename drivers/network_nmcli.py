@@ -65,8 +65,10 @@ class NmcliNetwork:
         return ADDRESS
 
     def close_hotspot(self) -> None:
-        if self._path.exists():
-            self._path.unlink()
+        left = self._path.exists()
+        self._path.unlink(missing_ok=True)
+        # Where it was told before, and did not take note, it has the connection still.
+        if left or any(row[:1] == [HOTSPOT] for row in self._table("NAME", "connection", "show")):
             self._run("connection", "reload")
 
     def provisioning_server(self) -> str:

@@ -38,7 +38,7 @@ class Network(Protocol):
         ...
 
     def close_hotspot(self) -> None:
-        """Close it. Nothing where it is not open."""
+        """Close it. Nothing where it is not open; one that could not be closed is tried again at the next call."""
         ...
 
     def provisioning_server(self) -> str:

@@ -17,7 +17,7 @@ from provisioning import identity, settings
 from provisioning.actions import Remove, Run, WriteFile
 from provisioning.draft import Draft, Note, Tree
 from provisioning.effects import Effects
-from provisioning.hotspot import Hotspot, Sayings, Seen, Step
+from provisioning.hotspot import Hotspot, Phase, Sayings, Seen, Step
 from provisioning.portal.requests import Portal
 from provisioning.portal.server import PageServer
 from provisioning.settings import Place
@@ -29,6 +29,8 @@ _RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.servic
 LOOK_SECONDS: Final = 2.0
 LINGER_SECONDS: Final = 3.0
 """The last page is to arrive before its network goes away."""
+CLOSE_SECONDS: Final = 60.0
+"""How long a network of ours is tried to be closed, before that is given up and told; the next run tries it again."""
 _PORT: Final = 80
 
 
@@ -77,6 +79,9 @@ class Visit:
         self._used = False
         self._draft: Draft | None = None
         self._leave_at: float | None = None
+        self._began = at
+        self._close_until: float | None = None
+        """While our network is there still, though it should not be."""
 
     @property
     def server(self) -> Page | None:
@@ -84,11 +89,12 @@ class Visit:
 
     def sweep(self) -> None:
         """A network of ours that an earlier run was killed over goes away: whoever had its password has it still."""
-        with suppress(ApplianceError):
-            self._network.close_hotspot()
+        self._close_network(self._began)
 
     def step(self, at: float) -> bool:
-        """Look, and do what follows; True once there is a network and nothing of ours is open."""
+        """Look, and do what follows; True once there is a network and nothing of ours is open, nor is to be closed."""
+        if self._close_until is not None and not self._closed_at_last(at):
+            return False
         with self._page:
             draft, self._draft = self._draft, None
             if self._used:
@@ -100,8 +106,10 @@ class Visit:
             if at < self._leave_at:
                 return False
             self._leave_at = None
-            self._close()
+            self._close(at)
             self._hotspot.submitted(at)
+            if self._close_until is not None:
+                return False
         try:
             status = self._network.status()
         except ApplianceError as error:
@@ -112,12 +120,14 @@ class Visit:
             # Whoever heard the one before has no use for it in the next outage.
             self._code, self._sayings = _new_code(), Sayings()
         self._do(self._hotspot.look(seen, at), at)
-        return seen.online and self._server is None
+        return seen.online and self._server is None and self._close_until is None
 
     def close(self) -> None:
         """Leave no network of ours behind; what is left to be told stays."""
         if self._server is not None:
-            self._close()
+            self._close(self._began)
+        elif self._close_until is not None:
+            self._close_network(self._began)
 
     def _do(self, step: Step, at: float) -> None:
         if step is Step.OPEN:
@@ -126,7 +136,7 @@ class Visit:
             self._failure = "the network could not be joined: is the password right, and is it in reach?"
             self._open(at, news=True)
         elif step in (Step.CLOSE, Step.DONE):
-            self._close()
+            self._close(at)
             if step is Step.DONE:
                 self._tell(f"I have joined the network. My name there is {self._host_name()}.")
 
@@ -144,20 +154,41 @@ class Visit:
         except (ApplianceError, OSError) as error:
             print(f"no network of our own: {error}")
             self._hotspot.failed(at)
-            self._close()
+            self._close(at)
             return
         print(f"open: {self._name}")
         if self._sayings.due(at, news=news):
             self._said_at = time.time()
         self._tell(self._invitation(), waiting=True, at=self._said_at)
 
-    def _close(self) -> None:
+    def _close(self, at: float) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
-        with suppress(ApplianceError):
-            self._network.close_hotspot()
         self._effects.carry_out([Remove(TOLD)])
+        self._close_network(at)
+
+    def _close_network(self, at: float) -> None:
+        """Until the manager lets it go, whoever heard its password is in it, and no other can be joined."""
+        try:
+            self._network.close_hotspot()
+        except ApplianceError as error:
+            if self._close_until is None:
+                self._close_until = at + CLOSE_SECONDS
+                print(f"our network is not closed yet: {error.message}")
+            elif at >= self._close_until:
+                self._close_until = None
+                print(f"our network could not be closed: {error.message} ({error.hint})")
+                self._tell("I could not close the Wi-Fi network that I am set up through.", ok=False)
+        else:
+            self._close_until = None
+
+    def _closed_at_last(self, at: float) -> bool:
+        """Try once more; True where it is done with, well or badly."""
+        self._close_network(at)
+        if self._close_until is None and self._hotspot.phase is Phase.JOINING:
+            self._hotspot.submitted(at)
+        return self._close_until is None
 
     def _was_used(self) -> None:
         with self._page:
@@ -214,11 +245,13 @@ class Visit:
     def _spoken_name(self) -> str:
         return f"{self._name.partition('-')[0]} {' '.join(self._name.rpartition('-')[2])}"
 
-    def _tell(self, sentence: str, *, waiting: bool = False, at: float | None = None) -> None:
+    def _tell(
+        self, sentence: str, *, ok: bool = True, waiting: bool = False, at: float | None = None
+    ) -> None:
         """`waiting`: the page is open, and the light says so. What has the `at` of the one before is not said aloud."""
         told = {
             "at": time.time() if at is None else at,
-            "ok": not self._failure,
+            "ok": ok and not self._failure,
             "sentence": sentence,
             "faults": [],
             "waiting": waiting,

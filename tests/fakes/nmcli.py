@@ -2,7 +2,7 @@
 
 What it prints, escapes and refuses is what nmcli 1.42 does for the few commands that we use.
 World: {"devices": [[name, type]], "air": {ssid: {"password", "signal"}}, "cable": bool, "active": name,
-"directories": those with keyfiles}
+"directories": those with keyfiles, "busy": how often it does not take note of connections}
 """
 
 import configparser
@@ -93,7 +93,9 @@ def main(arguments: list[str]) -> int:
         case ["connection", "show"]:
             files = manager.connections().items()
             kinds = {"wifi": "802-11-wireless", "ethernet": "802-3-ethernet"}
-            rows = [
+            forgotten = [] if manager.world["active"] in manager.connections() else [manager.world["active"]]
+            rows = [[name, "802-11-wireless", "no"] for name in forgotten if name]
+            rows += [
                 [
                     name,
                     kinds[file["connection"]["type"]],
@@ -101,6 +103,11 @@ def main(arguments: list[str]) -> int:
                 ]
                 for name, file in files
             ]
+        case ["connection", "reload"] if manager.world.get("busy"):
+            manager.world["busy"] -= 1
+            manager.save()
+            print("Error: failed to reload connections: Timeout was reached.", file=sys.stderr)
+            return 1
         case ["connection", "reload"]:
             manager.reload()
             rows = []

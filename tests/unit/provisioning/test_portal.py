@@ -458,3 +458,15 @@ def test_over_a_real_socket_the_page_is_served_and_the_form_taken():
     finally:
         server.close()
     assert [draft.system.networks[0].ssid for draft in taken] == ["home"]
+
+
+@pytest.mark.slow
+def test_a_network_whose_end_was_not_noted_is_closed_at_the_next_call(air):
+    air.network.open_hotspot("handset-3f2a", "12345678")
+    air.file.write_text(json.dumps({**air.world, "busy": 1}))
+    with pytest.raises(NotPossible, match="Timeout"):
+        air.network.close_hotspot()
+    assert not list(air.volatile.iterdir())
+    assert air.world["active"] == "handset-hotspot"
+    air.network.close_hotspot()
+    assert air.world["active"] == ""
