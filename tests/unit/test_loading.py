@@ -69,7 +69,10 @@ def test_garbage_is_searched_for_again_once_the_last_of_them_is_loaded() -> None
 
 
 def test_a_library_that_is_missing_is_told_with_its_remedy() -> None:
-    with pytest.raises(DriverMissing, match="absent cannot be imported: No module") as told, library("absent"):
+    with (
+        pytest.raises(DriverMissing, match="absent cannot be imported: No module") as told,
+        library("absent"),
+    ):
         importlib.import_module("a_library_that_nobody_has")
     assert told.value.hint == "install the library absent"
     assert isinstance(told.value.__cause__, ImportError)
