@@ -7,14 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from elevenlabs.client import ElevenLabs
-from elevenlabs.types.audio_output_multi import AudioOutputMulti
-from elevenlabs.types.close_context import CloseContext
-from elevenlabs.types.final_output_multi import FinalOutputMulti
-from elevenlabs.types.initialize_connection_multi import InitializeConnectionMulti
-from elevenlabs.types.realtime_voice_settings import RealtimeVoiceSettings
-from elevenlabs.types.send_text_multi import SendTextMulti
-from elevenlabs.url_utils import build_ws_url
 from websockets.asyncio.client import connect
 
 from appliance.providers.tts.elevenlabs import ElevenLabsTts
@@ -25,6 +17,14 @@ from tests.fakes.speech_cloud import sound_of
 
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
 TEXT = "Hello there, this is your handset."
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Any:
+    """Imported by who asks for it: each worker collects this file, and an SDK is half a second of its processor."""
+    import elevenlabs.url_utils
+
+    return elevenlabs
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ async def spoken(stage, text, **how):
 @pytest.mark.filterwarnings(
     "ignore:ConnectionClosed.code is deprecated:DeprecationWarning"
 )  # of the SDK's own use
-async def test_the_sdks_own_socket_speaks_to_the_fake(cloud):
+async def test_the_sdks_own_socket_speaks_to_the_fake(sdk, cloud):
     def converse() -> bytes:
-        client = ElevenLabs(api_key=cloud.key, base_url=cloud.base_url)
+        client = sdk.ElevenLabs(api_key=cloud.key, base_url=cloud.base_url)
         client.text_to_speech._ws_base_url = cloud.base_url.replace("http", "ws")  # noqa: SLF001
         pieces = client.text_to_speech.convert_realtime(
             VOICE, text=iter(["Hello ", "there."]), model_id="eleven_flash_v2_5", output_format="pcm_16000"
@@ -60,18 +60,18 @@ async def test_the_sdks_own_socket_speaks_to_the_fake(cloud):
     assert await asyncio.to_thread(converse) == sound_of(cloud.find("Hello there.").text, 16_000)
 
 
-async def test_what_the_fake_says_on_the_multi_context_socket_are_the_sdks_messages(cloud):
-    client = ElevenLabs(api_key=cloud.key, base_url=cloud.base_url)
+async def test_what_the_fake_says_on_the_multi_context_socket_are_the_sdks_messages(sdk, cloud):
+    client = sdk.ElevenLabs(api_key=cloud.key, base_url=cloud.base_url)
     wrapper = client._client_wrapper  # noqa: SLF001
-    url = build_ws_url(
+    url = sdk.url_utils.build_ws_url(
         wrapper.get_base_url(),
         ["v1", "text-to-speech", VOICE, "multi-stream-input"],
         {"model_id": "eleven_flash_v2_5", "output_format": "pcm_8000"},
     )
     async with connect(url, additional_headers=wrapper.get_headers()) as socket:
         for message in (
-            InitializeConnectionMulti(context_id="c"),
-            SendTextMulti(text="Hello. ", context_id="c", flush=True),
+            sdk.InitializeConnectionMulti(context_id="c"),
+            sdk.SendTextMulti(text="Hello. ", context_id="c", flush=True),
         ):
             await socket.send(json.dumps(message.dict(exclude_none=True)))
         pcm = b""
@@ -79,32 +79,32 @@ async def test_what_the_fake_says_on_the_multi_context_socket_are_the_sdks_messa
             message = json.loads(await socket.recv())
             if message.get("isFinal"):
                 assert set(message) <= {
-                    field.alias or name for name, field in FinalOutputMulti.model_fields.items()
+                    field.alias or name for name, field in sdk.FinalOutputMulti.model_fields.items()
                 }
                 break
-            known = AudioOutputMulti(**message)
+            known = sdk.AudioOutputMulti(**message)
             assert known.model_extra == {}
             assert known.context_id == "c"
             assert known.alignment is not None
             assert known.alignment.model_extra == {}
             if not pcm:
-                await socket.send(json.dumps(CloseContext(context_id="c", close_context=True).dict()))
+                await socket.send(json.dumps(sdk.CloseContext(context_id="c", close_context=True).dict()))
             pcm += base64.b64decode(known.audio)
     assert pcm == sound_of("Hello. ", 8_000)
 
 
-def test_what_we_say_are_the_sdks_messages():
+def test_what_we_say_are_the_sdks_messages(sdk):
     chosen: dict[str, Any] = {"stability": 0.5, "similarity_boost": 0.75, "style": 0.1, "speed": 1.1}
     dialect = ElevenLabsDialect(ElevenLabsSettings(**chosen))
     utterance = dialect.utterance(Piece(TEXT * 100))
     first, *texts = dialect.ask("c", utterance)
-    assert set(first) <= set(InitializeConnectionMulti.model_fields)
-    assert set(first["voice_settings"]) <= set(RealtimeVoiceSettings.model_fields)
+    assert set(first) <= set(sdk.InitializeConnectionMulti.model_fields)
+    assert set(first["voice_settings"]) <= set(sdk.RealtimeVoiceSettings.model_fields)
     assert first["voice_settings"] == chosen
     assert len(texts) > 1
     for message in texts:
-        assert set(message) <= set(SendTextMulti.model_fields)
-    assert set(dialect.cancel("c")[0]) == set(CloseContext.model_fields)
+        assert set(message) <= set(sdk.SendTextMulti.model_fields)
+    assert set(dialect.cancel("c")[0]) == set(sdk.CloseContext.model_fields)
     assert "".join(message["text"] for message in texts).strip() == TEXT * 100
 
 
