@@ -7,16 +7,17 @@ Fields that are None are left out on the wire.
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, ClassVar
 
 from appliance.errors import kind_and_place
+from appliance.records import record
 
 Listener = Callable[["Event"], None]
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Event:
     """Base: `at` is wall-clock Unix seconds; `session` and `line` are ids where they apply."""
 
@@ -35,7 +36,7 @@ class Event:
         return body
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SessionStateChanged(Event):
     topic: ClassVar[str] = "session.state"
     from_: str
@@ -44,7 +45,7 @@ class SessionStateChanged(Event):
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class TurnChanged(Event):
     """`state` is idle, listening, thinking or speaking."""
 
@@ -53,19 +54,19 @@ class TurnChanged(Event):
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SpeechStarted(Event):
     topic: ClassVar[str] = "speech.started"
     turn: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SpeechStopped(Event):
     topic: ClassVar[str] = "speech.stopped"
     turn: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Transcript(Event):
     """`text` is cumulative; `heard` (assistant, final) is what the person really heard."""
 
@@ -77,7 +78,7 @@ class Transcript(Event):
     heard: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Interrupted(Event):
     topic: ClassVar[str] = "interrupted"
     turn: int
@@ -85,14 +86,14 @@ class Interrupted(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AgentChanged(Event):
     topic: ClassVar[str] = "agent"
     from_: str
     to: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ToolCalled(Event):
     topic: ClassVar[str] = "tool.call"
     call_id: str
@@ -100,7 +101,7 @@ class ToolCalled(Event):
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ToolFinished(Event):
     topic: ClassVar[str] = "tool.result"
     call_id: str
@@ -110,21 +111,21 @@ class ToolFinished(Event):
     duration_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ToolCancelled(Event):
     topic: ClassVar[str] = "tool.cancel"
     call_id: str
     tool: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Notified(Event):
     topic: ClassVar[str] = "notification"
     text: str
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RegistrationChanged(Event):
     """`state` is off, trying, registered or failed; `code` the SIP status, 0 without one; `hint` the remedy, if any."""
 
@@ -137,7 +138,7 @@ class RegistrationChanged(Event):
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CallChanged(Event):
     """`direction` is in or out; `state` as in appliance/call/machine.py; `code` the SIP status, 0 without one."""
 
@@ -154,7 +155,7 @@ class CallChanged(Event):
     """Of a call that was dialled and ended unanswered: busy, no_answer, declined ... (appliance/call/outcome.py)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CallMoved(Event):
     """Who talks on an answered call from now on: `place` is room or agent."""
 
@@ -163,7 +164,7 @@ class CallMoved(Event):
     place: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MailboxChanged(Event):
     """Messages at the server: `new` and `old` voice messages, 0 where it does not tell how many."""
 
@@ -174,7 +175,7 @@ class MailboxChanged(Event):
     old: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DtmfReceived(Event):
     topic: ClassVar[str] = "dtmf"
     call: str
@@ -184,7 +185,7 @@ class DtmfReceived(Event):
     """rfc4733, info or inband."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CallMeasured(Event):
     """Every five seconds of a call: how it is to hear. `loss_percent` is lost or too late, `far_` of our sound."""
 
@@ -198,7 +199,7 @@ class CallMeasured(Event):
     far_loss_percent: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RecordingChanged(Event):
     """`state` is started, paused, resumed, stopped or failed."""
 
@@ -208,7 +209,7 @@ class RecordingChanged(Event):
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MuteChanged(Event):
     """`by` is "switch" where the switch at the box did it."""
 
@@ -217,7 +218,7 @@ class MuteChanged(Event):
     by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ButtonMoved(Event):
     """`button` is its key in [gpio]; `action` as in appliance/panel/press.py; `held_ms` how long it had been down."""
 
@@ -227,7 +228,7 @@ class ButtonMoved(Event):
     held_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HookMoved(Event):
     """`state` is off (the receiver is lifted) or on."""
 
@@ -235,13 +236,13 @@ class HookMoved(Event):
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class VolumeChanged(Event):
     topic: ClassVar[str] = "volume"
     level: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DeviceChanged(Event):
     """`kind` is input or output; `state` present, lost or recovered."""
 
@@ -251,7 +252,7 @@ class DeviceChanged(Event):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ProviderChanged(Event):
     """`state` is up, down or renewing; `code` is that of the error that `reason` is the message of."""
 
@@ -262,7 +263,7 @@ class ProviderChanged(Event):
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LatencyMeasured(Event):
     """Milliseconds after the person's last speech sample; None where the stage did not happen."""
 
@@ -274,7 +275,7 @@ class LatencyMeasured(Event):
     first_sound: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class UsageReported(Event):
     topic: ClassVar[str] = "usage"
     provider: str
@@ -284,7 +285,7 @@ class UsageReported(Event):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WakeChanged(Event):
     """With `room.mode` "wake-word": `state` is awake (somebody said `word`; empty: a key or the
     receiver did it), stopped (somebody said `word`), or asleep."""
@@ -294,7 +295,7 @@ class WakeChanged(Event):
     word: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RoomMeasured(Event):
     """The room's echo was measured anew; `duplex` is how it is used from now on where the configuration says "auto"."""
 
@@ -303,7 +304,7 @@ class RoomMeasured(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Provisioned(Event):
     """The settings on the boot partition were taken over; `faults` of them were not, each told as a warning."""
 
@@ -313,7 +314,7 @@ class Provisioned(Event):
     faults: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SetupChanged(Event):
     """`state` is open: the appliance has a network of its own to be set up through; or closed."""
 
@@ -321,7 +322,7 @@ class SetupChanged(Event):
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AudioLevel(Event):
     """10 Hz per line, on subscription: RMS of microphone and playout, dBFS."""
 
@@ -330,7 +331,7 @@ class AudioLevel(Event):
     output_dbfs: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MetricsMeasured(Event):
     """1 Hz, on subscription: the counters that /metrics shows."""
 
@@ -338,7 +339,7 @@ class MetricsMeasured(Event):
     counters: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ClockChanged(Event):
     """`state` is synchronized, unsynchronized, or stepped by `by_seconds`."""
 
@@ -347,7 +348,7 @@ class ClockChanged(Event):
     by_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PowerChanged(Event):
     """`state` is low: the supply's voltage fell, or fine: it has not for ten minutes."""
 
@@ -355,7 +356,7 @@ class PowerChanged(Event):
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ReleaseChanged(Event):
     """An update ended: `state` is updated, stepped_back or refused; `what` is application or system."""
 
@@ -367,7 +368,7 @@ class ReleaseChanged(Event):
     what: str = "application"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
     topic: ClassVar[str] = "warning"
     code: str
@@ -376,7 +377,7 @@ class Warned(Event):
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Failed(Event):
     topic: ClassVar[str] = "error"
     code: str

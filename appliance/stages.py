@@ -9,13 +9,14 @@ credential is CredentialsRejected, raised when the stage is first used.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from appliance.errors import ApplianceError
 from appliance.interfaces import ToolDeclaration
+from appliance.records import record
 
 
 class Stage(Protocol):
@@ -53,7 +54,7 @@ class Installed(Protocol):
 # --- speech to text -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Hearing:
     """What a transcription begins with. `keywords` are names that will be said: contacts, products."""
 
@@ -63,12 +64,12 @@ class Hearing:
     """The service is to say when a turn ends (Ended); else only `commit` ends one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TranscriptEvent:
     """Base of what a transcription tells."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Transcript(TranscriptEvent):
     """What was understood of `turn` so far, cumulative. `final`: nothing more comes; empty when nothing was said."""
 
@@ -77,7 +78,7 @@ class Transcript(TranscriptEvent):
     final: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EagerEnd(TranscriptEvent):
     """`turn` has probably ended, with `text`: an answer may be prepared, and must be dropped at TurnResumed."""
 
@@ -85,21 +86,21 @@ class EagerEnd(TranscriptEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TurnResumed(TranscriptEvent):
     """EagerEnd was wrong: the person goes on."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ended(TranscriptEvent):
     """The service takes `turn` for finished; its final Transcript precedes this. Only with `Hearing.server_turns`."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Spent(TranscriptEvent):
     """`seconds` of audio were charged."""
 
@@ -151,7 +152,7 @@ class SpeechToText(Stage, Protocol):
 # --- language model -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Said:
     """`role` is user or assistant; for the assistant, what was heard of it."""
 
@@ -159,7 +160,7 @@ class Said:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ToolUse:
     """A call that the model made, and its outcome (JSON text). `opaque` is what the service wants back with it."""
 
@@ -173,7 +174,7 @@ class ToolUse:
 Remembered = Said | ToolUse
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Prompt:
     """All that one answer is made from. `items` end with what is to be answered; calls and outcomes stand together.
 
@@ -186,19 +187,19 @@ class Prompt:
     user: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerPart:
     """Base of what an answer consists of."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerText(AnswerPart):
     """The next piece of what is to be said, as it comes: no word may be assumed to be whole."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerCall(AnswerPart):
     """A tool call, whole. `arguments` is JSON text as the model wrote it, perhaps malformed."""
 
@@ -208,7 +209,7 @@ class AnswerCall(AnswerPart):
     opaque: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerUsage(AnswerPart):
     """Tokens, at the end where the service tells them."""
 
@@ -216,14 +217,14 @@ class AnswerUsage(AnswerPart):
     output: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerCut(AnswerPart):
     """The service ended the answer early: `reason` is length, filter or other. What came before it stands."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerOdd(AnswerPart):
     """Something of the answer could not be used, and is not told: counted, and told as trouble. `code` is stable."""
 
@@ -246,7 +247,7 @@ class LanguageModel(Stage, Protocol):
 # --- text to speech -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Word:
     """`text` is spoken from `start_ms` of its piece on. The words of a piece, joined by blanks, are its text."""
 
@@ -254,7 +255,7 @@ class Word:
     start_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sound:
     """The next part of a spoken piece: s16le mono at `rate`, whole samples, any length, perhaps none.
 
@@ -267,7 +268,7 @@ class Sound:
     words: Sequence[Word] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Piece:
     """What one request speaks: up to some sentences of plain text without markup.
 

@@ -1,15 +1,16 @@
 """Contract of a provider: what a connection is set up with, what it is told, and what it tells."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from appliance.frames import Frame
 from appliance.interfaces.audio import LineKind
 from appliance.interfaces.tools import Delivery, ToolDeclaration
+from appliance.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Capabilities:
     """What a provider can do; a session branches on these and never on a class."""
 
@@ -30,7 +31,7 @@ class Capabilities:
     """It needs no network."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HistoryItem:
     """One thing said: `role` user or assistant; for the assistant, what was heard."""
 
@@ -40,7 +41,7 @@ class HistoryItem:
     """Names what sounds still: CancelResponse may yet say, by this name, how little of it was heard."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CalledTool:
     """A tool call in the history. Without `outcome` (JSON text) its one ToolResult comes over the new connection."""
 
@@ -52,7 +53,7 @@ class CalledTool:
     """The turn that it was called for, where it is known: what the model says of the result answers it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Setup:
     """All that a connection needs to begin or to take a conversation up again.
 
@@ -77,12 +78,12 @@ class Setup:
     """No other provider is there to go on with: an answer that failed is apologised for, and the next turn tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProviderCommand:
     """Base of what a session tells a provider."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SendAudio(ProviderCommand):
     """20 ms of speech of `turn`, at the provider's `input_rate`; pre-roll first."""
 
@@ -90,21 +91,21 @@ class SendAudio(ProviderCommand):
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CommitTurn(ProviderCommand):
     """The person has finished `turn`: answer it."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DiscardTurn(ProviderCommand):
     """What was sent of `turn` was no turn: forget it."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SendText(ProviderCommand):
     """The person typed `text` as `turn`: answer it."""
 
@@ -112,7 +113,7 @@ class SendText(ProviderCommand):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CancelResponse(ProviderCommand):
     """Stop answering. `heard` is what was really heard of the answer, `heard_ms` its length. Harmless when late.
 
@@ -124,7 +125,7 @@ class CancelResponse(ProviderCommand):
     heard_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ToolResult(ProviderCommand):
     """The one answer to a ToolCall. `error` is a sentence for the model, or empty."""
 
@@ -134,12 +135,12 @@ class ToolResult(ProviderCommand):
     delivery: Delivery = Delivery.IMMEDIATE
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProviderEvent:
     """Base of what a provider tells a session."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UserHeard(ProviderEvent):
     """What was understood of `turn`; `text` is cumulative, and empty when final where nothing was understood."""
 
@@ -148,14 +149,14 @@ class UserHeard(ProviderEvent):
     final: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TurnEnded(ProviderEvent):
     """The provider takes `turn` for finished, and will answer it. Only with Capabilities.server_turns."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseStarted(ProviderEvent):
     """An answer begins; `response` names it in all that follows. `turn` is what it answers; 0: it was not asked."""
 
@@ -163,7 +164,7 @@ class ResponseStarted(ProviderEvent):
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseText(ProviderEvent):
     """The next piece of the answer's text, and where in its audio it starts (milliseconds from the first sample)."""
 
@@ -172,7 +173,7 @@ class ResponseText(ProviderEvent):
     audio_from_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseAudio(ProviderEvent):
     """The next piece of the answer's audio: s16le mono at `rate`, any length."""
 
@@ -181,7 +182,7 @@ class ResponseAudio(ProviderEvent):
     rate: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseFinished(ProviderEvent):
     """No more of this answer comes. `status` is completed, cancelled, failed or silent (there is nothing to say)."""
 
@@ -190,7 +191,7 @@ class ResponseFinished(ProviderEvent):
     status: str = "completed"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ToolCall(ProviderEvent):
     """Run a tool and send exactly one ToolResult, also when `arguments` (JSON text or object) are malformed."""
 
@@ -200,14 +201,14 @@ class ToolCall(ProviderEvent):
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ToolCallWithdrawn(ProviderEvent):
     """The model wants no result any more. Each call still gets its one ToolResult, which the connection drops."""
 
     call_ids: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProviderUsage(ProviderEvent):
     """`unit` is tokens or seconds."""
 
@@ -216,21 +217,21 @@ class ProviderUsage(ProviderEvent):
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RenewalDue(ProviderEvent):
     """The provider ends this connection in `seconds`: it should be renewed before, in a pause."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResumptionHandle(ProviderEvent):
     """The newest handle for Setup.handle; empty while there is none that knows all that was said."""
 
     handle: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProviderTrouble(ProviderEvent):
     """Something was wrong with what came or went, and the talk goes on: counted and told. `code` is stable."""
 

@@ -1,18 +1,19 @@
 """Contract of a telephone: what it is told, what it reports, and the audio of its calls."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from appliance.interfaces.audio import CaptureSink, PlayoutSource
+from appliance.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TelephoneEvent:
     """Base of what the SIP process reports."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RegistrationReport(TelephoneEvent):
     """`state` is off, trying, registered or failed; `hint` is the remedy where one is known.
 
@@ -28,7 +29,7 @@ class RegistrationReport(TelephoneEvent):
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IncomingCall(TelephoneEvent):
     """An INVITE waits for `ring`, `answer` or `reject`. `source` is the host:port that the request came from.
 
@@ -43,7 +44,7 @@ class IncomingCall(TelephoneEvent):
     account: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallReport(TelephoneEvent):
     """The SIP dialogue moved. `state` is dialing, ringing, early, connected, held, transferring or ended."""
 
@@ -53,7 +54,7 @@ class CallReport(TelephoneEvent):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MediaReport(TelephoneEvent):
     """RTP runs (`active`) or stopped; `codec` as negotiated, for example "PCMU/8000".
 
@@ -67,7 +68,7 @@ class MediaReport(TelephoneEvent):
     info: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DtmfReport(TelephoneEvent):
     """`method` is rfc4733, info or inband."""
 
@@ -77,7 +78,7 @@ class DtmfReport(TelephoneEvent):
     method: str = "rfc4733"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class QualityReport(TelephoneEvent):
     """Every few seconds of a call, and when a stream ends: what it has carried since it began.
 
@@ -89,7 +90,7 @@ class QualityReport(TelephoneEvent):
     counts: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SoundReport(TelephoneEvent):
     """Nothing comes from the far end of a call that is not held, or (`comes`) it does again. `ever`: it has before."""
 
@@ -98,7 +99,7 @@ class SoundReport(TelephoneEvent):
     ever: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MailboxReport(TelephoneEvent):
     """An account's mailbox at its server: whether messages wait, and how many voice messages are new and old."""
 
@@ -108,7 +109,7 @@ class MailboxReport(TelephoneEvent):
     old: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NoticeReport(TelephoneEvent):
     """The telephone refused something by itself; `code` is stable, `hint` the remedy. `call` may be none of ours."""
 
@@ -118,7 +119,7 @@ class NoticeReport(TelephoneEvent):
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SentReport(TelephoneEvent):
     """A far end had us call `to`, by REFER or a 3xx answer; `answered`: they took it, and talk from now on."""
 
@@ -127,14 +128,14 @@ class SentReport(TelephoneEvent):
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StrangersReport(TelephoneEvent):
     """Requests of addresses that nobody listens to were ignored: so many since the SIP process started."""
 
     ignored: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TelephoneLost(TelephoneEvent):
     """The SIP process crashed or hung: `calls` are gone. It is being restarted."""
 
@@ -142,7 +143,7 @@ class TelephoneLost(TelephoneEvent):
     calls: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TelephoneReady(TelephoneEvent):
     """The SIP process runs and its transports listen at `address` (host:port)."""
 

@@ -1,11 +1,11 @@
 """The states of a session. A table, without clock and I/O; docs/architecture.md draws it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from appliance.errors import IllegalTransition
+from appliance.records import record
 
 
 class SessionState(StrEnum):
@@ -17,32 +17,32 @@ class SessionState(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SessionEvent:
     """Base of what moves a session."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Started(SessionEvent):
     """The first dial of a provider begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LinkRose(SessionEvent):
     """A provider is connected, and the conversation restored."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LinkFell(SessionEvent):
     """The provider's connection is gone; it is dialled again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TransferBegan(SessionEvent):
     """The conversation goes over to another agent."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ended(SessionEvent):
     """The session is over, for whatever reason."""
 

@@ -6,11 +6,11 @@ thinks: it is kept back from the provider until it has lasted long enough to be 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Final
 
 from appliance.errors import IllegalTransition
+from appliance.records import record
 
 
 class TurnState(StrEnum):
@@ -76,62 +76,62 @@ _STATES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TurnEvent:
     """Base of what moves the floor."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SpeechStarted(TurnEvent):
     """The detector heard an onset."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SpeechConfirmed(TurnEvent):
     """A candidate has lasted long enough: it is a barge-in."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SpeechDismissed(TurnEvent):
     """It was a cough: too short to be a candidate any longer, or to be a turn."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SpeechStopped(TurnEvent):
     """The person has finished."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TalkPressed(TurnEvent):
     """The push-to-talk key is down: an unconditional barge-in."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TextTyped(TurnEvent):
     """A typed turn begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Interrupted(TurnEvent):
     """Somebody told the appliance to be silent."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UtteranceStarted(TurnEvent):
     """Something that may be interrupted is put into the playout."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProtectedStarted(TurnEvent):
     """Something that may not be interrupted is put into the playout."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlayedOut(TurnEvent):
     """Nothing is left to play, and no answer is owed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnswerOwed(TurnEvent):
     """Nothing is left to play, but an answer is still owed."""
 
