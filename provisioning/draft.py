@@ -41,6 +41,8 @@ class Draft:
     lines: dict[str, int] = field(default_factory=dict)
     source: str = ""
     """What kind of text it was, in words."""
+    file: str = ""
+    """Its name, where it came from one."""
 
     @property
     def faults(self) -> list[Note]:
@@ -59,7 +61,7 @@ class Draft:
 
     def in_file(self, name: str) -> "Draft":
         """The same, its notes telling the file's name."""
-        return replace(self, notes=[replace(note, file=name) for note in self.notes])
+        return replace(self, file=name, notes=[replace(note, file=name) for note in self.notes])
 
 
 def place(tree: Tree, path: list[str], value: Any) -> None:

@@ -21,7 +21,7 @@ from provisioning.actions import Action, Run, WriteFile
 from provisioning.boot_settings import secrets_in
 from provisioning.draft import Draft, Note, leaves
 from provisioning.effects import Effects
-from provisioning.machine import Layout, groups, host_name_actions
+from provisioning.machine import Layout, groups, host_name_actions, without_unknown_zone
 from provisioning.outcome import Outcome, report, told
 from provisioning.scrub import blanked, overwrite, scrubbed
 from provisioning.settings import Checked, Place
@@ -141,6 +141,7 @@ def combined(drafts: list[Draft]) -> System:
 def _take_over(drafts: list[Draft], effects: Effects, outcome: Outcome, salt: str) -> list[str]:
     """Carry out what can be, and return the secrets that are in force now."""
     held: list[str] = []
+    drafts = [without_unknown_zone(draft, effects.root) for draft in drafts]
     for draft in drafts:
         outcome.notes += draft.notes
     own = drafts[-1] if drafts and drafts[-1].tree else None
@@ -184,7 +185,6 @@ def _settings(draft: Draft, effects: Effects, outcome: Outcome, salt: str) -> li
 
 _WORDS: Final[Mapping[str, str]] = {
     "device": "its name",
-    "sip": "the SIP account",
     "providers": "the keys of providers",
     "contacts": "the contacts",
     "agents": "the agents",
@@ -192,7 +192,10 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _in_words(checked: Checked) -> list[str]:
-    return [_WORDS.get(section, f"the settings of {section}") for section in checked.tree]
+    sip = checked.tree.get("sip", {})
+    account = {"sip": "the SIP account"} if sip.get("server") or sip.get("accounts") else {}
+    words = {**_WORDS, **account}
+    return [words.get(section, f"the settings of {section}") for section in checked.tree]
 
 
 def _name(system: System, effects: Effects, outcome: Outcome) -> None:

@@ -1,15 +1,17 @@
 """What a boot file says of the machine, as actions: its name, people who may log in, networks, time zone.
 
-Each group stands for itself: where one cannot be carried out, the others are. Pure, but for the look at which layout a
-tree has.
+Each group stands for itself: where one cannot be carried out, the others are. Pure, but for the looks at a
+tree's layout and time zones.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from provisioning.actions import Action, Link, MakeDirectory, Run, WriteFile
+from provisioning.draft import Draft, Note
 from provisioning.system import System, User
+from provisioning.toml_text import nearest_line
 from provisioning.wifi import wifi_actions, wired_actions
 
 _ETC: Final = PurePosixPath("/etc")
@@ -62,6 +64,23 @@ def groups(system: System, layout: Layout) -> list[Group]:
     if system.keymap and not layout.keys_alone:
         found.append(Group("the keyboard", [WriteFile(_ETC / "vconsole.conf", f"KEYMAP={system.keymap}\n")]))
     return found
+
+
+def without_unknown_zone(draft: Draft, root: Path) -> Draft:
+    """The draft; a time zone that the system of `root` has no file of is told as a fault instead, and UTC stays."""
+    zone, zones = draft.system.time_zone, root / "usr/share/zoneinfo"
+    if not zone or not zones.is_dir() or (zones / zone).is_file():
+        return draft
+    line = draft.lines.get("timezone") or nearest_line(draft.lines, "locale.timezone")
+    note = Note(
+        f"there is no time zone {zone!r}",
+        "locale.timezone",
+        line,
+        "for example Europe/Berlin",
+        "fault",
+        draft.file,
+    )
+    return replace(draft, system=replace(draft.system, time_zone=""), notes=[*draft.notes, note])
 
 
 def host_name_actions(name: str) -> list[Action]:

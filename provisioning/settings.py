@@ -74,6 +74,8 @@ def check(draft: Draft, root: Path = Path("/"), config: Path | None = None) -> C
     tree = merged({}, draft.tree)
     checked = Checked(tree)
     checked.notes += _without_password(tree, draft, root)
+    if checked.notes:
+        checked.notes += _beside(checked.notes, draft, root, config)
     for _ in range(_ROUNDS):
         loaded = load(config, environ={}, command_line=tree, root=root)
         found = check_providers(check_rules(loaded), environ={}).faults
@@ -106,6 +108,16 @@ def _without_password(tree: Tree, draft: Draft, root: Path) -> Iterator[Note]:
                 drop(tree, ["sip", name])
             if path != ("sip",):
                 drop(tree, list(path))
+
+
+def _beside(lacking: list[Note], draft: Draft, root: Path, config: Path | None) -> Iterator[Note]:
+    """What else is wrong with the accounts that were taken out for want of a password: all is told at once."""
+    loaded = load(config, environ={}, command_line=merged({}, draft.tree), root=root)
+    accounts = {note.key.rpartition(".")[0] for note in lacking}
+    for fault in loaded.faults:
+        account, _, key = fault.key.rpartition(".")
+        if fault.origin == _GIVEN and account in accounts and key in OF_AN_ACCOUNT:
+            yield _note(draft, fault, "fault")
 
 
 def _accounts(tree: Mapping[str, Any]) -> Mapping[str, Any]:

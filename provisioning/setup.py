@@ -15,7 +15,7 @@ from provisioning.actions import Plan
 from provisioning.dialogue import Terminal, ask_all
 from provisioning.draft import LONGEST, Draft, Note, Tree, leaves
 from provisioning.effects import Effects
-from provisioning.machine import system_actions
+from provisioning.machine import system_actions, without_unknown_zone
 from provisioning.settings import Place
 from provisioning.sources import understand
 
@@ -60,6 +60,7 @@ def _in_force(root: Path) -> Any:
 def _finish(draft: Draft, root: Path, args: argparse.Namespace) -> int:
     where = Place.here(root)
     effects = Effects.on(root)
+    draft = without_unknown_zone(draft, root)
     before = settings.read_before(effects.place(where.settings))
     settings.recall(draft.tree, before, effects)
     checked = settings.check(draft, root)

@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.rig.booted_system import ROOT, BootedSystem
-from tests.unit.provisioning.test_first_boot import FAULTY, NETWORK, USER_DATA
+from tests.unit.provisioning.test_boot_faults import FAULTY
+from tests.unit.provisioning.test_first_boot import NETWORK, USER_DATA
 
 pytestmark = [
     pytest.mark.system,

@@ -1,29 +1,21 @@
 """A start with files on the boot partition: the good part in force, the faults told, the secrets gone from the card."""
 
 import errno
-import json
 import os
 import stat
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.config.load import load
-from appliance.config.schema import Configuration
-from appliance.errors import NotPossible
 from provisioning import cloud_init
 from provisioning.actions import Run
-from provisioning.effects import Effects
-from provisioning.first_boot import Partition, provision
 from provisioning.outcome import Outcome, sentence
 from provisioning.scrub import is_taken_over, scrubbed
 from provisioning.toml_text import dump
+from tests.rig.boot_card import Card
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HASH = "$5$abcdefgh$T.XTAh8iyIhSIMAjN1jGBNI5nCRdEg4q8Ua0HVqMS9/"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1u0vFbqmtzTeFmTvNy6oKcLqTg0qPgOgM8rM0e3t7B anna@laptop"
 USER_DATA = f"""#cloud-config
@@ -65,59 +57,6 @@ server = "pbx.example.org"
 user = "201"
 password = "hush-hush"
 """
-
-
-class Programs:
-    """Keeps what was to be run; those named in `missing` fail."""
-
-    def __init__(self, *missing: str) -> None:
-        self.ran: list[Run] = []
-        self.missing = missing
-
-    def __call__(self, run: Run) -> None:
-        self.ran.append(run)
-        if run.command[0] in self.missing:
-            raise NotPossible(f"there is no program {run.command[0]}")
-
-
-class Card:
-    """A machine's tree and its boot partition, in directories."""
-
-    def __init__(self, directory: Path, *missing: str) -> None:
-        self.root, self.boot = directory / "root", directory / "boot"
-        interface = self.root / "sys/class/net/eth0"
-        interface.mkdir(parents=True)
-        (interface / "address").write_text("b8:27:eb:12:3f:2a\n")
-        (self.root / "etc").mkdir()
-        (self.root / "etc/hostname").write_text("handset\n")
-        self.boot.mkdir()
-        self.programs = Programs(*missing)
-
-    def put(self, **files: str) -> "Card":
-        for name, text in files.items():
-            (
-                self.boot
-                / {"settings": "handset.toml", "custom": "custom.toml"}.get(name, name.replace("_", "-"))
-            ).write_text(text)
-        return self
-
-    def start(self) -> Outcome:
-        self.programs.ran.clear()
-        effects = Effects(self.root, self.programs)
-        return provision(Partition(self.boot), effects, NOW, os.urandom(4).hex())
-
-    @property
-    def configuration(self) -> Configuration:
-        sound = load(environ={}, root=self.root).sound
-        assert sound
-        return sound
-
-    def on_the_card(self) -> str:
-        return "".join(path.read_text() for path in sorted(self.boot.iterdir()))
-
-    def sip_password(self) -> str:
-        reference = self.configuration.sip.password.get_secret_value()
-        return (self.root / reference.removeprefix("file:/")).read_text().strip()
 
 
 @pytest.fixture
@@ -178,80 +117,6 @@ def test_another_account_does_not_get_the_password_of_the_one_before_it(card):
     assert [fault.key for fault in outcome.faults] == ["sip.password"]
     assert card.configuration.sip.server == "pbx.example.org"
     assert card.sip_password() == "hush-hush"
-
-
-FAULTY = """[device]
-name = "Kitchen"
-[sip]
-server = "pbx.example.org"
-user = "201"
-password = "hush-hush"
-transport = "pigeon"
-[wlan]
-ssid = "home"
-password = "short"
-[room
-mode = "opened"
-[contacts]
-bob = "12"
-"""
-
-
-def test_of_a_file_with_faults_the_good_part_is_in_force_and_each_fault_is_told_with_line_and_remedy(card):
-    outcome = card.put(settings=FAULTY).start()
-    told = {(fault.file, fault.line, fault.key) for fault in outcome.faults}
-    assert told == {
-        ("handset.toml", 7, "sip.transport"), ("handset.toml", 10, "wlan.password"), ("handset.toml", 11, ""),
-    }  # fmt: skip
-    assert card.configuration.contacts == {"bob": "12"}
-    assert (card.configuration.sip.server, card.configuration.sip.transport) == ("pbx.example.org", "udp")
-    result = (card.boot / "handset-result.txt").read_bytes().decode()
-    assert "line 10: wlan.password: it has 5 characters (a Wi-Fi password has 8 to 63)\r\n" in result
-    text = (card.boot / "handset.toml").read_text()
-    assert '"short"' in text  # it is not in force, and has to be corrected there
-    assert "hush-hush" not in text
-
-
-def test_what_the_daemon_is_told_holds_the_sentence_and_no_secret(card):
-    card.put(settings=FAULTY).start()
-    told = json.loads((card.root / "run/handset-provisioned.json").read_text())
-    assert not told["ok"]
-    assert told["sentence"].startswith("3 things are wrong with the settings on my card, first in line 11")
-    assert "hush-hush" not in json.dumps(told)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "line", "part"),
-    [
-        ("user_data", "#cloud-config\nhostname: 'a\nusers:\n  - x\n", 5, "not YAML"),
-        ("user_data", "a: &x [1]\nb: *x\n", 2, "alias"),
-        ("user_data", "- just\n- a list\n", 1, "no settings"),
-        ("user_data", "hostname: my_pi!\n", 1, "cannot be used"),
-        ("user_data", "users:\n- name: root\n", 1, "nobody can be called"),
-        ("user_data", "users:\n- name: pi\n  plain_text_passwd: raspberry\n", 1, "everybody knows"),
-        (
-            "network_config",
-            "network:\n  wifis:\n    wlan0:\n      access-points:\n        x: {password: '1'}\n",
-            1,
-            "1 char",
-        ),
-        ("settings", "\x00\x01", 1, "not TOML"),
-        ("settings", "[wlan]\nssid = 5\n", 2, "should be text"),
-        ("settings", "[user]\nname = 'anna'\npasword = 'x'\n", 3, "unknown key"),
-        ("settings", "[ssh]\nauthorized_keys = ['hello']\n[user]\nname = 'anna'\n", 2, "no SSH key"),
-    ],
-)
-def test_faults_of_each_file_have_their_line(card, name, text, line, part):
-    outcome = card.put(**{name: text}).start()
-    assert any(
-        part in fault.message and fault.line == line and fault.hint is not None for fault in outcome.faults
-    ), [(fault.line, fault.message) for fault in outcome.faults]
-
-
-def test_a_file_that_is_no_text_is_told(card):
-    (card.boot / "handset.toml").write_bytes(b"\xff\xfe[\x00d\x00")
-    outcome = card.start()
-    assert [(fault.file, fault.message) for fault in outcome.faults] == [("handset.toml", "is not text")]
 
 
 def test_without_a_name_it_takes_one_from_its_hardware_address(card):
