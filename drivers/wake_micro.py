@@ -1,5 +1,6 @@
 """Wake words by microWakeWord's networks (pymicro-wakeword): some are in the wheel, others are files of your own."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,7 @@ def threshold(own: float, sensitivity: float) -> float:
 def _model(word: str) -> MicroWakeWord:
     try:
         if word.endswith(".json"):
+            _look_for_network(Path(word))
             return MicroWakeWord.from_config(word)
         return MicroWakeWord.from_builtin(Model(word))
     except ValueError as error:
@@ -77,3 +79,10 @@ def _model(word: str) -> MicroWakeWord:
             f"the wake word's model {word} cannot be loaded: {type(error).__name__}",
             hint="it takes the .json file of a microWakeWord model, and the .tflite that it names beside it",
         ) from error
+
+
+def _look_for_network(settings: Path) -> None:
+    """Raise FileNotFoundError without it: the library would end the process."""
+    network = settings.parent / json.loads(settings.read_text(encoding="utf-8"))["model"]
+    if not network.is_file():
+        raise FileNotFoundError(network)

@@ -1,17 +1,21 @@
 """Who is meant: between two conversations the room is only listened to for its wake word. Decides; hears nothing."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, auto
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from appliance.audio.capture import Captured
+from appliance.audio.stop_word import ModelStop, SpokenStop, StopEar
+from appliance.config.phrases import is_phrase
 from appliance.config.schema import WakeWord
 from appliance.frames import FRAME_MS
-from appliance.interfaces import WakeDetector
+from appliance.interfaces import PhraseSpotter, WakeDetector
 from appliance.plugins import load
 
 GROUP: Final = "appliance.wake_detectors"
+SPOTTERS: Final = "appliance.phrase_spotters"
 PRE_ROLL_MS: Final = 200.0
 """So long after its end a word is found at most: who goes on without a pause is heard from their first sound."""
 
@@ -26,7 +30,7 @@ class Way(StrEnum):
     WAKE = auto()
     """The wake word ends with it: whatever sounds is silenced, and what follows is heard."""
     STOP = auto()
-    """The stop word ends with it: whatever sounds is silenced, and that is all."""
+    """A stop word was said over what sounds: that is silenced, no turn comes of the word, and that is all."""
     SLEEP = auto()
     """Nobody has said anything for a while: from here on the wake word is needed again. It goes nowhere."""
 
@@ -42,13 +46,13 @@ class Floor:
 class WakeGate:
     """Takes every frame of the room. `awake` is what a light shows."""
 
-    def __init__(self, settings: WakeWord, detector: WakeDetector, stop: WakeDetector | None = None) -> None:
+    def __init__(self, settings: WakeWord, detector: WakeDetector, stops: Sequence[StopEar] = ()) -> None:
         self.awake = False
         self.word = ""
         """The newest that was heard."""
         self._settings = settings
         self._detector = detector
-        self._stop = stop
+        self._stops = tuple(stops)
         self._until = 0.0
         self._held = False
         self._newest: deque[Captured] = deque(maxlen=round(PRE_ROLL_MS / FRAME_MS))
@@ -62,8 +66,10 @@ class WakeGate:
             self.word = word
             self.rouse(now)
             return Way.WAKE
-        stop = self._stop.heard(captured.frame.pcm) if self._stop is not None else None
-        if stop is not None and floor.busy:
+        stops = [ear.heard(captured, busy=floor.busy) for ear in self._stops]
+        stop = next((word for word in stops if word is not None), None)
+        # Where any speech interrupts, its speaker has the floor before the word is known.
+        if stop is not None and not floor.idle:
             self.word, self.awake = stop, self._held
             return Way.STOP
         if not self.awake:
@@ -92,17 +98,20 @@ class WakeGate:
 
     def close(self) -> None:
         self._detector.close()
-        if self._stop is not None:
-            self._stop.close()
+        for ear in self._stops:
+            ear.close()
 
 
 def load_gate(settings: WakeWord) -> WakeGate:
     """The gate that `settings` ask for. Raise DriverMissing, UnknownName, or DeviceUnavailable for a model's file."""
-    factory = load(GROUP, settings.detector)
+    factory: Any = load(GROUP, settings.detector)
     detector = cast(WakeDetector, factory(settings.words, settings.sensitivity))
-    stop = (
-        cast(WakeDetector, factory(settings.stop_words, settings.sensitivity))
-        if settings.stop_words
-        else None
-    )
-    return WakeGate(settings, detector, stop)
+    models = tuple(word for word in settings.stop_words if not is_phrase(word, factory.words()))
+    phrases = tuple(word for word in settings.stop_words if word not in models)
+    stops: list[StopEar] = []
+    if models:
+        stops.append(ModelStop(cast(WakeDetector, factory(models, settings.sensitivity))))
+    if phrases:
+        spotter = load(SPOTTERS, "sphinx")(phrases, settings.sensitivity)
+        stops.append(SpokenStop(cast(PhraseSpotter, spotter)))
+    return WakeGate(settings, detector, stops)

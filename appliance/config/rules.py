@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from appliance import plugins
 from appliance.config.load import DEFAULT, Fault, Loaded
+from appliance.config.phrases import is_phrase
 from appliance.config.pins import pin_faults
 from appliance.config.schema import FIRST_ACCOUNT, Configuration, Mqtt, Provisioning, Sip, WakeWord
 from appliance.config.secrets import reveal
@@ -130,7 +131,8 @@ def _wake_words(wanted: WakeWord) -> Iterator[_Finding]:
     except DriverMissing as fault:
         yield "room.mode", fault.message, "install the package pymicro-wakeword, or use open or push-to-talk"
         return
-    for key, words in (("wake_word.words", wanted.words), ("wake_word.stop_words", wanted.stop_words)):
+    stops = [word for word in wanted.stop_words if not is_phrase(word, detector.words())]
+    for key, words in (("wake_word.words", wanted.words), ("wake_word.stop_words", stops)):
         yield from _unknown(key, [word for word in words if not word.endswith(".json")], detector.words())
         for word in words:
             if word.endswith(".json") and not Path(word).is_file():

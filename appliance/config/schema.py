@@ -39,7 +39,7 @@ class WakeWord(Section):
     """What the room waits for with `room.mode = "wake-word"`."""
 
     words: Annotated[tuple[str, ...], Field(min_length=1, max_length=6)] = ("okay_nabu",)
-    stop_words: tuple[str, ...] = ()
+    stop_words: Annotated[tuple[str, ...], Field(max_length=6)] = ("stop",)
     sensitivity: Annotated[float, Field(ge=0, le=1)] = 0.5
     follow_up: Annotated[float, Field(ge=0, le=60)] = 8.0
     interrupt: Literal["word", "speech"] = "word"

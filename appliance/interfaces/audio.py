@@ -107,6 +107,22 @@ class WakeDetector(Protocol):
     def close(self) -> None: ...
 
 
+class PhraseSpotter(Protocol):
+    """Says whether a short utterance is one of some phrases and nothing else.
+
+    Group `appliance.phrase_spotters`; built as `factory(phrases, sensitivity)`, which loads nothing yet. A phrase is a
+    few words in lower case; sensitivity is 0 to 1. Methods block, and may be called from any thread.
+    """
+
+    def prepare(self) -> None:
+        """Load what the first utterance would wait for. Raise DriverMissing without the library."""
+        ...
+
+    def said(self, pcm: bytes) -> str | None:
+        """The phrase that `pcm` is, s16le mono at 16 kHz, at most 2 s."""
+        ...
+
+
 class EchoCanceller(Protocol):
     """Takes the played sound out of the microphone's. Group `appliance.echo_cancellers`. 16 kHz, 10 ms a call."""
 

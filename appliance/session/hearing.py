@@ -93,6 +93,12 @@ class Hearing:
         if event is not None:
             self._floor.drive(event)
 
+    def dismiss(self) -> None:
+        """What was begun to be said is for nobody: no turn comes of it."""
+        self._onset.cut(doubtful=False)
+        if not self.pressed and self._floor.phase is Phase.LISTENING:
+            self._floor.drive(SpeechDismissed())
+
     def end_turn(self, turn: int) -> bool:
         """The provider takes `turn` for finished; False where it is not the one that is open, or is the key's."""
         if self.pressed or not self._onset.running or not self._floor.phase.heeds or turn != self._floor.turn:

@@ -147,6 +147,7 @@ class Line:
             self._bus.publish(WakeChanged(line=self.id, state="stopped", word=wake.word))
             if self.session is not None:
                 self.session.interrupt("stop word")
+                self.session.dismiss()
         elif way is Way.SLEEP:
             self._bus.publish(WakeChanged(line=self.id, state="asleep"))
         if self.session is not None:

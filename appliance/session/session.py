@@ -163,6 +163,11 @@ class Session:
         if self.open:
             self._dialogue.hearing.deafen()
 
+    def dismiss(self) -> None:
+        """What the person has begun to say is for nobody: no turn comes of it."""
+        if self.open:
+            self._dialogue.hearing.dismiss()
+
     def park(self) -> None:
         """The line is on hold, or lent: what was begun ends here, no limit runs, and nobody loses patience."""
         if not self.parked:

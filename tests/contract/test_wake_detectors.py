@@ -1,9 +1,11 @@
 """What every wake word detector that is installed must do (interfaces.WakeDetector)."""
 
+import json
+
 import numpy as np
 import pytest
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, DeviceUnavailable
 from appliance.plugins import load, names
 from tests.rig.spoken import speech
 
@@ -45,6 +47,17 @@ def test_a_word_that_there_is_not_is_named_with_those_that_there_are(factory):
 
 def test_a_model_file_that_is_missing_is_told(factory, tmp_path):
     with pytest.raises(ApplianceError):
+        factory((str(tmp_path / "mine.json"),), 0.5)
+
+
+def test_a_model_whose_network_is_missing_is_told(factory, tmp_path):
+    settings = {
+        "model": "mine.tflite",
+        "wake_word": "Mine",
+        "micro": {"probability_cutoff": 0.9, "sliding_window_size": 5},
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(DeviceUnavailable):
         factory((str(tmp_path / "mine.json"),), 0.5)
 
 

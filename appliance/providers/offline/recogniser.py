@@ -39,11 +39,11 @@ MOST_VARIANTS: Final = 9
 """Pronunciations of a word in the model's dictionary: word, word(2) and so on. It has four at most."""
 _CHUNK_BYTES: Final = 3_200
 """0.1 s: pocketsphinx keeps the interpreter's lock while it works, and 4 ms of that disturb no audio."""
-_SILENCE_WEIGHT: Final = 0.05
-_NOISE_WEIGHT: Final = 1e-4
-_LOOP: Final = "++"
-_FILLERS: Final = ("<sil>", "[NOISE]")
-_PHONES: Final = (
+SILENCE_WEIGHT: Final = 0.05
+NOISE_WEIGHT: Final = 1e-4
+LOOP: Final = "++"
+FILLERS: Final = ("<sil>", "[NOISE]")
+PHONES: Final = (
     *(
         "AA",
         "AE",
@@ -95,7 +95,7 @@ class Vocabulary:
     def __init__(self, grammars: Mapping[str, Automaton]) -> None:
         self.grammars = grammars
         used = set().union(*(grammar.words() for grammar in grammars.values()))
-        self.dictionary = _dictionary(used)
+        self.dictionary = dictionary_of(used)
 
 
 class Recogniser:
@@ -138,7 +138,7 @@ class _Meter:
     """Measures the cepstral mean of an utterance, and searches nothing."""
 
     def __init__(self) -> None:
-        self._decoder = _decoder("a AH\n", Band.WIDE)
+        self._decoder = decoder_with("a AH\n", Band.WIDE)
         self._decoder.add_fsg("silence", self._decoder.create_fsg("silence", 0, 1, [(0, 1, 1.0, "<sil>")]))
         self._decoder.activate_search("silence")
 
@@ -156,7 +156,7 @@ class _Ear:
         # Kept so that the key by identity stays good as long as this lives.
         self._vocabulary = vocabulary
         self._meter = meter
-        self._decoder = _decoder(vocabulary.dictionary, band)
+        self._decoder = decoder_with(vocabulary.dictionary, band)
         for name, grammar in vocabulary.grammars.items():
             _add_grammar(self._decoder, _search(name), grammar)
 
@@ -166,7 +166,7 @@ class _Ear:
         decoder.set_cmn(self._meter.mean(pcm))
         decoder.activate_search(_search(grammar))
         decoder.start_utt()
-        for chunk in _chunks(pcm):
+        for chunk in chunks(pcm):
             if cancelled():
                 break
             decoder.process_raw(chunk)
@@ -179,13 +179,13 @@ def _search(grammar: str) -> str:
     return grammar or "commands"
 
 
-def _chunks(pcm: bytes) -> Iterator[bytes]:
+def chunks(pcm: bytes) -> Iterator[bytes]:
     return (pcm[at : at + _CHUNK_BYTES] for at in range(0, len(pcm), _CHUNK_BYTES))
 
 
 def _verdict(words: Sequence[str], grammar: Automaton) -> Heard:
-    spoken = [word.partition("(")[0] for word in words if word not in _FILLERS]
-    loop = [word for word in spoken if word.startswith(_LOOP)]
+    spoken = [word.partition("(")[0] for word in words if word not in FILLERS]
+    loop = [word for word in spoken if word.startswith(LOOP)]
     if not loop and grammar.accepts(" ".join(spoken)) and spoken:
         return Heard(" ".join(spoken), speech=True, clear=True)
     broken_off = len(spoken) > len(loop)
@@ -203,23 +203,23 @@ def _add_grammar(decoder: "Decoder", name: str, grammar: Automaton) -> None:
         transitions += [
             (state, target, RARE.get(word, 1.0) / len(arcs), word) for word, target in arcs.items()
         ]
-    for phone in _PHONES:
-        transitions.append((gate, loop, 1.0, f"{_LOOP}{phone}{_LOOP}"))
-        transitions.append((loop, loop, PHONE_PRICE, f"{_LOOP}{phone}{_LOOP}"))
+    for phone in PHONES:
+        transitions.append((gate, loop, 1.0, f"{LOOP}{phone}{LOOP}"))
+        transitions.append((loop, loop, PHONE_PRICE, f"{LOOP}{phone}{LOOP}"))
     transitions.append((0, gate, LOOP_PRICE))
     # By way of a moment's silence: led there directly, every last phone would be kept once for each phone of the loop,
     # which takes 28 MB a decoder.
     transitions += [(state, gate, ABANDON_PRICE, "<sil>") for state in range(1, end)]
     transitions.append((loop, end, 1.0))
     for state in range(loop + 1):
-        transitions += [(state, state, _SILENCE_WEIGHT, "<sil>"), (state, state, _NOISE_WEIGHT, "[NOISE]")]
+        transitions += [(state, state, SILENCE_WEIGHT, "<sil>"), (state, state, NOISE_WEIGHT, "[NOISE]")]
     decoder.add_fsg(name, decoder.create_fsg(name, 0, end, transitions))
 
 
-def _decoder(dictionary: str, band: Band) -> "Decoder":
+def decoder_with(dictionary: str, band: Band) -> "Decoder":
     pocketsphinx = _library()
     fillers = "<s> SIL\n</s> SIL\n<sil> SIL\n[NOISE] +NSN+\n"
-    fillers += "".join(f"{_LOOP}{phone}{_LOOP} {phone}\n" for phone in _PHONES)
+    fillers += "".join(f"{LOOP}{phone}{LOOP} {phone}\n" for phone in PHONES)
     model = str(Path(pocketsphinx.__file__).parent / "model" / "en-us" / "en-us")
     adapted = {"mllr": str(_TELEPHONE_BAND)} if band is Band.TELEPHONE else {}
     with _file(dictionary) as words, _file(fillers) as others:
@@ -236,7 +236,7 @@ def _file(text: str) -> Any:
     return file
 
 
-def _dictionary(words: Collection[str]) -> str:
+def dictionary_of(words: Collection[str]) -> str:
     """The pronunciations of `words`: the model's, else ours, else espeak-ng's."""
     model = Path(_library().__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
     # 135 000 lines: as little as can be is done with each.

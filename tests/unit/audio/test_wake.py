@@ -26,11 +26,18 @@ class Words:
         return
 
 
+class StopWords(Words):
+    """Hears a stop word there."""
+
+    def heard(self, captured: Captured, *, busy: bool) -> str | None:  # type: ignore[override]
+        return super().heard(captured.frame.pcm)
+
+
 class Room:
     """Frames, one after the other."""
 
     def __init__(self, **settings: object) -> None:
-        self.gate = WakeGate(WakeWord(**settings), Words("hello", 1), Words("stop", 2))  # type: ignore[arg-type]
+        self.gate = WakeGate(WakeWord(**settings), Words("hello", 1), [StopWords("stop", 2)])  # type: ignore[arg-type]
         self.now = 100.0
 
     def say(self, mark: int, floor: Floor = IDLE, *, speech: bool = True, seconds: float = 0.02) -> Way:
@@ -91,11 +98,19 @@ def test_a_stop_word_ends_an_answer_also_one_that_nobody_asked_for():
     assert not room.gate.awake
 
 
-def test_a_stop_word_in_silence_or_within_a_sentence_is_a_word_like_others():
+def test_a_stop_word_in_silence_is_a_word_like_others():
     room = Room()
     assert room.say(2) is Way.MISS
     room.say(1)
-    assert room.say(2, LISTENING) is Way.HEAR
+    assert room.say(2) is Way.HEAR
+
+
+def test_a_stop_word_ends_an_answer_also_where_its_speaker_has_the_floor_already():
+    room = Room(interrupt="speech")
+    room.say(1)
+    assert room.say(0, SPEAKING) is Way.HEAR
+    assert room.say(2, LISTENING) is Way.STOP
+    assert room.say(0) is Way.MISS
 
 
 def test_the_wake_word_within_a_sentence_is_part_of_it():

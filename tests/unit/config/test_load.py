@@ -102,6 +102,7 @@ def test_an_agent_of_ones_own_stands_beside_the_built_in_one(tmp_path: Path) -> 
     ("text", "key"),
     [
         ('[conversation]\nagent = "assistent"', "conversation.agent"),
+        ('[room]\nmode = "wake-word"\n[wake_word]\nstop_words = ["hey_jarvsi"]', "wake_word.stop_words"),
         ('[control]\nbind = "0.0.0.0"', "control.bind"),
         ('[control]\ntls_certificate = "x.pem"', "control.tls_key"),
         ('[sip]\nenabled = true\nallow = ["here"]', "sip.allow"),
@@ -126,6 +127,11 @@ def test_an_agent_of_ones_own_stands_beside_the_built_in_one(tmp_path: Path) -> 
 def test_settings_that_make_no_sense_together_are_faults(tmp_path: Path, text: str, key: str) -> None:
     loaded = check_rules(load(write(tmp_path, text), environ={}))
     assert key in [fault.key for fault in loaded.faults]
+
+
+def test_a_stop_word_is_a_model_or_a_phrase(tmp_path: Path) -> None:
+    text = '[room]\nmode = "wake-word"\n[wake_word]\nstop_words = ["stop", "be quiet", "hey_jarvis"]'
+    assert not check_rules(load(write(tmp_path, text), environ={})).faults
 
 
 def test_a_secret_comes_from_where_its_reference_points(tmp_path: Path) -> None:

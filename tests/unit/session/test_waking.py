@@ -6,7 +6,7 @@ from appliance.events import WakeChanged
 from appliance.interfaces import LineKind
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
-from tests.rig.wake_word import Word
+from tests.rig.wake_word import SaidStop, Word
 
 
 class Canceller:
@@ -25,12 +25,12 @@ class Canceller:
 class WakingRoom(Booth):
     def __init__(self, **settings: object) -> None:
         super().__init__(kind=LineKind.ROOM, open_session=False, canceller=Canceller)
-        self.word, self.stop = Word("hello"), Word("stop")
+        self.word, self.stop = Word("hello"), SaidStop()
         self._settings = WakeWord(**settings)  # type: ignore[arg-type]
 
     async def __aenter__(self):
         await super().__aenter__()
-        self.line.wake = WakeGate(self._settings, self.word, self.stop)
+        self.line.wake = WakeGate(self._settings, self.word, [self.stop])
         return self
 
     async def say_the_word(self) -> None:
@@ -127,6 +127,25 @@ async def test_the_stop_word_silences_and_that_is_all():
         await room.speak(1.0)
         await room.wait(1.0)
         assert room.session.turn == turns
+
+
+@virtual_time
+async def test_where_any_speech_interrupts_the_stop_word_opens_no_turn():
+    async with WakingRoom(interrupt="speech") as room:
+        await room.say_the_word()
+        await room.speak(0.8)
+        await room.state("speaking")
+        await room.wait(0.3)
+        answered = len(room.provider.answers)
+        await room.speak(0.5)
+        assert room.session.turn_state == "listening"
+        await room.wait(0.2)
+        room.stop.said = True
+        await room.wait(0.1)
+        assert room.session.turn_state == "idle"
+        await room.wait(3.0)
+        assert len(room.provider.answers) == answered
+        assert room.states() == ["awake", "stopped"]
 
 
 @virtual_time
