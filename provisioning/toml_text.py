@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from appliance.config.syntax import line_of, remedy
 from provisioning.draft import Note, Tree
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -12,7 +13,7 @@ _HEADER: Final = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY: Final = re.compile(
     r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|[A-Za-z0-9_-]+))*)\s*="""
 )
-_WHERE: Final = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
+_WHERE: Final = re.compile(r"\(at (?:line \d+, column \d+|end of document)\)")
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _MOST_FAULTS: Final = 20
 
@@ -72,8 +73,8 @@ def read_sound(text: str) -> tuple[Tree, list[Note]]:
         try:
             return tomllib.loads("\n".join(lines)), notes
         except tomllib.TOMLDecodeError as error:
-            line = min(_line_of(error, len(lines)), len(lines))
-            notes.append(_fault(error, line))
+            line = line_of(error, "\n".join(lines))
+            notes.append(_fault(error, line, lines[line - 1] if line else ""))
             if len(notes) > _MOST_FAULTS or not _blank(lines, line):
                 return {}, notes
 
@@ -95,17 +96,12 @@ def _blank(lines: list[str], line: int) -> bool:
     return True
 
 
-def _line_of(error: tomllib.TOMLDecodeError, last: int) -> int:
-    found = _WHERE.search(str(error))
-    return int(found[1]) if found and found[1] else last
-
-
-def _fault(error: tomllib.TOMLDecodeError, line: int) -> Note:
+def _fault(error: tomllib.TOMLDecodeError, line: int, text: str) -> Note:
     reason = _WHERE.sub("", str(error)).strip()
     return Note(
         f"this line is not TOML: {reason[:1].lower()}{reason[1:]}",
         line=line,
-        hint="text needs quotes, lists need brackets, tables a heading as [sip]",
+        hint=remedy(text, reason),
         kind="fault",
     )
 

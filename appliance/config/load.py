@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from appliance.config.files import standard_files
 from appliance.config.schema import Configuration, Sip
+from appliance.config.syntax import UTF_8, line_of, remedy
 from appliance.config.words import wrong
 from appliance.errors import ConfigurationInvalid
 
@@ -26,6 +27,8 @@ DEFAULT: Final = "default"
 _PREFIX: Final = "HANDSET_"
 _FOREIGN: Final = frozenset({"HANDSET_TOKEN", "HANDSET_ADDRESS"})
 _FILE: Final = "file:"
+_OF_THE_MACHINE: Final = frozenset({"system", "wlan", "user", "ssh", "locale"})
+"""Tables of a boot file, not of the configuration (provisioning/boot_settings.py)."""
 _Tree = dict[str, Any]
 
 
@@ -117,8 +120,11 @@ def load(
 
 
 def _lay_file(layers: _Layers, path: Path) -> None:
+    text = ""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        # With or without the mark that some editors put before the first letter.
+        text = path.read_bytes().decode("utf-8-sig")
+        tree = tomllib.loads(text)
         _place_directories(tree, path.absolute().parent)
         _place_models(tree, path.absolute().parent)
         _place_secrets(tree, path.absolute().parent)
@@ -132,17 +138,15 @@ def _lay_file(layers: _Layers, path: Path) -> None:
                 "correct the path given with --config",
             )
         )
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         layers.faults.append(Fault(str(path), "", f"cannot be read: {error}"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        layers.faults.append(Fault(str(path), "", f"is not text in UTF-8 (line {line})", UTF_8))
     except tomllib.TOMLDecodeError as error:
-        layers.faults.append(
-            Fault(
-                str(path),
-                "",
-                f"is not TOML: {error}",
-                "text needs quotes, lists need brackets",
-            )
-        )
+        line = line_of(error, text)
+        hint = remedy(text.splitlines()[line - 1] if line else "", str(error))
+        layers.faults.append(Fault(str(path), "", f"is not TOML: {error}", hint))
 
 
 def _place_directories(tree: _Tree, beside: Path) -> None:
@@ -234,7 +238,7 @@ def _fault(details: ErrorDetails, origins: Mapping[str, str]) -> Fault:
             origin,
             key,
             "unknown key",
-            _where_it_belongs(path) or _did_you_mean(path[-1], _names_beside(path)),
+            _where_it_belongs(path) or _did_you_mean(path[-1], _names_beside(path)) or _under_which(path),
         )
     given = details.get("input")
     shown = (
@@ -264,6 +268,24 @@ def _where_it_belongs(path: tuple[str, ...]) -> str:
         return ""
     server = '; the server\'s port stands in server = "host:port"' if path[-1] == "port" else ""
     return f"{path[-1]} holds for all accounts: set it in [sip]{server}"
+
+
+def _under_which(path: tuple[str, ...]) -> str:
+    """Of what stands before any heading, or under one that only the reader of a boot partition knows."""
+    if len(path) > 1:
+        return ""
+    if path[0] in ("wifi", "network"):
+        return "a network is [wlan], in a file on the boot partition"
+    if path[0] in _OF_THE_MACHINE:
+        return "for the boot partition, or: handset setup --from FILE"
+    sections = [
+        name
+        for name, section in Configuration.model_fields.items()
+        if isinstance(section.annotation, type)
+        and issubclass(section.annotation, BaseModel)
+        and path[0] in section.annotation.model_fields
+    ]
+    return f"it belongs below a heading: {' or '.join(f'[{name}]' for name in sections)}" if sections else ""
 
 
 def _names_beside(path: tuple[str, ...]) -> list[str]:
