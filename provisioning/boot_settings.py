@@ -7,12 +7,13 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from provisioning.draft import Draft, Tree, leaves
 from provisioning.scrub import is_taken_over
 from provisioning.system import System, User, Wifi, sieve
-from provisioning.toml_text import lines_of, nearest_line, read_sound
+from provisioning.toml_text import heading_above, lines_of, nearest_line, read_sound
 
 SOURCE: Final = "settings in TOML"
 _TEXT, _SWITCH, _TEXTS = "text, in quotes", "true or false", "a list of texts"
@@ -35,6 +36,7 @@ _IGNORED: Final = frozenset({"config_version"})
 def parse_settings(text: str) -> Draft:
     """What can be read of `text`; broken lines, and what cannot be carried out, are faults with their lines."""
     tree, notes = read_sound(text)
+    notes = [replace(note, key=heading_above(text, note.line)) for note in notes]
     draft = Draft(notes=notes, lines=lines_of(text), source=SOURCE)
     tables = {name: tree.pop(name) for name in _TYPES if name in tree}
     for name in _IGNORED & tree.keys():
@@ -66,8 +68,23 @@ def _checked(draft: Draft, name: str, table: Any) -> list[Tree]:
                 _tell(draft, f"{name}.{key}", f"should be {wanted}", "")
             elif not is_taken_over(value):
                 kept[key] = value
+        if name == "wlan" and not _joinable(draft, one, kept):
+            kept.pop("ssid", None)
         sound.append(kept)
     return sound
+
+
+def _joinable(draft: Draft, said: Mapping[str, Any], kept: Tree) -> bool:
+    """Whether the network in `kept`, the sound part of `said`, is to be set: as an open one only where nothing says
+    that it is to have a password, since anybody can open a network of that name."""
+    if kept.get("password"):
+        return True
+    if is_taken_over(said.get("password")):
+        return False  # It is set since then, with the password that stood here.
+    if "ssid" in kept and any(note.key.partition(".")[0] == "wlan" for note in draft.faults):
+        draft.leave("without its password the network is not joined: see the fault above", key="wlan.ssid")
+        return False
+    return True
 
 
 def _tell(draft: Draft, key: str, message: str, hint: str) -> None:

@@ -119,6 +119,14 @@ def lines_of(text: str) -> dict[str, int]:
     return found
 
 
+def heading_above(text: str, line: int) -> str:
+    """The table that `line`, counted from 1, stands in; "" before the first heading, and of a heading itself."""
+    lines = text.splitlines()[: max(line, 0)]
+    if lines and lines[-1].lstrip().startswith("["):
+        return ""
+    return next((_plain(found[1]) for above in reversed(lines) if (found := _HEADER.match(above))), "")
+
+
 def _plain(key: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in key.split("."))
 
