@@ -29,23 +29,32 @@ def backup(args: argparse.Namespace) -> int:
     root = Path(args.root)
     what = Belongings.here(root)
     passphrase = None if args.without_secrets else given_passphrase(args.passphrase_file, new=True)
-    target = None if args.file == "-" else Path(args.file).absolute()
-    with tempfile.TemporaryDirectory(
-        prefix=".handset-backup-", dir=target.parent if target else None
-    ) as place:
-        try:
+    target = None if args.file == "-" else _file(Path(args.file).absolute())
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=".handset-backup-", dir=target.parent if target else None
+        ) as place:
             packed, manifest = pack(
                 what, Path(place), secrets=passphrase is not None, recordings=args.recordings
             )
             if passphrase is not None:
                 packed = _sealed(packed, passphrase)
             _deliver(packed, target)
-        except OSError as error:
-            raise NotPossible(
-                f"the backup cannot be written: {error.strerror}", hint="make room, or another place"
-            ) from error
+    except OSError as error:
+        raise NotPossible(
+            f"the backup cannot be written: {error.strerror}", hint="make room, or another place"
+        ) from error
     _tell(manifest, target, sealed=passphrase is not None)
     return 0
+
+
+def _file(path: Path) -> Path:
+    """`path`, where a file can be made there; else NotPossible."""
+    if path.is_dir():
+        raise NotPossible(f"{path} is a directory", hint=f"name a file in it: {path / 'kitchen.handset'}")
+    if not path.parent.is_dir():
+        raise NotPossible(f"there is no directory {path.parent}", hint="make it, or name another place")
+    return path
 
 
 def pack(what: Belongings, place: Path, *, secrets: bool, recordings: bool = False) -> tuple[Path, Manifest]:

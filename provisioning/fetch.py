@@ -95,9 +95,12 @@ def take(
     known = _remembered(effects)
     if _WRITTEN in known and not dry:
         _start_anew(known, effects, daemon)
-    found = remote.source(
-        chosen, offered, identity.hardware_address(effects.root), str(known.get("host", ""))
-    )
+    mac = identity.hardware_address(effects.root)
+    found = remote.source(chosen, offered, mac, str(known.get("host", "")))
+    if found is None and chosen.url and not mac:
+        return (
+            f"{chosen.url} was not asked: no network interface, by whose address it would know the appliance"
+        )
     if found is None:
         return "no server is named, neither in the configuration nor by the network"
     url, data = _download(found, chosen)

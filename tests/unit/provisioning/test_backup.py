@@ -165,6 +165,16 @@ def test_without_a_passphrase_nothing_is_written_unless_secrets_stay_out(box, fi
     assert list(box.root.parent.glob(".handset-backup-*")) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "told"), [("stick/kitchen.handset", "no directory"), ("box", "name a file in it")]
+)
+def test_a_place_where_no_file_can_be_made_is_told_before_anything_is_done(
+    box, key, tmp_path, capsys, place, told
+):
+    assert box.run("backup", str(tmp_path / place), *key) == 1
+    assert told in capsys.readouterr().err
+
+
 def test_a_backup_without_secrets_has_none_and_leaves_those_that_are_there(box, file):
     box.put(
         "etc/handset/conf.d/80-key.toml",

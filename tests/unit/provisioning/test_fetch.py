@@ -15,6 +15,7 @@ from appliance.config.load import load
 from appliance.config.rules import check_rules
 from appliance.config.schema import Configuration, Provisioning
 from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
+from provisioning.effects import Effects
 from provisioning.fetch import doubted
 from provisioning.remote import NotBelieved, source
 from tests.rig.settings_server import MAC, Server, sip, take
@@ -110,6 +111,11 @@ def test_the_first_server_is_stayed_with(server, box, trusting):
 
 def test_switched_off_the_network_is_not_asked():
     assert source(Provisioning(dhcp="off"), "https://pbx.example/", MAC, "") is None
+
+
+def test_without_a_network_interface_it_says_so_and_not_that_no_server_is_named(tmp_path):
+    told = take(Provisioning(url="https://pbx.example.org/"), "", Effects.on(tmp_path))
+    assert "no network interface" in told
 
 
 def test_a_redirection_to_another_host_is_not_followed(server, box, trusting):
