@@ -60,7 +60,7 @@ class Draft:
         self.notes.append(Note(message, key, line))
 
     def in_file(self, name: str) -> "Draft":
-        """The same, its notes telling the file's name."""
+        """The same, telling the file's name, in its notes too."""
         return replace(self, file=name, notes=[replace(note, file=name) for note in self.notes])
 
 

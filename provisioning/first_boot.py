@@ -16,15 +16,15 @@ from typing import Final
 from appliance.config.load import is_secret, load
 from appliance.config.rules import is_loopback
 from appliance.errors import ApplianceError
-from provisioning import cloud_init, identity, settings
+from provisioning import card, cloud_init, identity, settings
 from provisioning.actions import Action, Run, WriteFile
 from provisioning.boot_settings import secrets_in
-from provisioning.draft import Draft, Note, leaves
+from provisioning.draft import Draft, Note, Tree, leaves
 from provisioning.effects import Effects
 from provisioning.machine import Layout, groups, host_name_actions, without_unknown_zone
 from provisioning.outcome import Outcome, report, told
 from provisioning.scrub import blanked, overwrite, scrubbed
-from provisioning.settings import Checked, Place
+from provisioning.settings import Place
 from provisioning.sources import understand
 from provisioning.system import System
 from provisioning.toml_text import nearest_line
@@ -121,66 +121,66 @@ def remembered(effects: Effects) -> dict[str, str]:
     return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
 
 
-def combined(drafts: list[Draft]) -> System:
-    """The machine as all files together have it."""
-    system = System()
-    for draft in drafts:
-        one = draft.system
-        for key in ("host_name", "time_zone", "locale", "keymap", "country"):
-            setattr(system, key, getattr(one, key) or getattr(system, key))
-        names = {user.name for user in one.users}
-        system.users = [user for user in system.users if user.name not in names] + one.users
-        ssids = {network.ssid for network in one.networks}
-        system.networks = [*one.networks, *(net for net in system.networks if net.ssid not in ssids)]
-        system.wired = one.wired or system.wired
-        system.ssh = one.ssh if one.ssh is not None else system.ssh
-        system.ssh_passwords = one.ssh_passwords if one.ssh_passwords is not None else system.ssh_passwords
-    return system
-
-
 def _take_over(drafts: list[Draft], effects: Effects, outcome: Outcome, salt: str) -> list[str]:
-    """Carry out what can be, and return the secrets that are in force now."""
+    """Carry out what can be, and return the secrets that are in force now, or gave way to one that is."""
     held: list[str] = []
     drafts = [without_unknown_zone(draft, effects.root) for draft in drafts]
     for draft in drafts:
         outcome.notes += draft.notes
-    own = drafts[-1] if drafts and drafts[-1].tree else None
-    if own is not None:
-        held += _settings(own, effects, outcome, salt)
-    system = combined(drafts)
+    taken = _settings(drafts, effects, outcome, salt) if any(draft.tree for draft in drafts) else []
+    held += taken or []
+    system = card.system_of(drafts)
     for group in groups(system, Layout.of(effects.root)):
         try:
             effects.carry_out(group.actions)
         except ApplianceError as error:
             outcome.notes.append(Note(error.message, hint=error.hint, kind="fault"))
         else:
-            outcome.taken.append(group.what)
+            outcome.taken.append(
+                _from(group.what, card.files_behind(drafts, group.says, last=group.last), drafts)
+            )
             held += group.secrets
     _name(system, effects, outcome)
-    return held
+    notes, secrets = card.gave_way(drafts)
+    outcome.notes += notes
+    return held if taken is None else held + secrets
 
 
-def _settings(draft: Draft, effects: Effects, outcome: Outcome, salt: str) -> list[str]:
+def _from(what: str, files: Collection[str], drafts: Collection[Draft]) -> str:
+    """With the files that it is from, where there are several."""
+    return f"{what} ({' and '.join(files)})" if files and len(drafts) > 1 else what
+
+
+def _settings(drafts: list[Draft], effects: Effects, outcome: Outcome, salt: str) -> list[str] | None:
+    """The secrets that are in force now; None where the settings could not be put in force."""
     where = Place.here(effects.root)
     try:
         before = settings.read_before(effects.place(where.settings))
     except ApplianceError as error:
         outcome.notes.append(Note(error.message, hint="it was written anew", kind="left"))
         before = {}
-    settings.recall(draft.tree, before, effects)
-    checked = settings.check(draft, effects.root)
-    outcome.notes += [replace(note, file=SETTINGS) for note in checked.notes]
+    lines = card.Lines(drafts)
+    together = Draft(card.settings_of(drafts), lines=lines.numbers)
+    settings.recall(together.tree, before, effects)
+    checked = settings.check(together, effects.root)
+    for note in checked.notes:
+        file, line = lines.place(note.line, _file_of(note, drafts))
+        outcome.notes.append(replace(note, file=file, line=line))
     if not checked.tree:
-        return []
+        return None
     tree = settings.overlay(before, settings.completed(checked.tree, before))
     try:
         effects.carry_out(settings.plan(tree, where, salt))
         settings.forget_outdated(effects, where)
     except ApplianceError as error:
         outcome.notes.append(Note(error.message, hint="see whether the data partition is full", kind="fault"))
-        return []
-    outcome.taken += _in_words(checked)
+        return None
+    outcome.taken += _in_words(checked.tree, drafts)
     return secrets_in(checked.tree, is_secret)
+
+
+def _file_of(note: Note, drafts: list[Draft]) -> str:
+    return next(iter(card.files_of(drafts, note.key.partition(".")[0])), SETTINGS)
 
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -191,11 +191,14 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def _in_words(checked: Checked) -> list[str]:
-    sip = checked.tree.get("sip", {})
+def _in_words(tree: Tree, drafts: list[Draft]) -> list[str]:
+    sip = tree.get("sip", {})
     account = {"sip": "the SIP account"} if sip.get("server") or sip.get("accounts") else {}
     words = {**_WORDS, **account}
-    return [words.get(section, f"the settings of {section}") for section in checked.tree]
+    return [
+        _from(words.get(section, f"the settings of {section}"), card.files_of(drafts, section), drafts)
+        for section in tree
+    ]
 
 
 def _name(system: System, effects: Effects, outcome: Outcome) -> None:

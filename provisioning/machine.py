@@ -4,9 +4,11 @@ Each group stands for itself: where one cannot be carried out, the others are. P
 tree's layout and time zones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from provisioning.actions import Action, Link, MakeDirectory, Run, WriteFile
 from provisioning.draft import Draft, Note
@@ -36,7 +38,11 @@ class Group:
 
     what: str
     actions: list[Action]
+    says: Callable[[System], Any]
+    """Whether a file says something of it."""
     secrets: list[str] = field(default_factory=list, repr=False)
+    last: bool = True
+    """Of several files that do, the last one holds; else all."""
 
 
 def system_actions(system: System, layout: Layout | None = None) -> list[Action]:
@@ -48,21 +54,26 @@ def groups(system: System, layout: Layout) -> list[Group]:
     """Everything in `system` that is not empty; what was checked before."""
     found: list[Group] = []
     if system.host_name:
-        found.append(Group("the host name", host_name_actions(system.host_name)))
+        found.append(Group("the host name", host_name_actions(system.host_name), lambda one: one.host_name))
     if system.networks or system.country:
         names = ", ".join(network.ssid for network in system.networks)
         held = [network.password for network in system.networks if network.password]
-        found.append(Group(f"Wi-Fi {names}".strip(), wifi_actions(system.networks, system.country), held))
+        wifi = wifi_actions(system.networks, system.country)
+        found.append(
+            Group(f"Wi-Fi {names}".strip(), wifi, lambda one: one.networks or one.country, held, last=False)
+        )
     if system.wired:
-        found.append(Group("addresses", wired_actions(system.wired)))
+        found.append(Group("addresses", wired_actions(system.wired), lambda one: one.wired))
     found += _people(system, layout)
     if system.time_zone:
         zone = f"/usr/share/zoneinfo/{system.time_zone}"
-        found.append(Group("the time zone", [Link(_ETC / "localtime", zone)]))
+        found.append(Group("the time zone", [Link(_ETC / "localtime", zone)], lambda one: one.time_zone))
     if system.locale and not layout.keys_alone:
-        found.append(Group("the language", [WriteFile(_ETC / "locale.conf", f"LANG={system.locale}\n")]))
+        language = WriteFile(_ETC / "locale.conf", f"LANG={system.locale}\n")
+        found.append(Group("the language", [language], lambda one: one.locale))
     if system.keymap and not layout.keys_alone:
-        found.append(Group("the keyboard", [WriteFile(_ETC / "vconsole.conf", f"KEYMAP={system.keymap}\n")]))
+        keyboard = WriteFile(_ETC / "vconsole.conf", f"KEYMAP={system.keymap}\n")
+        found.append(Group("the keyboard", [keyboard], lambda one: one.keymap))
     return found
 
 
@@ -92,11 +103,25 @@ def _people(system: System, layout: Layout) -> list[Group]:
     if layout.keys_alone:
         return _keys_of_root(system)
     found = [
-        Group(f"the user {user.name}", user_actions(user), [user.password] if user.password else [])
+        Group(
+            f"the user {user.name}",
+            user_actions(user),
+            partial(_names, user.name),
+            [user.password] if user.password else [],
+        )
         for user in system.users
     ]
     ssh = _ssh(system)
-    return [*found, Group("SSH", ssh)] if ssh else found
+    return [*found, Group("SSH", ssh, _says_ssh, last=False)] if ssh else found
+
+
+def _names(name: str, system: System) -> bool:
+    return any(user.name == name for user in system.users)
+
+
+def _says_ssh(system: System) -> bool:
+    says = system.ssh is not None or system.ssh_passwords is not None
+    return says or any(user.keys for user in system.users)
 
 
 def _keys_of_root(system: System) -> list[Group]:
@@ -105,13 +130,13 @@ def _keys_of_root(system: System) -> list[Group]:
     held = [user.password for user in system.users if user.password]
     if not keys:
         return (
-            [Group("nobody who could log in: without a key there is no SSH", [], held)]
+            [Group("nobody who could log in: without a key there is no SSH", [], lambda _: False, held)]
             if system.users
             else []
         )
     write = WriteFile(_KEYS / "authorized_keys.root", "\n".join(keys) + "\n", 0o600)
     start = Run(("systemctl", "--no-block", "restart", "ssh.service"))
-    return [Group("SSH for root, by key", [write, start], held)]
+    return [Group("SSH for root, by key", [write, start], _says_ssh, held, last=False)]
 
 
 def user_actions(user: User) -> list[Action]:

@@ -157,7 +157,7 @@ def _has_key(table: Any) -> bool:
 
 def recall(tree: Tree, before: Mapping[str, Any], effects: Effects) -> None:
     """Put into `tree` the passwords of accounts that it names again without: a boot file's are asterisks by now."""
-    for path in (("sip",), *(("sip", "accounts", name) for name in tree.get("sip", {}).get("accounts", {}))):
+    for path in (("sip",), *(("sip", "accounts", name) for name in _accounts(tree))):
         new, old = _at(tree, path), _at(before, path)
         same = all(new.get(key) == old.get(key) for key in ("server", "user"))
         for key in ("password", "turn_password") if "server" in new and same else ():
@@ -188,10 +188,9 @@ def _kept_secret(reference: str, effects: Effects) -> str:
 def overlay(before: Mapping[str, Any], tree: Mapping[str, Any]) -> Tree:
     """`tree` above what was set up before; an account that is given anew keeps nothing of the one before it."""
     kept = merged({}, before)
-    new = tree.get("sip", {})
-    if "server" in new and isinstance(kept.get("sip"), Mapping):
+    if "server" in _at(tree, ("sip",)) and isinstance(kept.get("sip"), Mapping):
         kept["sip"] = {key: value for key, value in kept["sip"].items() if key not in OF_AN_ACCOUNT}
-    for name in new.get("accounts", {}):
+    for name in _accounts(tree):
         drop(kept, ["sip", "accounts", name])
     return merged(kept, tree)
 

@@ -35,6 +35,7 @@ timezone = "Europe/Vienna"
 FETCHED = b"""[device]
 name = "Fetched"
 [sip]
+enabled = true
 server = "127.0.0.1:5999"
 user = "9"
 password = "hush-hush"
@@ -135,7 +136,7 @@ def test_settings_of_a_server_are_fetched_and_put_in_force(system):
     assert 'name = "Fetched"' in system.run("handset", "config").stdout
     told = system.run("sh", "-c", "stat -c '%U %a' /etc/handset/secrets/*").stdout
     assert told.splitlines() == ["handset 600"]
-    system.until(lambda: "127.0.0.1:5999" in system.run("handset", "status").stdout, 30)
+    system.until(lambda: "registration of account" in system.log("-u", "handset"), 30)
 
 
 def test_the_daemon_may_ask_for_a_factory_reset_and_the_machine_starts_as_new(system):

@@ -118,6 +118,7 @@ def test_the_next_run_tries_it_from_the_beginning(houses, tmp_path):
     assert not house.air.code
 
 
+@pytest.mark.slow
 def test_a_network_that_is_to_be_joined_has_its_time_from_when_ours_is_closed(houses):
     house = houses(int(CLOSE_SECONDS / LOOK_SECONDS) - 5)
     house.air.online = False
