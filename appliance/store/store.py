@@ -26,6 +26,7 @@ _QUEUE_BOUND: Final = 2000
 _RETRY_SECONDS: Final = 60.0
 _TOLD_SECONDS: Final = 600.0
 _CLOSE_SECONDS: Final = 3.0
+_BROKEN_KEPT: Final = 3
 _Warn = Callable[[str, str, str], None]
 _Write = tuple[str, tuple[Any, ...]]
 logger = logging.getLogger(__name__)
@@ -342,12 +343,19 @@ class Store:
                 source.rename(f"{aside}{suffix}")
         with self._reading:
             self._close_reader()
+        self._forget_oldest()
         logger.warning("the history was damaged: moved to %s, a new one begun", aside)
         self._warn(
             "store_damaged",
             f"the history was damaged; it was moved to {aside.name} and a new one was begun",
             str(aside),
         )
+
+    def _forget_oldest(self) -> None:
+        """Of damaged databases the newest are kept: on a card that fails there may be one a day."""
+        for old in sorted(self._path.parent.glob("handset.broken-*.db"))[:-_BROKEN_KEPT]:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{old}{suffix}").unlink(missing_ok=True)
 
     def _tell_failing(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + _RETRY_SECONDS

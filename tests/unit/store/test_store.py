@@ -103,6 +103,21 @@ def test_a_broken_database_is_moved_aside_and_a_new_one_begun(tmp_path: Path, wa
     assert aside.read_bytes().startswith(b"this is no database")
 
 
+def test_of_damaged_databases_the_newest_three_are_kept(tmp_path: Path, warnings: Warnings) -> None:
+    for day in range(1, 6):
+        for suffix in ("", "-wal"):
+            (tmp_path / f"handset.broken-2026010{day}-120000.db{suffix}").write_text("old")
+    (tmp_path / "handset.db").write_bytes(b"no database at all" * 100)
+    store = Store(tmp_path, warnings)
+    store.open()
+    assert store.flush()
+    store.close()
+    kept = sorted(path.name for path in tmp_path.glob("handset.broken-*.db"))
+    assert kept[:2] == ["handset.broken-20260104-120000.db", "handset.broken-20260105-120000.db"]
+    assert len(kept) == 3
+    assert not (tmp_path / "handset.broken-20260101-120000.db-wal").exists()
+
+
 def test_a_turn_of_a_session_that_was_not_written_is_dropped_and_counted_and_no_new_fault(
     store: Store, warnings: Warnings
 ) -> None:
