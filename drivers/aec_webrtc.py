@@ -67,7 +67,8 @@ class WebRtcEchoCanceller:
         if not self._module:
             raise DeviceUnavailable("the echo canceller is closed")
         memory.raw = pcm
-        if _ask(kind, request):
+        answer = _answer(request)
+        if answer != _FINE[kind] and body_of(answer, kind - 1):
             raise DeviceUnavailable("the echo canceller refused a frame")
 
 
@@ -98,18 +99,6 @@ def handle_in(answer: bytes) -> int:
     return number
 
 
-def _ask(request: int, asked: bytes) -> bytes:
-    """The body of the library's answer. Raise DeviceUnavailable when it gave none."""
-    start, length = ctypes.c_void_p(), ctypes.c_size_t()
-    handle = _LIBRARY.livekit_ffi_request(asked, len(asked), ctypes.byref(start), ctypes.byref(length))
-    if not handle:
-        raise DeviceUnavailable("the livekit library refused a request")
-    try:
-        return body_of(ctypes.string_at(start, length.value), request - 1)
-    finally:
-        _LIBRARY.livekit_ffi_drop_handle(handle)
-
-
 def _varint(number: int) -> bytes:
     out = bytearray()
     while number > 0x7F:
@@ -117,6 +106,27 @@ def _varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+_FINE: Final = {kind: message(kind - 1) for kind in (NEAR_END, FAR_END)}
+"""An answer without a fault has an empty body: two hundred a second are not to be taken apart."""
+
+
+def _ask(request: int, asked: bytes) -> bytes:
+    """The body of the library's answer. Raise DeviceUnavailable when it gave none."""
+    return body_of(_answer(asked), request - 1)
+
+
+def _answer(asked: bytes) -> bytes:
+    """All of the library's answer. Raise DeviceUnavailable when it gave none."""
+    start, length = ctypes.c_void_p(), ctypes.c_size_t()
+    handle = _LIBRARY.livekit_ffi_request(asked, len(asked), ctypes.byref(start), ctypes.byref(length))
+    if not handle:
+        raise DeviceUnavailable("the livekit library refused a request")
+    try:
+        return ctypes.string_at(start, length.value)
+    finally:
+        _LIBRARY.livekit_ffi_drop_handle(handle)
 
 
 def _number_at(data: bytes, at: int) -> tuple[int, int]:

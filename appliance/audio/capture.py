@@ -183,7 +183,8 @@ class CapturePath:
             excess_db = -math.inf
             if self._guard is not None:
                 foreign_ms = self._guard.process(raw, played, speech=captured.speech)
-                captured = replace(captured, foreign_ms=foreign_ms)
+                if foreign_ms != captured.foreign_ms:
+                    captured = replace(captured, foreign_ms=foreign_ms)
                 excess_db = self._guard.excess_db
             voice = self._gate.beginning
             over = self._double_talk.process(

@@ -47,6 +47,7 @@ _BANDS: Final = len(_EDGES) - 1
 _WINDOW: Final = np.hanning(FRAME_SAMPLES).astype(np.float32)
 _SCALE: Final = 2.0 / (32_768.0**2 * FRAME_SAMPLES * float(np.sum(_WINDOW.astype(np.float64) ** 2)))
 _NOTHING_DB: Final = -100.0
+_NOTHING: Final = np.full(_BANDS, _NOTHING_DB)
 
 Bands = npt.NDArray[np.float64]
 
@@ -123,7 +124,7 @@ class EchoGuard:
     """One for a room. `foreign_ms` of the last 300 ms are not our own sound, as far as is known; inf in silence."""
 
     def __init__(self) -> None:
-        self._played: deque[Bands] = deque([np.full(_BANDS, _NOTHING_DB)] * LAGS, maxlen=LAGS)
+        self._played: deque[Bands] = deque([_NOTHING] * LAGS, maxlen=LAGS)
         self._lag = Lag()
         self._at_lag = Explanation()
         self._anywhere = Explanation()
@@ -141,8 +142,9 @@ class EchoGuard:
 
         `speech`: it was found behind the canceller.
         """
-        played = band_levels(far) if far.count(0) < len(far) else np.full(_BANDS, _NOTHING_DB)
-        self._since_sound = 0 if played.max() > SILENT_DB else self._since_sound + 1
+        played = band_levels(far) if far.count(0) < len(far) else _NOTHING
+        sounds = played is not _NOTHING and played.max() > SILENT_DB
+        self._since_sound = 0 if sounds else self._since_sound + 1
         self._played.appendleft(played)
         silent = self._since_sound >= LAGS + HELD
         self.excess_db = -math.inf

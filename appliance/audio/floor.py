@@ -86,12 +86,15 @@ class Steadiness:
     def __init__(self) -> None:
         self._levels: deque[float] = deque(maxlen=STEADY_FRAMES)
 
-    def steady(self, levels: Levels) -> bool:
-        """Take the next frame's band levels; True when it is one more of a flat run."""
-        level = 10 * math.log10(sum(10 ** (band / 10) for band in levels.tolist()))
-        self._levels.append(level)
+    def take(self, levels: Levels) -> None:
+        """The next frame's band levels."""
+        self._levels.append(10 * math.log10(sum(10 ** (band / 10) for band in levels.tolist())))
+
+    @property
+    def steady(self) -> bool:
+        """The newest frame is one more of a flat run."""
         if len(self._levels) < STEADY_FRAMES // 2:
             return False
         ordered = sorted(self._levels)
         low, middle, high = (ordered[len(ordered) * tenth // 10] for tenth in (1, 5, 9))
-        return high - low < STEADY_SPREAD_DB and level - middle < STEADY_JUMP_DB
+        return high - low < STEADY_SPREAD_DB and self._levels[-1] - middle < STEADY_JUMP_DB

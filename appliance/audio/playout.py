@@ -229,6 +229,23 @@ class Playout:
 
     def pull(self, samples: int) -> bytes:
         """Exactly `samples` samples, s16le; silence where nothing is due. Never waits, logs or raises."""
+        block = self._silence(samples) if self._nothing_due() else self._sound_of(samples)
+        self._position += len(block) // BYTES_PER_SAMPLE
+        self._last_block = block
+        if self.reference is not None:
+            self.reference.write(block)
+        return block
+
+    def _nothing_due(self) -> bool:
+        queue = self._queue
+        return queue is self._playing and not queue.order and not self._paused
+
+    def _silence(self, samples: int) -> bytes:
+        # A change of volume that nobody hears needs no ramp.
+        self._gain = self._wanted_gain()
+        return bytes(max(0, samples) * BYTES_PER_SAMPLE)
+
+    def _sound_of(self, samples: int) -> bytes:
         out = np.zeros(max(0, samples), dtype="<i2")
         filled = 0
         queue = self._queue
@@ -242,12 +259,7 @@ class Playout:
             else:
                 self._play(out, filled)
         self._apply_volume(out)
-        block = out.tobytes()
-        self._position += len(out)
-        self._last_block = block
-        if self.reference is not None:
-            self.reference.write(block)
-        return block
+        return out.tobytes()
 
     def _sounds(self) -> bool:
         entry = self._playing.head()
@@ -368,8 +380,11 @@ class Playout:
         )
         out[filled : filled + count] = float(out[filled - 1]) * fall
 
+    def _wanted_gain(self) -> float:
+        return (min(100, max(0, self.volume)) / 100) ** 2 * self.ducked * self.trim
+
     def _apply_volume(self, out: Samples) -> None:
-        gain = (min(100, max(0, self.volume)) / 100) ** 2 * self.ducked * self.trim
+        gain = self._wanted_gain()
         if gain == self._gain == 1.0:
             return
         curve = np.full(len(out), gain, dtype=np.float32)

@@ -200,8 +200,8 @@ class SpeechGate:
             self._detected = likelihood >= LIKELY
         levels = band_levels(pcm)
         above = self._floor.stands_out_db(levels)
-        steady = self._steadiness.steady(levels)
-        return self._detected and above >= STANDS_OUT_DB and not steady
+        self._steadiness.take(levels)
+        return self._detected and above >= STANDS_OUT_DB and not self._steadiness.steady
 
     def _agreed(self, pcm: bytes, voiced: bool) -> bool:
         if self._confirm is None:
