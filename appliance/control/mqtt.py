@@ -51,6 +51,13 @@ class _Anybody:
         return
 
 
+def _remedy(reason: str) -> str:
+    """For what a broker gives as its reason: MQTT has a few, in English."""
+    if any(word in reason.lower() for word in ("authorized", "password", "authorised", "banned")):
+        return "correct mqtt.user and mqtt.password, or the broker's list of users; then restart"
+    return "see whether the broker runs, and mqtt.server and mqtt.tls"
+
+
 class MqttDoor:
     """Belongs to the loop; the broker's thread only hands over. `part` says whether the broker is there."""
 
@@ -117,9 +124,10 @@ class MqttDoor:
 
     def _changed(self, up: bool, reason: str) -> None:
         if not up:
-            if self._part.working and not self._stopping:
-                _log.warning("the MQTT broker is gone: %s", reason)
-            self._part.failing(reason or "not connected to the broker")
+            told = reason or "not connected to the broker"
+            if told != self._part.reason and not self._stopping:
+                _log.warning("no MQTT broker: %s", told)  # once for each reason: it is tried again and again
+            self._part.failing(told, _remedy(told))
             return
         if not self._part.working:
             _log.info("connected to the MQTT broker")

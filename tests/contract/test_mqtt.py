@@ -200,13 +200,16 @@ async def test_a_broker_that_goes_and_comes_is_told_everything_again(here, mosqu
         listener.close()
 
 
-async def test_a_broker_that_refuses_the_password_is_told_as_that(here, tmp_path):
+async def test_a_broker_that_refuses_the_password_is_told_as_that(here, tmp_path, caplog):
     guarded = Mosquitto(tmp_path, password="wonderland")
     await guarded.start()
     try:
         async with opened(here, guarded.port, user="box", password="wrong"):
             part = here.health.part("mqtt")
             await until(lambda: "uthori" in part.reason, 10, "the reason")
+            assert "mqtt.password" in part.hint
+            told = [record for record in caplog.records if "uthori" in record.getMessage()]
+            assert len(told) == 1, "in the log, and once however often it is tried"
         async with opened(here, guarded.port, user="box", password="wonderland"):
             await until(lambda: part.working, 10, "connected")
     finally:
