@@ -62,6 +62,12 @@ def without_password(sip: Sip) -> Iterator[tuple[str, str, str]]:
             yield f"{prefix}.password", message, f'password = "credential:{reference}", or "file:PATH"'
 
 
+def switched_off(sip: Sip) -> Iterator[tuple[str, str, str]]:
+    """Key, message and hint where an account stands there and the telephone is off."""
+    if not sip.enabled and (sip.server or sip.accounts):
+        yield "sip.enabled", "an account is set, and the telephone is off", "enabled = true in [sip]"
+
+
 def over_tls(sip: Sip) -> list[str]:
     """The keys that have an account use TLS, unless an outdated library may serve for it."""
     if not sip.enabled or sip.force_old_tls:

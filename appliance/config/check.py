@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from appliance import plugins
-from appliance.config.accounts import open_keys, over_tls, without_password
+from appliance.config.accounts import open_keys, over_tls, switched_off, without_password
 from appliance.config.load import DEFAULT, Fault, Loaded, is_secret, load
 from appliance.config.providers import check_providers, check_usable, in_force
 from appliance.config.rules import check_rules
@@ -54,7 +54,7 @@ def _with_warnings(loaded: Loaded) -> Loaded:
     if loaded.sound is None:
         return loaded
     sip = loaded.sound.sip
-    found = (*open_keys(sip), *without_password(sip), *_outdated(sip))
+    found = (*switched_off(sip), *open_keys(sip), *without_password(sip), *_outdated(sip))
     warnings = (Fault(_origin(key, loaded.origins), key, told, hint, True) for key, told, hint in found)
     return replace(loaded, faults=(*loaded.faults, *warnings))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from appliance.config.accounts import open_keys, over_tls, plain, reloadable, without_password
+from appliance.config.accounts import open_keys, over_tls, plain, reloadable, switched_off, without_password
 from appliance.config.check import check
 from appliance.config.load import load
 from appliance.config.rules import MAX_ACCOUNTS, check_rules
@@ -110,6 +110,13 @@ def test_accounts_without_a_password_are_told_and_so_are_those_over_tls():
     assert over_tls(sip.model_copy(update={"force_old_tls": True})) == []
     assert over_tls(Sip(enabled=True, server="pbx", transport="tls")) == ["sip.transport"]
     assert over_tls(Sip(server="pbx", transport="tls")) == [], "the line is switched off"
+
+
+def test_an_account_of_a_telephone_that_is_off_is_told():
+    assert [key for key, _, _ in switched_off(Sip(server="pbx", user="201"))] == ["sip.enabled"]
+    assert [key for key, _, _ in switched_off(Sip(accounts={"a": SipAccount(server="a")}))] == ["sip.enabled"]
+    assert list(switched_off(Sip())) == []
+    assert list(switched_off(Sip(enabled=True, server="pbx"))) == []
 
 
 def test_a_key_that_holds_for_all_accounts_is_told_where_it_belongs(tmp_path: Path, capsys) -> None:
