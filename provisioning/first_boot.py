@@ -6,6 +6,7 @@ out, the faults are told with line and remedy: on the partition, and to the daem
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,6 +41,7 @@ REMEMBERED: Final = PurePosixPath("/etc/handset/provisioned.json")
 TOLD: Final = PurePosixPath("/run/handset-provisioned.json")
 """What the daemon says aloud."""
 _LONGEST: Final = 1 << 20
+_NEARLY: Final = re.compile(r"handset( ?\(\d+\))?\.(toml|txt)(\.(toml|txt))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,19 @@ class Partition:
                     else f"cannot be read: {error.strerror}"
                 )
                 notes.append(Note(reason, file=name, hint="write it anew, as UTF-8", kind="fault"))
-        return found, notes
+        return found, notes if SETTINGS in found else [*notes, *self._misnamed()]
+
+    def _misnamed(self) -> list[Note]:
+        """What an editor or a browser made of the name, where an ending is not shown."""
+        try:
+            names = sorted(path.name for path in self.directory.iterdir())
+        except OSError:
+            return []
+        return [
+            Note("is not read under this name", file=name, hint=f"name it {SETTINGS}", kind="fault")
+            for name in names
+            if name.lower() not in FILES and _NEARLY.fullmatch(name)
+        ]
 
 
 def provision(partition: Partition, effects: Effects, now: datetime, salt: str) -> Outcome:
