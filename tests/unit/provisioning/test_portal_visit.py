@@ -24,7 +24,6 @@ from provisioning.hotspot import (
 from provisioning.portal.requests import Portal, Request, Response
 from provisioning.portal.visit import LINGER_SECONDS, Visit
 
-
 ADDRESS = "10.42.0.1"
 
 
