@@ -15,6 +15,7 @@ _QUIET: Final = (
 """Has the shell say what commands say, and nothing else."""
 _LINE: Final = 3000
 """A terminal takes no line of more than 4096 characters."""
+_LISTENS_SECONDS: Final = 60.0
 
 
 class Console:
@@ -54,10 +55,24 @@ class Console:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.connect(str(self._path))
+            self._socket = self._connect()
             self._await_prompt()
         return self._socket
+
+    def _connect(self) -> socket.socket:
+        """The emulator begins to listen some moments after its start."""
+        until = time.monotonic() + _LISTENS_SECONDS
+        while True:
+            link = socket.socket(socket.AF_UNIX)
+            try:
+                link.connect(str(self._path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                link.close()
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+            else:
+                return link
 
     def _await_prompt(self) -> None:
         """The shell may be there already, or come with the boot: asks until it answers."""
@@ -81,9 +96,12 @@ class Console:
         while not pattern.search(heard[-200:]):
             self._socket.settimeout(max(0.1, until - time.monotonic()))
             try:
-                heard += self._socket.recv(65536).decode(errors="replace")
+                received = self._socket.recv(65536)
             except TimeoutError:
                 raise TimeoutError(
                     f"{command}: not done within {seconds:.0f} s; it said {heard[-2000:]}"
                 ) from None
+            if not received:
+                raise ConnectionError(f"{command}: the box ended meanwhile; it said {heard[-2000:]}")
+            heard += received.decode(errors="replace")
         return heard
