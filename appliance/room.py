@@ -42,7 +42,7 @@ class Room:
         self._bus = bus
         self._part = part
         self._part.required = (settings.input, settings.output) != ("default", "default")
-        self._part.failing("no device yet")
+        self._part.failing("no device yet", self._remedy(["input", "output"]))
         self._uncalibrated = Choice(line.duplex, 0.0, "never measured: handset audio calibrate")
         self._devices: dict[str, tuple[str, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,7 +100,7 @@ class Room:
         )
         lost = self._missing()
         if lost:
-            self._part.failing(f"no {' and no '.join(lost)} device")
+            self._part.failing(f"no {' and no '.join(lost)} device", self._remedy(lost))
         else:
             self._part.required = True
             self._part.ok()
@@ -117,7 +117,14 @@ class Room:
         if lost := self._missing():
             named = {"input": "microphone", "output": "speaker"}
             told = " and no ".join(named[kind] for kind in lost)
-            logger.info("no %s found; what is plugged in is taken at once (handset audio list)", told)
+            logger.info("no %s found; %s", told, self._remedy(lost))
+
+    def _remedy(self, lost: list[str]) -> str:
+        """A device that the configuration names may only be misspelt there."""
+        wanted = {"input": self._settings.input, "output": self._settings.output}
+        named = [f"room.{kind} is {wanted[kind]!r}" for kind in lost if wanted[kind] != "default"]
+        spelt = f"{' and '.join(named)}: see whether a device is called so; " if named else ""
+        return f"{spelt}what is plugged in is taken at once (handset audio list)"
 
     def _missing(self) -> list[str]:
         return [kind for kind in ("input", "output") if self._state(kind) not in _USABLE]
