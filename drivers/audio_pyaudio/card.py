@@ -43,8 +43,8 @@ class PyAudioCard:
         self.playout_rate = rate
         self._period = samples_in(period_ms, rate)
         self._sides = (
-            Side("input", input_name, period_ms / 1000),
-            Side("output", output_name, period_ms / 1000),
+            Side("input", input_name),
+            Side("output", output_name),
         )
         self._enumeration: Enumeration | None = None
         self._enumerated = 0.0

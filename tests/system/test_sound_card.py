@@ -203,14 +203,21 @@ def test_what_piled_up_behind_a_stalled_process_is_dropped_and_counted(user):
     assert max(ages) < 0.3
 
 
-def test_a_frozen_server_does_not_hold_up_the_end(sound_server):
+def test_a_server_that_pauses_loses_no_device_and_a_frozen_one_does_not_hold_up_the_end(sound_server):
     with CardUser(PyAudioCard()) as user:
         user.wait_until("input", "present", 5)
         user.wait_until("output", "present", 5)
+        for pause in (0.3, 1.0):  # after the first, ALSA begins the speaker's stream anew
+            sound_server.freeze()
+            time.sleep(pause)
+            sound_server.thaw()
+            user.hears_within(RETURN_SECONDS)
+            user.is_asked_within(RETURN_SECONDS)
+        assert user.states("input") == user.states("output") == ["present"]
         sound_server.freeze()
         try:
-            user.wait_until("input", "lost", 2)
-            user.wait_until("output", "lost", 2)
+            user.wait_until("input", "lost", 20)
+            user.wait_until("output", "lost", 20)
             began = time.monotonic()
             user.card.stop()
             assert time.monotonic() - began < 2.0
