@@ -5,6 +5,7 @@ import itertools
 import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,11 @@ _LISTENS_SECONDS: Final = 60.0
 
 
 class Console:
-    """One for each start of the box."""
+    """One for each start of the box. Nothing is typed until the kernel has `started`: it would stop the boot loader."""
 
-    def __init__(self, path: Path, boot_seconds: float) -> None:
+    def __init__(self, path: Path, boot_seconds: float, started: Callable[[], bool]) -> None:
         self._path = path
+        self._started = started
         self._boot_seconds = boot_seconds
         self._socket: socket.socket | None = None
         self._numbers = itertools.count(1)
@@ -81,6 +83,9 @@ class Console:
         self._socket.settimeout(5.0)
         heard = ""
         while time.monotonic() < until:
+            if not self._started():
+                time.sleep(1.0)
+                continue
             self._socket.sendall(_QUIET)
             try:
                 while "READY" not in heard:

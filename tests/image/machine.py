@@ -103,7 +103,7 @@ class Machine:
         )
         command = self._board.command(plugged)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        self._console = Console(self.sockets / "shell", BOOT_SECONDS)
+        self._console = Console(self.sockets / "shell", BOOT_SECONDS, lambda: "Linux version" in self.log)
 
     def _kernel_words(self) -> str:
         """Those of the card, but for its consoles; and a shell for the tests, which nobody else reads from."""
