@@ -100,7 +100,7 @@ class _Exchange:
             self._responses = await client.aio.models.generate_content_stream(
                 model=self._settings.model_name,
                 contents=contents(self._settings, self._prompt),
-                config=config(self._settings, self._prompt),  # type: ignore[arg-type]
+                config=config(self._settings, self._prompt),
             )
         except Exception as fault:
             raise self._translated(fault) from fault

@@ -110,7 +110,7 @@ class OpenAiTranscription:
         connection = await ready.client.realtime.connect(
             # A model in the address would make it a conversation.
             extra_query={"intent": "transcription"},
-            websocket_connection_options=ready.socket,  # type: ignore[arg-type]
+            websocket_connection_options=ready.socket,
             max_retries=0,
         ).enter()
         socket = _SdkSocket(connection)

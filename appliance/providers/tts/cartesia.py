@@ -71,9 +71,7 @@ class CartesiaTts:
         ready = await self._ready.ready()
         await look_up(ready.client.base_url.host)
         # A new manager each time: an old one gives back its dead connection.
-        manager = ready.client.tts.websocket_connect(
-            websocket_connection_options=ready.socket  # type: ignore[arg-type]
-        )
+        manager = ready.client.tts.websocket_connect(websocket_connection_options=ready.socket)
         return _Socket(await manager.enter())
 
     def _unreachable(self, fault: BaseException) -> ApplianceError:

@@ -96,7 +96,7 @@ class OpenAiTts:
             model=settings.model,
             voice=openai_voice(wished(voice, NAME) or settings.voice),
             response_format="pcm",
-            **{name: value for name, value in optional.items() if value is not None},  # type: ignore[arg-type]
+            **{name: value for name, value in optional.items() if value is not None},
         )
         try:
             async with asyncio.timeout(self._terms.dial + self._terms.patience):

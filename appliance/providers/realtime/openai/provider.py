@@ -71,7 +71,7 @@ class OpenAiRealtime:
                 await look_up(self._settings.host_name(DEFAULT_HOST))
                 socket = await ready.client.realtime.connect(
                     model=self._settings.model,
-                    websocket_connection_options=ready.socket,  # type: ignore[arg-type]
+                    websocket_connection_options=ready.socket,
                     max_retries=0,
                 ).enter()
                 try:
