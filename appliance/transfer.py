@@ -5,7 +5,6 @@ The caller hears ringing, and music once the other side has answered: never sile
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -321,8 +320,10 @@ class Transfers:
 
     def _limit(self, call: Call, bridge: Bridge) -> None:
         """Both hear a tone before the call's time is over, and are hung up on when it is."""
-        left = max(0.0, self._minutes * 60 - (time.time() - (call.connected_at or time.time())))
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        talked = now - call.answered_at if call.answered_at is not None else 0.0
+        left = max(0.0, self._minutes * 60 - talked)
         loop.call_later(max(0.0, left - warning_seconds(self._minutes)), self._warn, call.id, bridge)
         loop.call_later(left, self._time_over, call.id, bridge)
 

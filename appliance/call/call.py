@@ -22,6 +22,8 @@ class Call:
     agent: str = ""
     account: str = "default"
     connected_at: float | None = None
+    answered_at: float | None = None
+    """The same by the loop's clock, which nobody sets."""
     code: int = 0
     reason: str = ""
     session: str | None = None

@@ -1,5 +1,6 @@
 """What the telephone reports of the calls that are up: their state, their sound, their digits, in order and once."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
@@ -85,6 +86,7 @@ class Progress:
         call.state, call.code, call.reason = state, report.code, report.reason
         if state is CallState.CONNECTED and call.connected_at is None:
             call.connected_at = time.time()
+            call.answered_at = asyncio.get_running_loop().time()
             call.cancel_timer()
             self._on_connected(call)
         if call.state is state:

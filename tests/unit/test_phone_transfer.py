@@ -1,6 +1,7 @@
 """A caller who is on hold while they are handed over: both calls stand afterwards as they should."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,16 @@ async def test_two_who_were_joined_are_warned_and_ended_when_the_calls_time_is_o
         await asyncio.sleep(15.0)
         assert ("hang_up", at.caller) in at.telephone.told
         assert ("hang_up", asked) in at.telephone.told
+
+
+@virtual_time
+async def test_a_wall_clock_that_is_set_meanwhile_changes_nothing_of_the_calls_time(tmp_path, monkeypatch):
+    async with office(tmp_path, Switchboard) as at:
+        asked = await at.begin()
+        before = time.time()
+        monkeypatch.setattr(time, "time", lambda: before + 3600.0)
+        at.telephone.reports(asked, "connected", 200, "OK")
+        await asyncio.sleep(40.0)
+        assert ("hang_up", at.caller) not in at.telephone.told
+        await asyncio.sleep(24.0)
+        assert ("hang_up", at.caller) in at.telephone.told
