@@ -23,12 +23,11 @@ def provision(args: argparse.Namespace) -> int:
         print(f"not done: a restore that was cut off: {error.strerror}")
     effects = Effects.on(root)
     outcome = take_over(Partition.at(Path(args.boot)), effects, datetime.now(UTC), secrets.token_hex(8))
+    name = f"its name is {outcome.host_name}" if outcome.host_name else "it has no name yet"
     if not outcome.asked:
-        print(f"nothing new on {args.boot}; this is {outcome.host_name or 'without a name'}")
+        print(f"nothing new on {args.boot}; {name}")
         return 0
-    print(
-        f"{args.boot}: {len(outcome.taken)} taken over, {len(outcome.faults)} faults; this is {outcome.host_name}"
-    )
+    print(f"{args.boot}: {len(outcome.taken)} taken over, {len(outcome.faults)} faults; {name}")
     for fault in outcome.faults:
         print(f"fault: {fault}")
     for failure in outcome.undone:
