@@ -90,15 +90,30 @@ def _settle(
             return answer
         trial = Draft(tree=merged(_UNASKED, draft.tree))
         trial.put(key, answer)
-        faults = [note for note in judge(trial) if note.kind == "fault" and note.key == key]
-        # What follows from a fault is none of its own: an answer that was struck out is then missing.
-        for note in faults[:1]:
-            asker.tell("  " + "; ".join(filter(None, [note.message, note.hint])))
-        if not faults or not left:
+        if not _faulty(asker, judge(trial), key) or not left:
             break
         answer = ask()
     draft.put(key, answer)
     return answer
+
+
+def _password(draft: Draft, asker: Asker, judge: Judge) -> None:
+    """The account's; none where three answers are empty: the check at the end tells it."""
+    for _ in range(_TRIES):
+        draft.tree.get("sip", {}).pop("password", None)
+        if answer := asker.ask_secret("Password"):
+            draft.put("sip.password", answer)
+        if not _faulty(asker, judge(draft), "sip.password"):
+            return
+
+
+def _faulty(asker: Asker, notes: list[Note], key: str) -> bool:
+    """Whether there is a fault of `key`; it is told."""
+    faults = [note for note in notes if note.kind == "fault" and note.key == key]
+    # What follows from a fault is none of its own: an answer that was struck out is then missing.
+    for note in faults[:1]:
+        asker.tell("  " + "; ".join(filter(None, [note.message, note.hint])))
+    return bool(faults)
 
 
 def _network(asker: Asker, draft: Draft) -> None:
@@ -132,7 +147,7 @@ def _account(asker: Asker, draft: Draft, configuration: Any, judge: Judge) -> No
     _settle(draft, "sip.user", lambda: asker.ask("Extension or user"), asker, judge)
     login = "Name to log in with, where it is another (Enter: the same)"
     _settle(draft, "sip.auth_user", lambda: asker.ask(login), asker, judge, "")
-    draft.put("sip.password", asker.ask_secret("Password"))
+    _password(draft, asker, judge)
     transport = "Transport: udp, tcp or tls"
     _settle(draft, "sip.transport", lambda: asker.ask(transport, "udp").lower(), asker, judge)
 

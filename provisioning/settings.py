@@ -35,6 +35,7 @@ _SECRETS: Final = PurePosixPath("/etc/handset/secrets")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME: Final = 100
 _ROUNDS: Final = 8
+_WITHOUT: Final = "give it its password, in quotes"
 _HEAD: Final = (
     "# Written by `handset setup` and at the first start, which write it anew.\n"
     "# Settings of your own belong in another file.\n"
@@ -98,12 +99,12 @@ def _without_password(tree: Tree, draft: Draft, root: Path) -> Iterator[Note]:
     for path, credential in accounts:
         account = _at(tree, path)
         stores = [root / "etc" / store / f"handset.{credential}" for store in _STORES]
-        if "server" in account and "password" not in account and not any(store.is_file() for store in stores):
+        stored = "password" not in account and any(store.is_file() for store in stores)
+        if "server" in account and not account.get("password") and not stored:
             key = ".".join(path)
-            line = nearest_line(draft.lines, f"{key}.server")
-            yield Note(
-                "the account has no password", f"{key}.password", line, 'add password = "..."', "fault"
-            )
+            given = f"{key}.password" if "password" in account else f"{key}.server"
+            line = nearest_line(draft.lines, given)
+            yield Note("the account has no password", f"{key}.password", line, _WITHOUT, "fault")
             for name in OF_AN_ACCOUNT & account.keys() if path == ("sip",) else ():
                 drop(tree, ["sip", name])
             if path != ("sip",):

@@ -137,6 +137,14 @@ def _print_json(told: _Told, effects: Effects, where: Place, *, written: bool) -
     print(json.dumps(report, ensure_ascii=False))
 
 
+def to_be_done(root: Path, *, service: bool) -> str:
+    """What puts the settings of the tree at `root` in force."""
+    if root != Path("/"):
+        return f"in force at the next start of the machine that {root} is for; there: handset doctor"
+    again = "systemctl restart handset" if service else "make run"
+    return f"to put it in force, start the daemon again: {again}; then: handset doctor"
+
+
 def _print(told: _Told, effects: Effects, where: Place, *, written: bool) -> None:
     if told.source:
         print(f"read as {told.source}")
@@ -152,8 +160,6 @@ def _print(told: _Told, effects: Effects, where: Place, *, written: bool) -> Non
         print(f"note: {line}", file=sys.stderr)
     if written:
         print(f"written: {effects.place(where.settings)}")
-        is_service = any(effects.place(path).exists() for path in _UNITS)
-        again = "systemctl restart handset" if is_service else "make run"
-        print(f"to put it in force, start the daemon again: {again}; then: handset doctor")
+        print(to_be_done(effects.root, service=any(effects.place(path).exists() for path in _UNITS)))
     else:
         print("nothing was written")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -46,14 +47,21 @@ Serve = Callable[[tuple[str, int], Portal, Callable[[], None], Callable[[Draft],
 def portal(_: argparse.Namespace) -> int:
     """Return once there is a network; the timer of the service looks again."""
     network: Network = plugins.load("appliance.networks", "nmcli")()
-    visit = Visit(network, Effects.on(Path("/")), time.monotonic())
-    visit.sweep()
+    attend(Visit(network, Effects.on(Path("/")), time.monotonic()))
+    return 0
+
+
+def attend(visit: "Visit") -> None:
+    """Until there is a network, or SIGTERM or SIGINT comes: also then no network of ours stays open."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        visit.sweep()
         while not visit.step(time.monotonic()):
             time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        print("told to stop")
     finally:
         visit.close()
-    return 0
 
 
 class Visit:

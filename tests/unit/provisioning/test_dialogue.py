@@ -72,3 +72,25 @@ def test_after_the_third_faulty_answer_it_goes_on_and_the_check_at_the_end_says_
     draft = ask_all(someone, None, judge(tmp_path))
     assert sum(line.startswith("Transport") for line in someone.heard) == 3
     assert [note.key for note in judge(tmp_path)(draft)] == ["sip.transport"]
+
+
+def test_an_empty_password_is_asked_for_again_and_in_the_end_left_to_the_check(tmp_path):
+    someone = Someone("", "", "pbx", "201", "", "", "hush-hush")
+    assert ask_all(someone, None, judge(tmp_path)).tree["sip"]["password"] == "hush-hush"
+    assert "  the account has no password; give it its password, in quotes" in someone.heard
+
+    someone = Someone("", "", "pbx", "201", "", "", "", "", "tls")
+    draft = ask_all(someone, None, judge(tmp_path))
+    assert sum(line == "Password" for line in someone.heard) == 3
+    assert "sip.password" in [note.key for note in judge(tmp_path)(draft)]
+
+
+def test_a_password_that_lies_in_the_systems_own_store_need_not_be_given(tmp_path, monkeypatch):
+    store = tmp_path / "etc/credstore"
+    store.mkdir(parents=True)
+    monkeypatch.setattr("appliance.config.secrets.CREDENTIAL_STORE", str(store))
+    (store / "handset.sip").write_text("hush-hush\n")
+    someone = Someone("", "", "pbx", "201", "", "", "tls")
+    draft = ask_all(someone, None, judge(tmp_path))
+    assert draft.tree["sip"]["transport"] == "tls"
+    assert not judge(tmp_path)(draft)

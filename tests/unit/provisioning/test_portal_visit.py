@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from provisioning.hotspot import (
     LATER_SECONDS,
 )
 from provisioning.portal.requests import Portal, Request, Response
-from provisioning.portal.visit import LINGER_SECONDS, Visit
+from provisioning.portal.visit import LINGER_SECONDS, Visit, attend
 
 ADDRESS = "10.42.0.1"
 
@@ -272,4 +273,18 @@ def test_a_network_whose_end_was_not_noted_is_closed_at_the_next_call(air):
     assert not list(air.volatile.iterdir())
     assert air.world["active"] == "handset-hotspot"
     air.network.close_hotspot()
+    assert air.world["active"] == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_leaves_no_network_of_its_own_and_that_is_no_failure(air, visit, monkeypatch, sign):
+    opened(visit)
+    assert air.world["active"] == "handset-hotspot"
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(visit, "sweep", lambda: signal.raise_signal(sign))
+    try:
+        attend(visit)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert air.world["active"] == ""

@@ -19,7 +19,7 @@ from provisioning.actions import Run, WriteFile
 from provisioning.draft import Draft
 from provisioning.effects import CannotWrite, Effects
 from provisioning.settings import Place
-from provisioning.setup import put_in_force
+from provisioning.setup import put_in_force, to_be_done
 
 LINE = '"Kit" <sip:201:hush-hush@pbx.example.org;transport=tls>;regint=600\n'
 
@@ -57,14 +57,20 @@ def test_an_account_line_is_in_force_with_its_password_in_a_file_of_its_own(tmp_
     assert "sip.user = 201" in out.out
 
 
-def test_how_to_start_again_is_told_as_the_machine_does_it(tmp_path, capsys):
+def test_what_puts_it_in_force_is_told_as_the_machine_does_it(tmp_path, capsys):
+    assert "start the daemon again: make run; then" in to_be_done(Path("/"), service=False)
+    assert "start the daemon again: systemctl restart handset; then" in to_be_done(Path("/"), service=True)
     run(tmp_path, LINE)
-    assert "start the daemon again: make run; then" in capsys.readouterr().out
-    unit = tmp_path / "usr/lib/systemd/system/handset.service"
-    unit.parent.mkdir(parents=True)
-    unit.touch()
-    run(tmp_path, LINE)
-    assert "start the daemon again: systemctl restart handset; then" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == f"in force at the next start of the machine that {tmp_path} is for; there: handset doctor"
+
+
+@pytest.mark.parametrize("password", ["", "password = ''\n"])
+def test_an_account_without_a_password_is_told_and_nothing_is_written(tmp_path, capsys, password):
+    assert run(tmp_path, f"[sip]\nserver = 'pbx.example.org'\nuser = '201'\n{password}") == 2
+    line = 4 if password else 2
+    assert f"line {line}: sip.password: the account has no password (give it" in capsys.readouterr().err
+    assert not (tmp_path / "etc").exists()
 
 
 def test_what_was_set_before_stays_and_an_account_that_is_given_anew_keeps_nothing_of_the_old_one(tmp_path):
