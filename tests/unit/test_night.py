@@ -158,6 +158,7 @@ async def test_at_night_a_silent_room_is_measured_and_used_accordingly(tmp_path:
         assert room.line.loan is None
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_by_day_and_twice_a_night_nothing_is_played(tmp_path: Path):
     async with EchoingRoom(Setting(), tmp_path) as room:
@@ -198,6 +199,7 @@ async def test_what_is_to_be_told_does_not_wait_for_the_measurement(tmp_path: Pa
         assert room.measured() is None
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_who_talks_on_the_telephone_in_the_room_is_not_interrupted(tmp_path: Path):
     async with EchoingRoom(Setting(), tmp_path) as room:

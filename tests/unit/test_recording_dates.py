@@ -9,6 +9,7 @@ from appliance.config.schema import Recording
 from appliance.events import ClockChanged, EventBus
 from appliance.recordings import BELIEVED, Recordings
 from tests.rig.peer import until
+from tests.rig.virtual_time import virtual_time
 
 DAY = 86_400.0
 OFF = 200 * DAY
@@ -54,6 +55,7 @@ def age_days(path: Path) -> float:
     return (time.time() - path.stat().st_mtime) / DAY
 
 
+@virtual_time
 async def test_while_the_clock_is_not_believed_nothing_is_removed(tmp_path: Path):
     shelf = Shelf(tmp_path, believed=False)
     old = shelf.put("call-1.wav", 99.0)
@@ -65,6 +67,7 @@ async def test_while_the_clock_is_not_believed_nothing_is_removed(tmp_path: Path
     assert not old.exists()
 
 
+@virtual_time
 async def test_what_was_recorded_before_the_clock_was_set_is_as_old_as_it_is(tmp_path: Path):
     shelf = Shelf(tmp_path, believed=False)
     mark = tmp_path / BELIEVED
@@ -80,6 +83,7 @@ async def test_what_was_recorded_before_the_clock_was_set_is_as_old_as_it_is(tmp
     assert (before.exists(), lately.exists(), now.exists()) == (False, True, True)
 
 
+@virtual_time
 async def test_a_clock_that_was_ahead_keeps_nothing_for_longer(tmp_path: Path):
     shelf = Shelf(tmp_path, believed=False)
     ahead = shelf.put("call-1.wav", -OFF / DAY + 0.5)
@@ -87,6 +91,7 @@ async def test_a_clock_that_was_ahead_keeps_nothing_for_longer(tmp_path: Path):
     assert abs(age_days(ahead) - 0.5) < 0.01
 
 
+@virtual_time
 async def test_a_step_of_a_minute_changes_no_date(tmp_path: Path):
     shelf = Shelf(tmp_path, believed=True)
     path = shelf.put("call-1.wav", 1.0)

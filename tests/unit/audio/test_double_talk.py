@@ -70,6 +70,7 @@ def test_the_echo_alone_is_never_somebody(coupling_db, delay):
     assert told(echo_of(far, coupling_db, delay), far) == []
 
 
+@pytest.mark.slow
 def test_a_distorted_echo_is_nobody_either():
     far = played(20)
     assert told(echo_of(np.tanh(far * 10) / 10, -6), far) == []
@@ -107,6 +108,7 @@ def test_what_the_detector_denies_is_nobody():
     assert told(near, far, under_test=DoubleTalk(Vad(), Always(), Always(False))) == []
 
 
+@pytest.mark.slow
 def test_a_louder_echo_is_learnt_though_it_was_taken_for_somebody_at_first():
     far = played(20)
     near = echo_of(far, -40)
@@ -116,6 +118,7 @@ def test_a_louder_echo_is_learnt_though_it_was_taken_for_somebody_at_first():
     assert max(times) < 11.0
 
 
+@pytest.mark.slow
 def test_speech_that_was_found_is_not_taken_for_echo():
     far = played(6)
     under_test = DoubleTalk(Vad(), Always())
@@ -147,6 +150,7 @@ def doubtful(*, voice: bool, excess_db: float) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_what_the_guard_alone_doubts_a_little_is_somebody_where_a_voice_is_heard_behind_the_canceller_too():
     assert doubtful(voice=True, excess_db=3.0)
     assert not doubtful(voice=False, excess_db=3.0)

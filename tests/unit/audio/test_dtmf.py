@@ -50,12 +50,14 @@ def test_what_is_sent_is_heard_at_every_rate_of_a_line(rate: int) -> None:
     assert heard(tones(KEYS, rate), rate=rate, block=rate // 50) == KEYS
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.text(alphabet=KEYS, min_size=1, max_size=8), st.integers(1, 700))
 def test_digits_are_heard_once_each_however_the_audio_is_cut(digits: str, block: int) -> None:
     assert heard(tones(digits, RATE, tone_ms=60, gap_ms=50), block=block) == digits
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(
     key=st.sampled_from(KEYS),
@@ -146,6 +148,7 @@ def test_dial_ringing_busy_and_other_tones_are_no_keys(hertz: tuple[int, int]) -
     assert heard(np.asarray(sound * 32_767, dtype=np.int16)) == ""
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=2_000).map(lambda raw: raw[: len(raw) // 2 * 2]))
 def test_any_samples_are_taken(pcm: bytes) -> None:
     DtmfDetector(RATE).hear(pcm)

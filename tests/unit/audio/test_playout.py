@@ -27,6 +27,7 @@ def test_an_idle_line_plays_silence_of_the_length_asked_for():
     assert not playout.active()
 
 
+@pytest.mark.slow
 @given(
     pieces=st.lists(st.integers(1, 900), min_size=1, max_size=12),
     pulls=st.lists(st.integers(1, 700), min_size=1, max_size=12),

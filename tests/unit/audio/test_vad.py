@@ -110,6 +110,7 @@ def test_speech_is_found_soon_also_quiet_and_in_noise(noise, snr_db, level, conf
     assert np.median(delays) <= (120 if level > -30 else 140)
 
 
+@pytest.mark.slow
 def test_clear_speech_starts_within_eighty_milliseconds():
     assert np.median(onsets(None, 0, -20, confirm=False)) <= 80
 
@@ -133,6 +134,7 @@ def test_one_short_word_is_found_at_the_very_beginning_of_a_call(word, lost_ms):
             assert kinds == [Edge.STARTED, Edge.STOPPED], (voice, more_ms)
 
 
+@pytest.mark.slow
 def test_a_long_sentence_is_one_run_of_speech_in_noise():
     words = at_level(
         speech("The quick brown fox jumps over the lazy dog, and then it runs all the way home again"), -22

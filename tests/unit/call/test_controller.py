@@ -15,6 +15,7 @@ from appliance.errors import (
 from appliance.events import DtmfReceived, Failed
 from appliance.interfaces import DtmfReport, MediaReport, NoticeReport
 from tests.rig.call_desk import CallDesk
+from tests.rig.virtual_time import virtual_time
 
 
 async def test_an_allowed_call_is_answered_and_told(office: CallDesk) -> None:
@@ -28,6 +29,7 @@ async def test_an_allowed_call_is_answered_and_told(office: CallDesk) -> None:
     assert office.records[0].connected_at is not None
 
 
+@virtual_time
 async def test_it_rings_for_the_ring_time_before_it_answers() -> None:
     office = CallDesk(ring_time=0.02)
     await office.calls.start()
@@ -47,6 +49,7 @@ async def test_without_auto_answer_it_rings_until_somebody_answers() -> None:
     await office.calls.stop()
 
 
+@virtual_time
 async def test_a_caller_who_gives_up_is_never_answered() -> None:
     office = CallDesk(ring_time=0.01)
     await office.calls.start()

@@ -3,6 +3,7 @@
 import asyncio
 
 from appliance.call.keypad import LONGEST, Keypad, words
+from tests.rig.virtual_time import virtual_time
 
 
 class Listener:
@@ -17,6 +18,7 @@ class Listener:
             self.keypad.press(call, digit)
 
 
+@virtual_time
 async def test_a_pause_ends_an_answer() -> None:
     listener = Listener()
     listener.press("12")
@@ -27,6 +29,7 @@ async def test_a_pause_ends_an_answer() -> None:
     assert listener.answers == [("one", "12"), ("one", "3")]
 
 
+@virtual_time
 async def test_the_hash_key_ends_it_at_once_and_alone_is_one() -> None:
     listener = Listener()
     listener.press("12#")
@@ -36,6 +39,7 @@ async def test_the_hash_key_ends_it_at_once_and_alone_is_one() -> None:
     assert len(listener.answers) == 2
 
 
+@virtual_time
 async def test_calls_do_not_mix_and_a_call_that_is_over_answers_nothing() -> None:
     listener = Listener()
     listener.press("1", "one")

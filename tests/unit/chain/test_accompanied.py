@@ -67,7 +67,7 @@ async def talking(
     async with FakeOpenAi() as cloud:
         settings = {"api_key": cloud.key, "base_url": cloud.base_url, "output": "text" if tts else "audio"}
         provider = Accompanied(OpenAiRealtime(settings), stt, tts)
-        connection = await asyncio.wait_for(provider.connect(Setup("s1", rate=16_000)), 2.5)
+        connection = await asyncio.wait_for(provider.connect(Setup("s1", rate=16_000)), 20)
         talk = Talk(cloud, connection)
         yield talk
         await connection.close()
@@ -132,6 +132,7 @@ async def test_without_its_ear_the_models_own_transcripts_are_told():
         assert talk.understood() == ["words of the model"]
 
 
+@pytest.mark.slow
 async def test_when_its_ear_is_lost_in_mid_conversation_the_models_own_transcripts_are_told():
     ear = FakeSpeechToText()
     async with talking(stt=(ear,)) as talk:

@@ -111,6 +111,7 @@ def test_an_address_ends_where_its_sentence_does():
     )
 
 
+@pytest.mark.slow
 def test_a_long_answer_that_comes_at_once_holds_nothing_up():
     text = "This is a sentence of some words. " * 3_000
     began = time.process_time()

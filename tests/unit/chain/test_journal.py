@@ -1,5 +1,6 @@
 """What was said and is not understood yet, as a stage and its successors are told of it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ def heard(journal: TurnJournal, turn: int, numbers: range) -> None:
         journal.hear(turn, frame(number))
 
 
+@pytest.mark.slow
 @given(said=st.integers(1, 60), pieces=st.lists(st.integers(1, 9), max_size=20))
 def test_every_frame_goes_over_a_connection_once_and_over_the_next_one_from_the_start(said, pieces):
     journal = TurnJournal()

@@ -1,5 +1,6 @@
 """What a model is shown of a conversation."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,7 @@ def test_a_huge_result_is_shortened():
     assert len(used.outcome) == 1_000
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from(["user", "assistant", "call"]), st.integers(1, 400)),

@@ -153,6 +153,7 @@ async def test_who_talks_over_a_model_that_ends_its_requests_late_is_answered_ea
         assert len(talker.llm[0].prompts) == 4
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_an_answer_that_comes_whole_and_too_long_is_cut_at_the_bound():
     async with Talker(tts=(FakeTextToSpeech(think=0.0),)) as talker:

@@ -84,6 +84,7 @@ def test_an_error_has_its_exit_code(error, code):
     assert cli.exit_code(error) == code
 
 
+@pytest.mark.slow
 def test_a_client_verb_does_not_load_the_heavy_parts():
     script = (
         "import sys, appliance.cli, appliance.commands.lines;"

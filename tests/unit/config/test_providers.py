@@ -322,6 +322,7 @@ async def findings(cloud: FakeOpenAi, model: str = "") -> list[Finding]:
         return await asyncio.to_thread(lambda: list(check(configuration)))
 
 
+@pytest.mark.slow
 async def test_doctor_dials_the_provider_and_says_what_refused() -> None:
     async with FakeOpenAi() as cloud:
         [fine] = await findings(cloud)

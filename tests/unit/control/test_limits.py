@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ def test_a_bucket_gives_its_capacity_at_once_and_then_its_rate():
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(1, 400).map(lambda n: n * 2), max_size=20),
     st.sampled_from([8000, 16000, 24000, 48000]),

@@ -47,6 +47,7 @@ def test_any_text_is_a_request_a_refusal_or_malformed(text):
     assert isinstance(outcome(text), Request | Refusal | Malformed)
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_any_json_is_a_request_a_refusal_or_malformed(body):
     assert isinstance(outcome(json.dumps(body)), Request | Refusal | Malformed)

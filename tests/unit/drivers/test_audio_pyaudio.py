@@ -147,6 +147,7 @@ except DriverMissing as error:
 """
 
 
+@pytest.mark.slow
 def test_without_pyaudio_the_driver_is_missing_and_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", WITHOUT_PYAUDIO], capture_output=True, text=True, check=True)
     assert "pip install PyAudio" in done.stdout

@@ -222,6 +222,7 @@ assert os.listdir(here) == [], os.listdir(here)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", [IMPORTS_NOTHING, STAYS_WHERE_IT_WAS])
 def test_a_process_is_left_as_it_was(story: str, tmp_path: Path):
     if story is STAYS_WHERE_IT_WAS:

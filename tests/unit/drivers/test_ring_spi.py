@@ -62,6 +62,7 @@ def test_apa102_sees_the_colours_down_to_the_last_led(leds: int):
 _colours = st.lists(st.tuples(*(st.floats(-1.0, 2.0),) * 3), min_size=1, max_size=16)
 
 
+@pytest.mark.slow
 @given(_colours)
 def test_no_value_is_more_than_a_led_can_take(colours: list[Colour]):
     assert len(read_ws2812(ws2812(colours))) == len(colours)

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 LOOK = """
 import json, sys
 from drivers.audio_pyaudio.library import Enumeration

@@ -89,6 +89,7 @@ def test_the_vendors_image_is_planned_without_a_bundle(given, tmp_path):
     assert "bundle" not in names
 
 
+@pytest.mark.slow
 def test_packages_are_fetched_anew_when_source_or_keyring_changes(given, tmp_path):
     first = steps(tmp_path, given)
     assert steps(tmp_path, given) == first

@@ -91,6 +91,7 @@ def test_both_systems_have_the_same_room():
     assert sizes["root-a"] == sizes["root-b"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("sfdisk"), reason="not installed: sfdisk")
 def test_sfdisk_makes_the_table_with_our_id(tmp_path):
     image = tmp_path / "disk.img"

@@ -27,6 +27,7 @@ def _pieces(whole, sizes):
             at += size
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(prose, cuts, st.booleans())
 def test_thoughts_are_taken_out_however_the_text_is_chopped(text, sizes, inside):

@@ -16,5 +16,6 @@ def test_digits_are_heard_in_their_order(said: str, digits: str) -> None:
     assert SpokenDigits().hear(speech(said, lead=0.2, tail=0.3).tobytes()) == digits
 
 
+@pytest.mark.slow
 def test_what_is_no_digit_is_none() -> None:
     assert SpokenDigits().hear(speech("please let me in my good friend", lead=0.2, tail=0.3).tobytes()) == ""

@@ -130,16 +130,19 @@ def test_whatever_the_recogniser_can_hear_the_parser_understands(parser: Parser,
         assert parser.parse(sentence) is not None, sentence
 
 
+@pytest.mark.slow
 def test_a_contact_can_be_said(grammar: Automaton) -> None:
     assert grammar.accepts("call the front desk")
     assert not grammar.accepts("call bob")
 
 
+@pytest.mark.slow
 def test_the_words_that_can_be_said_are_known_without_the_grammar(grammar: Automaton) -> None:
     commands = [intent for intent in load_skills().offered(ALL) if not intent.reply_to]
     assert spoken_words(load_skills(), commands, CONTACTS) == grammar.words()
 
 
+@pytest.mark.slow
 def test_the_spoken_grammar_stays_small(grammar: Automaton) -> None:
     # Recognition time and memory follow it: at 17 000 states a sentence took seconds.
     assert len(grammar.arcs) < 800

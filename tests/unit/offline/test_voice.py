@@ -72,7 +72,7 @@ async def test_an_engine_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest
     engine.write_text("#!/bin/sh\nexec sleep 60\n")
     engine.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(module, "READ_SECONDS", 0.05)
     async with asyncio.timeout(3):
         with pytest.raises(DeviceUnavailable):
             await spoken(EspeakVoice(), "hello")

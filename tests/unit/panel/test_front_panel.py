@@ -121,6 +121,7 @@ async def test_two_buttons_at_once_are_told_and_mean_nothing():
         await box.idle()
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_stuck_button_is_told_and_ignored_until_it_is_free():
     async with Box(factory_reset=False) as box:

@@ -107,6 +107,7 @@ def test_every_press_is_one_thing_and_its_ends_are_told_in_pairs(pauses: list[fl
     assert told["stuck"] == told["freed"]
 
 
+@pytest.mark.slow
 @given(_pauses, st.lists(st.floats(0.0, 2000.0), max_size=30))
 def test_a_look_that_comes_early_late_or_often_changes_nothing_of_what_is_told(
     pauses: list[float], looks: list[float]
@@ -129,6 +130,7 @@ def test_a_look_that_comes_early_late_or_often_changes_nothing_of_what_is_told(
     assert told == gestures(*edges, until=at + 1000.0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(list(Step)), st.floats(0.0, 20.0)), max_size=40))
 def test_whatever_comes_in_whatever_order_a_press_and_its_end_alternate(steps: list[tuple[Step, float]]):
     press, at, told = Press(TIMING), 0.0, list[Gesture]()

@@ -241,6 +241,7 @@ def test_no_file_of_imager_whatever_it_holds_breaks_the_start(user_data, network
     assert len(drafts) == 3
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=8, max_size=20).filter(

@@ -1,5 +1,6 @@
 """When the network for the set-up page is opened and closed."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_what_cannot_be_joined_is_given_up_and_the_page_comes_back():
     assert hotspot.look(NOWHERE, 100.0 + JOIN_SECONDS) is Step.REOPEN
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([NOWHERE, ONLINE]), st.floats(0.1, 400), st.booleans()), max_size=40)

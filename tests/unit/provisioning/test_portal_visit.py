@@ -201,6 +201,7 @@ def test_each_network_has_a_password_of_its_own(air, visit):
     assert told(air)["sentence"] != first
 
 
+@pytest.mark.slow
 def test_a_network_that_an_earlier_run_was_killed_over_is_gone_when_the_next_one_looks(air):
     air.network.open_hotspot("handset-3f2a", "12345678")
     air.plug_in()
@@ -211,6 +212,7 @@ def test_a_network_that_an_earlier_run_was_killed_over_is_gone_when_the_next_one
     assert not list(air.volatile.iterdir())
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_said_on_the_page_which_stays(air, visit):
     pages = opened(visit)
     (air.root / "etc/handset").write_text("in the way of settings")
@@ -223,6 +225,7 @@ def test_what_cannot_be_written_is_said_on_the_page_which_stays(air, visit):
     assert told(air)["waiting"]
 
 
+@pytest.mark.slow
 def test_ended_while_it_is_open_it_leaves_no_network_behind(air, visit):
     pages = opened(visit)
     visit.close()
@@ -256,6 +259,7 @@ def test_a_cable_ends_it(air, visit):
     assert was_closed(pages)
 
 
+@pytest.mark.slow
 def test_a_networkmanager_that_is_gone_for_a_while_is_survived(air, visit):
     world = air.file.read_text()
     air.file.write_text("{}")

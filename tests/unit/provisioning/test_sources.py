@@ -92,6 +92,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(TREES)
 def test_what_is_written_as_toml_is_read_as_it_was(tree):

@@ -397,6 +397,7 @@ def test_in_any_order_each_response_has_one_beginning_and_one_end_and_each_call_
     assert all(mark == ("activityStart", "activityEnd")[place % 2] for place, mark in enumerate(marks))
 
 
+@pytest.mark.slow
 @given(st.lists(MESSAGES, max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_whatever_came_the_next_question_is_answered(messages: list[bytes]) -> None:

@@ -93,6 +93,7 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(tmp_path, keys):
     assert not (tmp_path / "out/site/evil").is_symlink()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_refused_and_never_anything_else(tmp_path_factory, data):

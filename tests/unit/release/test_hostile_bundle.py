@@ -102,6 +102,7 @@ def test_a_dictionary_of_a_gigabyte_is_refused(tmp_path, keys):
     assert "limit" in str(refused.value.__cause__)
 
 
+@pytest.mark.slow
 def test_what_a_file_has_beyond_its_signed_size_is_not_written(tmp_path, keys):
     """Else it would fill the card before its checksum is known."""
     made = tree(tmp_path / "tree", "well")

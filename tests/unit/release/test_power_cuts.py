@@ -74,6 +74,7 @@ def check(places):
     assert start_of_the_system(places) is None, "once is enough"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ["well", "dies"])
 def test_whenever_the_power_goes_a_release_runs_and_the_report_is_true(behaviour):
     with tempfile.TemporaryDirectory() as directory:

@@ -262,6 +262,7 @@ class Slow(FakeProvider):
     paced: ClassVar = Capabilities(input_rate=16_000, output_rate=16_000, paced=True, local=True)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_local_engine_is_held_back_ten_seconds_ahead():
     provider = FakeProvider("local", Slow.paced)
@@ -299,6 +300,7 @@ async def test_a_microphone_that_falls_silent_in_mid_speech_ends_the_turn():
         assert len(booth.of(Transcript)) > 0
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_speech_that_never_ends_is_answered_after_a_minute():
     async with Booth() as booth:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ class TestSpokenText:
         assert spoken.heard(500) == "One two"
         assert spoken.text == "One two three"
 
+    @pytest.mark.slow
     @given(
         st.lists(st.tuples(st.text("ab ", min_size=1, max_size=20), st.floats(0, 5000)), max_size=8),
         st.lists(st.floats(0, 6000), min_size=2, max_size=5),

@@ -51,6 +51,7 @@ class Held:
         return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cut"), [(LineKind.CLIENT, False), (LineKind.PHONE, True)])
 async def test_a_programs_burst_is_heard_whole_where_a_devices_is_cut(kind: LineKind, cut: bool):
     detector, heard = Held(), list[bytes]()

@@ -248,6 +248,7 @@ class TestPushToTalk:
             assert list(booth.provider.turns) == [1]
             await booth.idle()
 
+    @pytest.mark.slow
     @virtual_time
     async def test_a_key_that_is_stuck_is_let_go_after_a_minute(self):
         async with Booth() as booth:

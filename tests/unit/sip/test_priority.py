@@ -32,6 +32,7 @@ def real_time_is_allowed() -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not real_time_is_allowed(), reason="no right to a real-time priority here")
 def test_a_thread_that_does_not_rest_costs_the_process_its_priority_and_not_its_life():
     ran = subprocess.run(

@@ -177,6 +177,7 @@ def pull(directory: Path) -> None:
     os.close(nothing)
 
 
+@pytest.mark.slow
 def test_a_card_that_is_pulled_while_it_is_written_is_told_and_the_history_goes_on_when_it_is_back(
     store: Store, warnings: Warnings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import json
 from collections import Counter, deque
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ class Service:
             self.talk.read(self.told.popleft())
 
 
+@pytest.mark.slow
 @given(acts=st.lists(ACTS, max_size=60))
 def test_each_committed_turn_reads_as_what_was_said_in_it(acts: list[tuple[str, int]]) -> None:
     talk = ScribeTalk()

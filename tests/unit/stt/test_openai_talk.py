@@ -94,6 +94,7 @@ JUNK: tuple[str | bytes, ...] = (
 )
 
 
+@pytest.mark.slow
 @given(acts=st.lists(ACTS, max_size=60))
 def test_each_committed_turn_has_one_final_transcript_and_discarded_ones_none(
     acts: list[tuple[str, int]],

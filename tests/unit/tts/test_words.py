@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_a_service_that_tells_nothing_leaves_nothing_to_tell():
     assert told("Hello there.") == []
 
 
+@pytest.mark.slow
 @given(st.text(), st.lists(st.tuples(st.text(), st.floats())))
 def test_whatever_comes_the_words_are_those_of_the_text_in_order(text, spoken):
     found = told(text, *spoken)

@@ -478,6 +478,7 @@ FIELDS = (
 KINDS = sorted(Conversation(read({}), Setup("s1")).heeded)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(ODD), max_size=6))
 def test_no_event_breaks_the_conversation(kind: str, fields: dict[str, Any]) -> None:
     there = Wire(turns="server")
