@@ -15,6 +15,7 @@ from typing import Any, Final
 from appliance.config.accounts import OF_AN_ACCOUNT
 from appliance.config.files import CHECKOUT
 from appliance.config.load import Fault, is_secret, load
+from appliance.config.placeholders import MESSAGE, is_placeholder, remedy
 from appliance.config.providers import check_providers
 from appliance.config.rules import check_rules
 from appliance.config.secrets import CREDENTIAL_PREFIX, SEALED_STORE, is_reference
@@ -74,9 +75,11 @@ def check(draft: Draft, root: Path = Path("/"), config: Path | None = None) -> C
     """What `handset check` would say of the draft above the files that are there; secrets in the clear."""
     tree = merged({}, draft.tree)
     checked = Checked(tree)
-    checked.notes += _without_password(tree, draft, root)
-    if checked.notes:
-        checked.notes += _beside(checked.notes, draft, root, config)
+    checked.notes += _placeholders(tree, draft)
+    told = {note.key for note in checked.notes}
+    if lacking := list(_without_password(tree, draft, root)):
+        checked.notes += [note for note in lacking if note.key not in told]
+        checked.notes += _beside(lacking, draft, root, config)
     for _ in range(_ROUNDS):
         loaded = load(config, environ={}, command_line=tree, root=root)
         found = check_providers(check_rules(loaded), environ={}).faults
@@ -91,6 +94,15 @@ def check(draft: Draft, root: Path = Path("/"), config: Path | None = None) -> C
             _take_out(tree, fault.key)
     checked.tree = {}
     return checked
+
+
+def _placeholders(tree: Tree, draft: Draft) -> Iterator[Note]:
+    """What only keeps the place of a secret is taken out of the tree, and told."""
+    for path, secret in list(_secrets(tree)):
+        if is_placeholder(secret):
+            drop(tree, list(path))
+            key = ".".join(path)
+            yield Note(MESSAGE, key, nearest_line(draft.lines, key), remedy(key), "fault")
 
 
 def _without_password(tree: Tree, draft: Draft, root: Path) -> Iterator[Note]:

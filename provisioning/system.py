@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from appliance.config.placeholders import MESSAGE, is_placeholder, remedy
+
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _HASH: Final = re.compile(r"\$(y|gy|7|6|5|2[abxy])\$[!-9;-~]{8,}")
@@ -22,7 +24,6 @@ _KNOWN_PASSWORDS: Final = frozenset(
         "passwort",
         "handset",
         "admin",
-        "changeme",
         "12345678",
         "123456789",
         "qwertyuiop",
@@ -123,6 +124,9 @@ def sieve(system: System) -> tuple[System, list[Finding]]:
 
 
 def _of_user(user: User) -> Iterator[Finding]:
+    if is_placeholder(user.password):
+        yield "user.password", MESSAGE, remedy("user.password")
+        return
     if not _USER.fullmatch(user.name) or user.name in RESERVED:
         yield "user.name", f"nobody can be called {user.name!r} here", "small letters and digits, as in anna"
     if user.password and user.hashed and not _HASH.fullmatch(user.password):
@@ -141,7 +145,9 @@ def _of_network(network: Wifi) -> Iterator[Finding]:
     if not 1 <= len(network.ssid.encode()) <= 32:
         yield "wlan.ssid", "the network's name is empty or too long", "1 to 32 bytes"
     password = network.password
-    if password and not _HEX_KEY.fullmatch(password):
+    if is_placeholder(password):
+        yield "wlan.password", MESSAGE, remedy("wlan.password")
+    elif password and not _HEX_KEY.fullmatch(password):
         if not 8 <= len(password) <= 63:
             yield "wlan.password", f"it has {len(password)} characters", "a Wi-Fi password has 8 to 63"
         elif not (password.isascii() and password.isprintable()):

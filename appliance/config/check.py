@@ -13,9 +13,10 @@ from pydantic import BaseModel, SecretStr
 from appliance import plugins
 from appliance.config.accounts import open_keys, over_tls, switched_off, without_password
 from appliance.config.load import DEFAULT, Fault, Loaded, is_secret, load
+from appliance.config.placeholders import MESSAGE, is_placeholder, remedy
 from appliance.config.providers import check_providers, check_usable, in_force
 from appliance.config.rules import check_rules
-from appliance.config.schema import ProviderSection, Sip
+from appliance.config.schema import Configuration, ProviderSection, Sip
 from appliance.config.secrets import is_reference
 from appliance.errors import ApplianceError
 
@@ -54,9 +55,23 @@ def _with_warnings(loaded: Loaded) -> Loaded:
     if loaded.sound is None:
         return loaded
     sip = loaded.sound.sip
-    found = (*switched_off(sip), *open_keys(sip), *without_password(sip), *_outdated(sip))
+    found = (
+        *switched_off(sip),
+        *open_keys(sip),
+        *without_password(sip),
+        *_outdated(sip),
+        *_placeholders(loaded.sound),
+    )
     warnings = (Fault(_origin(key, loaded.origins), key, told, hint, True) for key, told, hint in found)
     return replace(loaded, faults=(*loaded.faults, *warnings))
+
+
+def _placeholders(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
+    for path, value in _leaves(configuration, ()):
+        secret = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if is_secret(path[-1]) and isinstance(secret, str) and is_placeholder(secret):
+            key = ".".join(path)
+            yield key, MESSAGE, remedy(key)
 
 
 def _outdated(sip: Sip) -> Iterator[tuple[str, str, str]]:

@@ -6,6 +6,24 @@ import pytest
 
 from tests.rig.boot_card import Card
 
+PLACEHOLDERS = """[sip]
+enabled = true
+server = "pbx.example.org"
+user = "201"
+password = "..."
+[sip.accounts.door]
+server = "door.example.org"
+user = "202"
+password = "hush-hush"
+[providers.openai]
+api_key = "sk-..."
+[wlan]
+ssid = "home"
+password = "your password here"
+[contacts]
+bob = "12"
+"""
+
 
 @pytest.fixture
 def card(tmp_path):
@@ -50,6 +68,26 @@ def test_of_a_file_with_faults_the_good_part_is_in_force_and_each_fault_is_told_
     text = (card.boot / "handset.toml").read_text()
     assert '"short"' in text  # it is not in force, and has to be corrected there
     assert "hush-hush" not in text
+
+
+def test_what_keeps_the_place_of_a_secret_is_told_and_what_does_not_need_it_is_in_force(card):
+    outcome = card.put(settings=PLACEHOLDERS).start()
+    assert [(fault.line, fault.key) for fault in outcome.faults] == [
+        (14, "wlan.password"), (5, "sip.password"), (11, "providers.openai.api_key"),
+    ]  # fmt: skip
+    result = (card.boot / "handset-result.txt").read_text()
+    told = "this stands for a secret, and is none (put the real key in its place, or take the line out)"
+    assert f"handset.toml, line 11: providers.openai.api_key: {told}" in result
+    configuration = card.configuration
+    assert configuration.contacts == {"bob": "12"}
+    assert (configuration.sip.server, configuration.sip.accounts["door"].server) == ("", "door.example.org")
+    assert configuration.conversation.providers == ("offline",)
+    assert not list((card.root / "etc").glob("NetworkManager/system-connections/*"))
+
+    card.put(settings=PLACEHOLDERS.replace('"..."', '"hush"').replace("your password here", "long enough"))
+    assert [fault.key for fault in card.start().faults] == ["providers.openai.api_key"]
+    assert card.configuration.sip.server == "pbx.example.org"
+    assert list((card.root / "etc").glob("NetworkManager/system-connections/*"))
 
 
 def test_of_an_account_without_a_password_the_other_faults_are_told_too_and_it_counts_as_not_taken(card):

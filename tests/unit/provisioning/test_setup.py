@@ -73,6 +73,14 @@ def test_an_account_without_a_password_is_told_and_nothing_is_written(tmp_path, 
     assert not (tmp_path / "etc").exists()
 
 
+def test_what_keeps_the_place_of_a_secret_is_a_fault_with_its_line_and_nothing_is_written(tmp_path, capsys):
+    assert run(tmp_path, "[providers.openai]\napi_key = 'sk-...'\n[contacts]\nbob = '12'") == 2
+    assert "line 2: providers.openai.api_key: this stands for a secret" in capsys.readouterr().err
+    assert run(tmp_path, LINE.replace("hush-hush", "changeme")) == 2
+    assert "sip.password: this stands for a secret" in capsys.readouterr().err
+    assert not (tmp_path / "etc").exists()
+
+
 def test_what_was_set_before_stays_and_an_account_that_is_given_anew_keeps_nothing_of_the_old_one(tmp_path):
     run(tmp_path, "[device]\nname = 'kitchen'\n[contacts]\nbob = '12'")
     run(tmp_path, LINE)
