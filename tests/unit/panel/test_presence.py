@@ -46,7 +46,8 @@ def test_the_daemon_of_a_machine_without_gpio_imports_none_of_it():
         "import sys, appliance.daemon\n"
         "from appliance.config.schema import Gpio\n"
         "from appliance.health import Health\n"
-        "appliance.daemon.presence.find(Gpio(), Health().part('gpio'))\n"
+        "from appliance.panel import presence\n"
+        "presence.find(Gpio(), Health().part('gpio'))\n"
         "print([name for name in sys.modules if name.startswith(('gpiozero', 'lgpio', 'appliance.panel.'))])"
     )
     environ = {"PATH": "/usr/bin:/bin"}
