@@ -9,7 +9,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, Protocol
@@ -21,15 +20,15 @@ from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
 from appliance.interfaces.network import Network
 from provisioning import identity, remote, settings
 from provisioning.actions import Run, WriteFile
-from provisioning.draft import Draft, Tree
+from provisioning.draft import Tree
 from provisioning.effects import Effects
+from provisioning.fetched import allowed
 from provisioning.release.gate import Reading
 from provisioning.release.service import SystemdService, own_page
 from provisioning.remote import NotBelieved, Source
 from provisioning.settings import Place
 from provisioning.setup import put_in_force
 from provisioning.sources import understand
-from provisioning.system import System
 
 REMEMBERED: Final = PurePosixPath("/etc/handset/fetched.json")
 _SECONDS: Final = 20.0
@@ -107,38 +106,29 @@ def take(
     digest = hashlib.sha256(data).hexdigest()
     if digest == known.get("sha256") and not dry:
         return f"{url}: nothing new"
-    draft = _allowed(understand(data.decode("utf-8")))
+    draft, refused = allowed(understand(data.decode("utf-8")))
+    left = "".join(f"\nleft out: {note}" for note in refused)
     where = Place.here(effects.root)
     before = settings.read_before(effects.place(where.settings))
     settings.recall(draft.tree, before, effects)
     checked = settings.check(draft, effects.root)
     faults = [note for note in (*draft.notes, *checked.notes) if note.kind == "fault"]
     if faults or not checked.tree:
-        told = "\n".join(map(str, faults)) or "there is nothing in it to be set"
+        told = ("\n".join(map(str, faults)) or "there is nothing in it to be set") + left
         raise ConfigurationInvalid(
             f"{url} has faults, and nothing of it was taken:\n{told}", hint="correct the file"
         )
     if dry:
-        return f"{url}: {len(checked.tree)} sections, no fault; nothing was changed"
+        return f"{url}: {len(checked.tree)} sections, no fault; nothing was changed{left}"
     meant = _digest_of(checked.tree)
     remember = {"host": found.host, "sha256": digest, "settings": meant}
     if meant == known.get("settings"):
         _remember(remember, effects)
-        return f"{url}: another file, and the same settings"
+        return f"{url}: another file, and the same settings{left}"
     tree = settings.overlay(before, settings.completed(checked.tree, before))
-    put_in_force(tree, replace(draft, system=System()), where, effects)
+    put_in_force(tree, draft, where, effects)
     _start_anew({**remember, _WRITTEN: daemon.now() if daemon else 0.0}, effects, daemon)
-    return f"{url}: in force ({', '.join(checked.tree)})"
-
-
-def _allowed(draft: Draft) -> Draft:
-    """Settings alone: a server adds no people, networks or keys to log in with, and names no other server."""
-    draft.tree, refused = remote.allowed(draft.tree)
-    for name in refused:
-        draft.leave("is not a server's to set", key=name)
-    if not draft.system.empty:
-        draft.leave("people and networks are not a server's to set")
-    return draft
+    return f"{url}: in force ({', '.join(checked.tree)}){left}"
 
 
 def _digest_of(tree: Tree) -> str:

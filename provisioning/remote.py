@@ -7,7 +7,7 @@ name, or signed with a key that was configured. By default the first server that
 import base64
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from appliance.config.schema import Provisioning
@@ -94,9 +94,3 @@ def check_signature(data: bytes, signature: bytes, public_key: str) -> None:
         raise NotBelieved(
             "the file's signature is not that of provisioning.public_key", hint="sign it again"
         ) from error
-
-
-def allowed(tree: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What a server may set, and the sections that it may not: where settings come from, and who vouches for them."""
-    kept = {name: section for name, section in tree.items() if name not in ("provisioning", "storage")}
-    return kept, sorted(tree.keys() - kept.keys())

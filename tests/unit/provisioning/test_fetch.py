@@ -45,8 +45,8 @@ def test_a_configured_address_comes_before_what_the_network_names(server, box, t
 
 
 def test_with_one_fault_nothing_is_taken(server, box, trusting):
-    server.files[f"/phones/{MAC}.toml"] = b'[device]\nname = "x"\n[sip]\ntransport = "pigeon"\n'
-    with pytest.raises(ConfigurationInvalid, match=r"line 4: sip\.transport"):
+    server.files[f"/phones/{MAC}.toml"] = b'[device]\nname = "x"\n[room]\nmode = "opened"\n'
+    with pytest.raises(ConfigurationInvalid, match=r"line 4: room\.mode"):
         take(trusting, server.url, box)
     assert not (box.root / "etc").exists()
 
@@ -55,10 +55,12 @@ def test_a_server_adds_nobody_and_names_no_other_server(server, box, trusting):
     people = "[user]\nname = 'eve'\n[wlan]\nssid = 'evil'\n"
     text = people + "[provisioning]\nurl = 'https://evil.example/'\n[device]\nname = 'x'\n"
     server.files[f"/phones/{MAC}.toml"] = text.encode()
-    take(trusting, server.url, box)
+    told = take(trusting, server.url, box)
     sound = load(environ={}, root=box.root).sound
     assert isinstance(sound, Configuration)
     assert (sound.device.name, sound.provisioning.url) == ("x", "")
+    assert "in force (device)\nleft out: line 6: provisioning.url: is not a server's to set: where" in told
+    assert "left out: people" in told
     assert {path.name for path in (box.root / "etc").iterdir()} == {"handset"}
 
 
