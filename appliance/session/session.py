@@ -1,5 +1,4 @@
 """One conversation on one line: its states, its connection, and the commands that others may give it."""
-# Longer than other files: what line, link and control server ask of a session, one short method each.
 
 import asyncio
 import logging
@@ -11,10 +10,9 @@ from typing import Final
 from appliance.agents.agent import Agent
 from appliance.audio.capture import Captured
 from appliance.audio.playout import Mark
-from appliance.errors import ApplianceError, NotPossible, ProviderUnavailable, kind_and_place
+from appliance.errors import ApplianceError, NotPossible, kind_and_place
 from appliance.events import Failed, Notified, SessionStateChanged
 from appliance.interfaces import CalledTool, HistoryItem, LineKind, ProviderEvent, Setup, ToolContext
-from appliance.session.allowance import Allowance, Notice
 from appliance.session.checkpoint import WINDOW_SECONDS, Bookmark, Item
 from appliance.session.dialogue import QUIET_SECONDS, Dialogue
 from appliance.session.ladder import Ladder
@@ -30,9 +28,9 @@ from appliance.session.machine import (
 )
 from appliance.session.news import ConnectionNews
 from appliance.session.parting import Parting
-from appliance.session.patience import Patience, Sight, Verdict, answer_within
 from appliance.session.phrases import Phrase, phrase
 from appliance.session.place import SessionLine, Surroundings
+from appliance.session.timeouts import Timeouts
 from appliance.session.turn import Phase, TurnState
 
 CHECK_SECONDS: Final = 0.1
@@ -74,16 +72,13 @@ class Session:
         self.link = Link(
             around.providers, self, Ladder(names, fallback_after, around.standings, around.chance)
         )
-        now = self._looked_at = self._loop.time()
-        asks = line.kind is not LineKind.ROOM
-        self._patience = Patience(around.conversation.idle_timeout, now, asks=asks)
-        limits = around.limits
-        self._allowance = Allowance(limits.minutes_per_call, limits.minutes_per_day, now)
         self._dialogue = Dialogue(self.id, line, agent, around, context_for(self), self)
         self._news = ConnectionNews(self.id, line.id, around.bus, self._dialogue.appliance_says)
         self._parting = Parting(self._dialogue, self.end)
-        self._asked_again: int | None = None
-        """The turn that a second connection was asked for, since the first did not answer."""
+        now = self._loop.time()
+        self._timeouts = Timeouts(
+            line, around, self._dialogue, self.link, self._news, self._parting, self.end, now
+        )
         self._before: tuple[Item, ...] = ()
         """What was said before a restart."""
         self._bookmark: Bookmark | None = None
@@ -131,8 +126,7 @@ class Session:
         self._around.journal.begin_session(self.id, self._line.id, self.agent, self.started_at, self.user)
         self._move(Started(), self._recall())
         self._check = self._loop.call_later(CHECK_SECONDS, self._look)
-        if self._around.usage.left_today(local=self.link.capabilities.local) <= 0:
-            self._parting.begin(Phrase.LIMIT_DAY, "limit", self._loop.time())
+        if not self._timeouts.begin(self._loop.time()):
             return
         self._news.started(self._loop.time())
         self.link.start().add_done_callback(self._link_ended)
@@ -256,7 +250,7 @@ class Session:
         return self._closing is None
 
     def stir(self) -> None:
-        self._patience.stir(self._loop.time())
+        self._timeouts.stir(self._loop.time())
 
     # --- for its link ---
 
@@ -347,48 +341,12 @@ class Session:
         self.link.look()
         now = self._loop.time()
         if self.parked:
-            self._patience.wait(now - self._looked_at)
-            self._allowance.wait(now - self._looked_at)
-            self._looked_at = now
+            self._timeouts.wait(now)
             return
-        self._count_talk(now)
+        self._timeouts.count_talk(now)
         if self._bookmark is not None:
             self._bookmark.look((*self._before, *self.history), self.link.handle(), now)
-        if not self._parting.begun:
-            self._heed_limits(now)
-        if self._parting.begun:
-            self._parting.look(now, busy=self._busy())
-            return
-        if not self.link.up:
-            thinking = self.turn_state is TurnState.THINKING
-            aloud = thinking and self.link.exhausted and not self.link.hopeless
-            self._news.look(now, aloud=aloud)
-        self._heed_patience(now)
-
-    def _heed_patience(self, now: float) -> None:
-        match self._patience.look(self._sight(), now):
-            case Verdict.NO_ANSWER if self.link.up and not self.link.capabilities.local:
-                self._give_up_connection()
-            case Verdict.NO_ANSWER:
-                self._dialogue.abandon_answer(Phrase.NO_ANSWER if self.link.up else Phrase.NO_SERVICE)
-            case Verdict.STALLED:
-                self._dialogue.interrupt("nothing takes the sound")
-            case Verdict.STILL_THERE:
-                self._dialogue.appliance_says(Phrase.STILL_THERE)
-            case Verdict.IDLE if self.line_kind is LineKind.ROOM:
-                self.end("idle_timeout")
-            case Verdict.IDLE:
-                self._parting.begin(Phrase.IDLE, "idle_timeout", now)
-            case None:
-                return
-
-    def _give_up_connection(self) -> None:
-        """It is there and does not answer: another one is asked, once; the next turn must not wait for this one."""
-        turn = self._dialogue.unanswered
-        if turn is None or turn == self._asked_again:
-            self._dialogue.abandon_answer(Phrase.NO_ANSWER)
-        self._asked_again = turn
-        self.link.drop(ProviderUnavailable(f"{self.provider} did not answer"))
+        self._timeouts.look(now)
 
     def _owed(self) -> bool:
         """Somebody talks, or waits for an answer."""
@@ -416,40 +374,6 @@ class Session:
         else:
             self._bookmark.drop()
 
-    def _count_talk(self, now: float) -> None:
-        if self.link.up:
-            self._around.usage.talked(self.provider, now - self._looked_at)
-        self._looked_at = now
-
-    def _heed_limits(self, now: float) -> None:
-        left_today = self._around.usage.left_today(local=self.link.capabilities.local)
-        match self._allowance.look(now, left_today):
-            case Notice.NEAR:
-                self._dialogue.appliance_says(Phrase.LIMIT_NEAR, patient=True)
-            case Notice.CALL_OVER:
-                self._parting.begin(Phrase.LIMIT_REACHED, "limit", now)
-            case Notice.DAY_OVER:
-                self._parting.begin(Phrase.LIMIT_DAY, "limit", now)
-            case None:
-                return
-
-    def _busy(self) -> bool:
-        """The person talks, or an answer is to be expected."""
-        if self.turn_state is TurnState.THINKING:
-            return self.link.up
-        return self.turn_state is not TurnState.IDLE
-
-    def _sight(self) -> Sight:
-        playout, strands = self._line.playout, self._dialogue.strands
-        moving = strands.downlink.sounding is not None and playout.queued_ms() > 0 and not playout.paused()
-        owed = self._dialogue.awaits_provider and self.turn_state in (TurnState.THINKING, TurnState.SPEAKING)
-        return Sight(
-            answer_within=answer_within(up=self.link.up, hopeless=self.link.hopeless) if owed else None,
-            idle=self.turn_state is TurnState.IDLE and not self._dialogue.runner.running,
-            heard_ms=strands.downlink.heard_ms() if moving else None,
-            turn=self.turn,
-        )
-
     def _link_ended(self, task: asyncio.Task[None]) -> None:
         """The link ends by itself only through a bug; a session without one would be deaf for ever."""
         if not task.cancelled() and (fault := task.exception()) is not None:
@@ -460,7 +384,7 @@ class Session:
     async def _shut(self, reason: str) -> None:
         if self._check is not None:
             self._check.cancel()
-        self._count_talk(self._loop.time())
+        self._timeouts.count_talk(self._loop.time())
         self._around.usage.write()
         try:
             async with asyncio.timeout(2.0):
