@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
+from appliance.aloud import Aloud
 from appliance.errors import ApplianceError
 from appliance.events import EventBus, ReleaseChanged
 from appliance.private import opener
@@ -56,7 +57,8 @@ class Reports(Protocol):
 
 
 class ReleaseNews:
-    """`say` has a text spoken in the room; what was told is remembered in `directory`, so that it is told once."""
+    """`say` has a text spoken in the room; what was told, and what was heard, is remembered in `directory`, so that
+    the event comes once, and the sentence until it was heard."""
 
     what: ClassVar[str] = "application"
     kept_in: ClassVar[str] = "update.json"
@@ -67,7 +69,7 @@ class ReleaseNews:
         self._releases = releases
         self._told_in = directory / self.kept_in
         self._bus = bus
-        self._say = say
+        self._aloud = Aloud(bus, lambda text, _: say(text))
         self._version = version
         self._seen = 0.0
         self._last: Report | None = None
@@ -88,7 +90,7 @@ class ReleaseNews:
             await asyncio.sleep(LOOK_SECONDS)
 
     def news(self) -> Report | None:
-        """A report that nobody was told of yet. Blocks."""
+        """A report that nobody was told of yet, or that nobody heard. Blocks."""
         try:
             changed = self._releases.places.report.stat().st_mtime
         except OSError:
@@ -96,11 +98,23 @@ class ReleaseNews:
         if changed == self._seen:
             return None
         self._seen, self._last = changed, self._releases.report()
-        if self._last is None or self._last.id == self._remembered():
+        if self._last is None or (self._last.id, True) == self._remembered():
             return None
         return self._last
 
     def tell(self, report: Report) -> None:
+        text = self.sentence(report)
+        if self._remembered()[0] != report.id:
+            self._publish(report)
+            self._remember(report, heard=not text)
+        if not text:
+            return
+        try:
+            self._aloud.tell(self.what, text, "", lambda: self._remember(report, heard=True))
+        except ApplianceError as error:
+            logger.info("the update was not told aloud: %s", error.code)
+
+    def _publish(self, report: Report) -> None:
         logger.info("update of the %s to %s: %s %s", self.what, report.version, report.outcome, report.reason)
         self._bus.publish(
             ReleaseChanged(
@@ -111,24 +125,20 @@ class ReleaseNews:
                 what=self.what,
             )
         )
-        self._remember(report)
-        if text := self.sentence(report):
-            try:
-                self._say(text)
-            except ApplianceError as error:
-                logger.info("the update was not told aloud: %s", error.code)
 
-    def _remembered(self) -> str:
+    def _remembered(self) -> tuple[str, bool]:
+        """The report that was told last, and whether it was heard."""
         try:
-            return str(json.loads(self._told_in.read_text(encoding="utf-8")).get("told", ""))
+            kept = json.loads(self._told_in.read_text(encoding="utf-8"))
+            return str(kept.get("told", "")), bool(kept.get("heard", True))
         except (OSError, ValueError, AttributeError):
-            return ""
+            return "", False
 
-    def _remember(self, report: Report) -> None:
+    def _remember(self, report: Report, *, heard: bool) -> None:
         try:
             self._told_in.unlink(missing_ok=True)
             with open(self._told_in, "w", encoding="utf-8", opener=opener) as file:
-                json.dump({"told": report.id}, file)
+                json.dump({"told": report.id, "heard": heard}, file)
         except OSError as error:
             logger.warning("what was told of an update is not remembered: %s", error.strerror)
 

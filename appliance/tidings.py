@@ -3,12 +3,13 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from appliance import private
+from appliance.aloud import Aloud, Say
 from appliance.errors import ApplianceError
 from appliance.events import EventBus, Provisioned, SetupChanged, Warned
 
@@ -50,15 +51,13 @@ def read(path: Path) -> Tidings | None:
         return None
 
 
-Say = Callable[[str, str], None]
-"""Say a sentence with its label; raise NotPossible where nobody would hear it."""
-
-
 async def watch(
     directory: Path, bus: EventBus, say: Say, places: Sequence[Path] = (LEFT_HERE, SET_UP_HERE)
 ) -> None:
-    """Tell what is new in `places`, aloud once, also over restarts; and whether it waits to be set up. Without end."""
+    """Tell what is new in `places`, aloud until it was heard once, also over restarts; and whether it waits to be set
+    up. Without end."""
     told: dict[Path, float] = {}
+    aloud = Aloud(bus, say)
     waiting = False
     while True:
         left = {path: found for path in places if (found := await asyncio.to_thread(read, path)) is not None}
@@ -66,15 +65,19 @@ async def watch(
         if waits is not waiting:
             waiting = waits
             bus.publish(SetupChanged(state="open" if waits else "closed"))
-        for path, found in left.items():
-            if told.get(path) != found.at:
+        for path in places:
+            marker = directory / f"{path.stem}.told"
+            found = left.get(path)
+            if found is None:
+                aloud.drop(marker.name)
+            elif told.get(path) != found.at:
                 told[path] = found.at
-                tell(found, bus, say, directory / f"{path.stem}.told")
+                tell(found, bus, aloud, marker)
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def tell(tidings: Tidings, bus: EventBus, say: Say, marker: Path | None = None) -> bool:
-    """As events, and aloud unless the file `marker` says that an earlier run has. Return whether it was said."""
+def tell(tidings: Tidings, bus: EventBus, aloud: Aloud, marker: Path) -> bool:
+    """As events, and aloud unless the file `marker` says that it was heard. Return whether it is being said."""
     count = len(tidings.faults)
     bus.publish(Provisioned(ok=tidings.ok, message=tidings.sentence, faults=count))
     for fault in tidings.faults[:_MOST]:
@@ -82,15 +85,16 @@ def tell(tidings: Tidings, bus: EventBus, say: Say, marker: Path | None = None) 
         key = f"{fault['key']}: " if fault.get("key") else ""
         message = f"{where}: {key}{fault.get('message', '')}"
         bus.publish(Warned(code="provisioning_fault", message=message, hint=str(fault.get("hint", ""))))
-    if marker is not None and _marked(marker) == repr(tidings.at):
+    at = repr(tidings.at)
+    # Whatever is still owed is outdated: a password of a network that is not there any more, for example.
+    aloud.drop(marker.name)
+    if _marked(marker) == at:
         return False
     try:
-        say(tidings.sentence, LABEL)
+        aloud.tell(marker.name, tidings.sentence, LABEL, lambda: _mark(marker, at))
     except ApplianceError as error:
         logger.info("what became of the settings is told to nobody: %s", error.message)
         return False
-    if marker is not None:
-        _mark(marker, repr(tidings.at))
     return True
 
 

@@ -19,6 +19,8 @@ class FakeVoice:
         self.spoken: list[str] = []
         self.stopped = 0
         self.broken = False
+        self.breaks_after = 0
+        """The next text breaks off after so many sentences; 0: none does."""
 
     def level(self, text: str) -> int:
         """The sample value of what says `text`."""
@@ -30,8 +32,11 @@ class FakeVoice:
         self.spoken.append(text)
         level = self.level(text)
         done = False
+        breaks_after, self.breaks_after = self.breaks_after, 0
         try:
-            for sentence in text.replace(". ", ".|").split("|"):
+            for number, sentence in enumerate(text.replace(". ", ".|").split("|")):
+                if breaks_after and number == breaks_after:
+                    raise ApplianceError("espeak-ng was killed")
                 await asyncio.sleep(0.03)
                 samples = np.full(RATE * MS_PER_CHARACTER * len(sentence) // 1000, level, dtype="<i2")
                 yield Spoken(sentence, samples.tobytes(), RATE)

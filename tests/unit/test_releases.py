@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, ReleaseChanged
+from appliance.events import Event, EventBus, Notified, ReleaseChanged, Transcript
 from appliance.releases import ReleaseNews, sentence
 from provisioning.release.places import Places
 from provisioning.release.trial import CUT_OFF, Releases, Report
@@ -19,18 +19,23 @@ class Hearth:
         self.state.mkdir()
         self.said: list[str] = []
         self.deaf = False
+        self.sounds = True
         self.told: list[Event] = []
 
     def daemon(self):
         """What a start of the daemon makes."""
-        bus = EventBus()
-        bus.listen(self.told.append)
+        bus = self.bus = EventBus()
+        bus.listen(lambda event: self.told.append(event) if isinstance(event, ReleaseChanged) else None)
         return ReleaseNews(self.releases, self.state, bus, self.say, "0.2.0")
 
     def say(self, text):
         if self.deaf:
             raise NotPossible("there is no room")
         self.said.append(text)
+        about = {"session": "s", "line": "room", "text": text}
+        self.bus.publish(Notified(**about))
+        if self.sounds:
+            self.bus.publish(Transcript(**about, turn=1, role="assistant", final=True, heard=text))
 
     def look(self, daemon):
         if (report := daemon.news()) is not None:
@@ -60,6 +65,17 @@ def test_an_update_is_told_once_over_all_restarts(hearth):
     assert (event.from_, event.to, event.state) == ("0.1.0", "0.2.0", "updated")
     assert hearth.said == ["I have been updated to version 0 point 2 point 0."]
     assert second.status()["last"]["outcome"] == "updated"
+
+
+def test_what_did_not_sound_is_said_again_after_a_restart_and_the_event_comes_once(hearth):
+    hearth.releases.refuse(report())
+    hearth.sounds = False
+    hearth.look(hearth.daemon())
+    hearth.sounds = True
+    for _ in range(2):
+        hearth.look(hearth.daemon())
+    assert len(hearth.told) == 1
+    assert len(hearth.said) == 2
 
 
 def test_what_was_told_is_for_the_owner_alone(hearth):

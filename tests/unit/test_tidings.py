@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance import tidings
+from appliance.aloud import Aloud
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, Provisioned, SetupChanged, Warned
+from appliance.events import Event, EventBus, Notified, Provisioned, SetupChanged, Transcript, Warned
 from tests.rig.virtual_time import virtual_time
 
 FAULT = {"file": "handset.toml", "line": 7, "key": "sip.transport", "message": "should be udp", "hint": "udp"}
@@ -34,40 +36,61 @@ class Room:
         self.events: list[Event] = []
         self.bus.listen(self.events.append)
         self.said: list[str] = []
+        self.sounds = True
+        self.empty = False
 
-    def say(self, text: str, _: str) -> None:
+    def say(self, text: str, label: str) -> None:
+        if self.empty:
+            raise NotPossible("There is nobody left to tell.")
         self.said.append(text)
+        self.bus.publish(Notified(session="s", line="room", text=text, label=label))
+        if self.sounds:
+            self.bus.publish(transcript(text, text))
+
+    def tell(self, what: tidings.Tidings, marker: Path) -> bool:
+        """As a daemon that starts here."""
+        return tidings.tell(what, self.bus, Aloud(self.bus, self.say), marker)
+
+
+def transcript(text: str, heard: str) -> Transcript:
+    return Transcript(session="s", line="room", turn=1, role="assistant", text=text, final=True, heard=heard)
 
 
 def test_it_is_said_once_and_an_event_at_each_start(tmp_path, told):
     room = Room()
-    assert tidings.tell(told(), room.bus, room.say, tmp_path / "told")
-    assert not tidings.tell(told(), room.bus, room.say, tmp_path / "told")
+    assert room.tell(told(), tmp_path / "told")
+    assert not room.tell(told(), tmp_path / "told")
     assert room.said == ["One thing is wrong."]
     assert [event.faults for event in room.events if isinstance(event, Provisioned)] == [1, 1]
 
 
 def test_another_start_with_new_files_is_said_again(tmp_path, told):
     room = Room()
-    tidings.tell(told(1.0), room.bus, room.say, tmp_path / "told")
-    assert tidings.tell(told(2.0, ()), room.bus, room.say, tmp_path / "told")
+    room.tell(told(1.0), tmp_path / "told")
+    assert room.tell(told(2.0, ()), tmp_path / "told")
 
 
 def test_each_fault_is_a_warning_with_place_and_remedy(tmp_path, told):
     room = Room()
-    tidings.tell(told(), room.bus, room.say, tmp_path / "told")
+    room.tell(told(), tmp_path / "told")
     (warned,) = (event for event in room.events if isinstance(event, Warned))
     assert warned.message == "handset.toml, line 7: sip.transport: should be udp"
     assert (warned.code, warned.hint) == ("provisioning_fault", "udp")
 
 
 def test_without_anybody_to_tell_it_waits_for_the_next_start(tmp_path, told):
-    def nobody(*_: str) -> None:
-        raise NotPossible("There is nobody left to tell.")
-
     room = Room()
-    assert not tidings.tell(told(), room.bus, nobody, tmp_path / "told")
-    assert tidings.tell(told(), room.bus, room.say, tmp_path / "told")
+    room.empty = True
+    assert not room.tell(told(), tmp_path / "told")
+    room.empty = False
+    assert room.tell(told(), tmp_path / "told")
+
+
+def test_what_did_not_sound_is_said_at_the_next_start_too(tmp_path, told):
+    room = Room()
+    room.sounds = False
+    assert room.tell(told(), tmp_path / "told")
+    assert room.tell(told(), tmp_path / "told")
 
 
 @pytest.mark.parametrize(

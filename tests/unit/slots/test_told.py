@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from appliance.events import EventBus
+from appliance.events import EventBus, Notified, ReleaseChanged, Transcript
 from appliance.releases import SystemNews
 from appliance.slots import slot_finding, slot_sentence, slot_status, spoken
 from provisioning.release.trial import Report
@@ -31,10 +31,16 @@ def test_an_update_is_told_once_over_all_restarts(board, tmp_path):
     told: list[Any] = []
     said: list[str] = []
     bus = EventBus()
-    bus.listen(told.append)
+    bus.listen(lambda event: told.append(event) if isinstance(event, ReleaseChanged) else None)
+
+    def say(text: str) -> None:
+        said.append(text)
+        bus.publish(Notified(session="s", text=text))
+        bus.publish(Transcript(session="s", turn=1, role="assistant", text=text, final=True, heard=text))
+
     board.slots().end(report())
     for _ in range(3):
-        daemon = SystemNews(board.slots(), tmp_path, bus, said.append)
+        daemon = SystemNews(board.slots(), tmp_path, bus, say)
         if (news := daemon.news()) is not None:
             daemon.tell(news)
     assert [(event.what, event.state, event.to) for event in told] == [("system", "updated", "2")]
