@@ -51,7 +51,7 @@ grid: ## a link cut at every quarter second of a turn, on every line, for every 
 local-model: ## a real language model behind the stage "openai": built once (a quarter of an hour), then tested
 	@provisioning/setup.sh test
 	@tests/rig/llama_server.sh .cache/llama
-	@HANDSET_LLAMA="$(CURDIR)/.cache/llama" $(BIN)/python -m pytest -m local_model tests/contract/test_llm_llama.py $(ARGS)
+	@HANDSET_LLAMA="$(CURDIR)/.cache/llama" $(BIN)/python -m pytest -m local_model tests/contract/llm/test_llama.py $(ARGS)
 
 asterisk: ## a real Asterisk (from Debian unstable, in a directory of its own), then the calls through it; as root
 	@provisioning/setup.sh test

@@ -8,7 +8,7 @@ import pytest
 from appliance.errors import ProviderUnavailable, SetupRejected
 from appliance.providers.stt.gemini import GeminiTranscription
 from appliance.stages import SpeechToText
-from tests.contract.one_shot import OneShotContract
+from tests.contract.stt.one_shot import OneShotContract
 from tests.fakes.gemini_transcribe import STEPS, FakeGeminiEar
 from tests.rig.coded_speech import coded
 

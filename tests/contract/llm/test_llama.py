@@ -31,6 +31,7 @@ from appliance.stages import (
     Said,
     ToolUse,
 )
+from tests.contract.llm.services import said
 from tests.rig.ports import free_port
 
 BUILT = os.environ.get("HANDSET_LLAMA", "")
@@ -105,10 +106,6 @@ def _model(address: str, **more: Any) -> OpenAiLanguageModel:
 async def answer(model: OpenAiLanguageModel, *items: Remembered, tools: bool = False) -> list[AnswerPart]:
     prompt = Prompt(items, "Be brief. Use the tool for the time.", [TIME] if tools else [], "conversation-1")
     return [part async for part in model.answer(prompt)]
-
-
-def said(parts: list[AnswerPart]) -> str:
-    return "".join(part.text for part in parts if isinstance(part, AnswerText))
 
 
 def _cost(parts: list[AnswerPart]) -> AnswerUsage:

@@ -18,7 +18,8 @@ from appliance.providers.stt import elevenlabs
 from appliance.providers.stt.elevenlabs import ElevenLabsTranscription
 from appliance.providers.stt.live import LiveTranscription
 from appliance.stages import Hearing, Transcript
-from tests.contract.test_stt import Listener, SttServiceContract
+from tests.contract.stt.listener import Listener
+from tests.contract.stt.service_contract import SttServiceContract
 from tests.fakes.elevenlabs_scribe import STEPS, FakeScribe
 from tests.rig.coded_speech import coded
 

@@ -7,7 +7,7 @@ import pytest
 from appliance.errors import DriverMissing, SetupRejected
 from appliance.providers.stt.pocketsphinx import PocketsphinxTranscription
 from appliance.stages import Hearing, SpeechToText
-from tests.contract.test_stt import SttContract
+from tests.contract.stt.contract import SttContract
 from tests.rig.spoken import cough, speech
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from appliance.errors import ProviderUnavailable
 from appliance.stages import SpeechToText
-from tests.contract.test_stt import SttServiceContract
+from tests.contract.stt.service_contract import SttServiceContract
 
 
 class OneShotContract(SttServiceContract):

@@ -16,7 +16,8 @@ from appliance.errors import (
 )
 from appliance.providers.stt.openai import OpenAiTranscription
 from appliance.stages import Ended, Hearing, Spent, Transcript
-from tests.contract.test_stt import Listener, SttServiceContract
+from tests.contract.stt.listener import Listener
+from tests.contract.stt.service_contract import SttServiceContract
 from tests.fakes.openai_transcription import RATE, STEPS, FakeOpenAiTranscription
 from tests.rig.coded_speech import coded, frames
 

@@ -14,11 +14,12 @@ import pytest
 from appliance.errors import ConfigurationInvalid, DriverMissing, ProviderUnavailable, SetupRejected
 from appliance.providers.stt.whisper import NEEDED, WhisperTranscription
 from appliance.stages import Hearing, SpeechToText
-from tests.contract.test_stt import Listener, SttContract
+from tests.contract.stt.contract import SttContract
+from tests.contract.stt.listener import Listener
 from tests.rig.coded_speech import coded
 from tests.rig.spoken import cough, speech
 
-MODULES = Path(__file__).parents[1] / "fakes" / "modules"
+MODULES = Path(__file__).parents[2] / "fakes" / "modules"
 REAL_MODEL = os.environ.get("HANDSET_TEST_WHISPER_MODEL", "")
 """The directory of a model with which the real library is tried."""
 

@@ -15,7 +15,8 @@ from appliance.errors import ConfigurationInvalid, ProviderUnavailable, SetupRej
 from appliance.providers.stt import deepgram
 from appliance.providers.stt.deepgram import DeepgramFlux, DeepgramNova
 from appliance.stages import EagerEnd, Ended, Hearing, SpeechToText, Transcript, TurnResumed
-from tests.contract.test_stt import SECONDS, SttServiceContract, plain
+from tests.contract.stt.listener import SECONDS, plain
+from tests.contract.stt.service_contract import SttServiceContract
 from tests.fakes.deepgram import FakeDeepgram
 from tests.rig.coded_speech import coded
 

@@ -10,7 +10,8 @@ import pytest
 from appliance.errors import CredentialsRejected, ProviderUnavailable, SetupRejected
 from appliance.interfaces import ToolDeclaration
 from appliance.providers.llm.openai import OpenAiLanguageModel
-from appliance.stages import AnswerCall, AnswerCut, AnswerPart, AnswerText, AnswerUsage, Prompt, Said, ToolUse
+from appliance.stages import AnswerCut, AnswerPart, AnswerText, AnswerUsage, Prompt, Said, ToolUse
+from tests.contract.llm.services import calls, said
 from tests.fakes.openai_chat import FORMS, FakeOpenAiChat
 from tests.fakes.streamed_answers import Plan, all_of
 
@@ -29,19 +30,8 @@ async def answer(model: OpenAiLanguageModel, *items: ToolUse) -> list[AnswerPart
         return await all_of(model.answer(Prompt([*ASKED, *items], "Be brief.", user="conversation-1")))
 
 
-def said(parts: list[AnswerPart]) -> str:
-    return "".join(part.text for part in parts if isinstance(part, AnswerText))
-
-
-def calls(parts: list[AnswerPart]) -> list[AnswerCall]:
-    return [part for part in parts if isinstance(part, AnswerCall)]
-
-
 def _model(cloud: FakeOpenAiChat, **more: object) -> OpenAiLanguageModel:
     return OpenAiLanguageModel({"base_url": cloud.base_url, "api_key": cloud.key, **more})
-
-
-# --- servers of one's own ---
 
 
 @pytest.mark.parametrize("api", ["auto", "chat", "responses"])
@@ -295,9 +285,6 @@ async def test_absurd_values_are_passed_over(cloud):
     model = _model(cloud)
     assert await answer(model) == [AnswerText("Noon.")]
     await model.close()
-
-
-# --- settings ---
 
 
 async def test_how_much_it_thinks_is_asked_for(cloud):

@@ -9,14 +9,8 @@ import pytest
 from appliance.config.schema import Configuration
 from appliance.control.protocol import Scope
 from appliance.doctor import CHECKS
-from tests.unit.control.parts import desk, receive
+from tests.unit.control.parts import receive
 from tests.unit.control.test_health import parse
-
-
-@pytest.fixture
-async def here(tmp_path):
-    async with desk(tmp_path) as running:
-        yield running
 
 
 async def get(desk, path, method="GET", headers=None, body=None):

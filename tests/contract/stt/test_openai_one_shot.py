@@ -8,7 +8,7 @@ import pytest
 from appliance.errors import SetupRejected
 from appliance.providers.stt.openai import OpenAiTranscription
 from appliance.stages import SpeechToText
-from tests.contract.one_shot import OneShotContract
+from tests.contract.stt.one_shot import OneShotContract
 from tests.fakes.openai_audio import STEPS, FakeOpenAiAudio
 from tests.rig.coded_speech import coded
 
