@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError
-from appliance.events import Event, EventBus, Interrupted, Notified, SessionStateChanged, Transcript
+from appliance.events import Event, Interrupted, Notified, SessionStateChanged, Transcript
 
 TIMES: Final = 3
 AGAIN_SECONDS: Final = 60.0

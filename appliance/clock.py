@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.events import ClockChanged, EventBus
+from appliance.bus import EventBus
+from appliance.events import ClockChanged
 from appliance.health import Part
 
 EARLIEST: Final = 1_767_225_600

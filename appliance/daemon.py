@@ -19,6 +19,7 @@ from appliance.assembly.panel import build_panel, no_panel_status
 from appliance.assembly.room import build_room, measure_at_night
 from appliance.assembly.telephone import build_telephone
 from appliance.assembly.usage import build_usage
+from appliance.bus import EventBus
 from appliance.calibration import CalibrationFile
 from appliance.call.call import ROOM
 from appliance.call.controller import Calls
@@ -31,7 +32,7 @@ from appliance.control.mqtt import MqttDoor
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
 from appliance.errors import ApplianceError, DriverMissing, UnknownName, kind_and_place
-from appliance.events import EventBus, Warned
+from appliance.events import Warned
 from appliance.fleet import open_mqtt
 from appliance.health import Health
 from appliance.interfaces import LineKind, SoundCard

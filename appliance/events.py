@@ -1,20 +1,15 @@
-"""What happened: the events of the control API (docs/control-api.md), and the bus that carries them.
+"""What happened: the events of the control API, in one list as in docs/control-api.md. `bus.py` carries them.
 
 Audio never travels here. `topic` is the event's `type` on the wire; the other fields keep their wire names.
 Fields that are None are left out on the wire.
 """
 
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any, ClassVar
 
-from appliance.errors import kind_and_place
 from appliance.records import record
-
-Listener = Callable[["Event"], None]
-logger = logging.getLogger(__name__)
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -383,38 +378,3 @@ class Failed(Event):
     code: str
     message: str
     hint: str = ""
-
-
-class EventBus:
-    """Carries events to listeners, at once, in order, on the loop's thread. A listener must not block or raise.
-
-    One that raises costs neither the others the event nor whoever tells it what they are about; the log has each
-    place of that once.
-    """
-
-    def __init__(self) -> None:
-        self._listeners: list[Listener] = []
-        self._faults: set[str] = set()
-
-    def publish(self, event: Event) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception as fault:  # noqa: BLE001 - as said above
-                self._failed(fault)
-
-    def _failed(self, fault: Exception) -> None:
-        place = kind_and_place(fault)
-        if place not in self._faults:
-            self._faults.add(place)
-            logger.error("a listener failed: %s", place)
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Add a listener; the returned function removes it."""
-        self._listeners.append(listener)
-
-        def leave() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return leave

@@ -3,12 +3,12 @@
 import logging
 
 from appliance import plugins
+from appliance.bus import EventBus
 from appliance.config.schema import Configuration
 from appliance.config.secrets import reveal
 from appliance.control.mqtt import MqttDoor, Naming
 from appliance.control.server import ControlServer
 from appliance.errors import ApplianceError
-from appliance.events import EventBus
 from appliance.health import Health
 
 logger = logging.getLogger(__name__)

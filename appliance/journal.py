@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from appliance import plugins
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError
-from appliance.events import Event, EventBus, Failed, Warned
+from appliance.events import Event, Failed, Warned
 from appliance.interfaces import Journal
 
 PRIORITY: Final = {

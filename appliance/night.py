@@ -12,9 +12,10 @@ import numpy as np
 from appliance.audio.capture import Captured
 from appliance.audio.duplex import Trial, choose
 from appliance.audio.sweep import Acoustics, Probe, Samples, make_probe, measure
+from appliance.bus import EventBus
 from appliance.calibration import Calibration, CalibrationFile
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, RoomMeasured
+from appliance.events import RoomMeasured
 from appliance.room import Room
 from appliance.session.line import Line
 

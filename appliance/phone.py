@@ -9,6 +9,7 @@ from typing import Final
 
 from appliance.audio import tones
 from appliance.audio.dtmf import Digit
+from appliance.bus import EventBus
 from appliance.call.call import ROOM, Call
 from appliance.call.controller import Calls
 from appliance.call.machine import CallState
@@ -16,7 +17,7 @@ from appliance.call.pin import PinEntry
 from appliance.config.schema import Agent, Recording
 from appliance.config.schema import Transfer as TransferSettings
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
-from appliance.events import CallChanged, Event, EventBus, Warned
+from appliance.events import CallChanged, Event, Warned
 from appliance.interfaces import DtmfReport, LineKind, Telephone, Voice
 from appliance.keyed_digits import KeyedDigits
 from appliance.pin_gate import PinGate, entry_for

@@ -9,11 +9,12 @@ from typing import Final
 from appliance.audio import tones
 from appliance.audio.capture import Captured
 from appliance.audio.vad import Edge
+from appliance.bus import EventBus
 from appliance.call.pin import PinEntry, Verdict
 from appliance.config.schema import Agent
 from appliance.config.secrets import reveal
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, Warned
+from appliance.events import Warned
 from appliance.interfaces import Voice
 from appliance.session.line import Line
 

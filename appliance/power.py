@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.events import EventBus, PowerChanged, Warned
+from appliance.bus import EventBus
+from appliance.events import PowerChanged, Warned
 from appliance.health import Part
 
 LOOK_SECONDS: Final = 1.0

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance.bus import EventBus
 from appliance.call.call import ROOM, Call
 from appliance.call.machine import CallState
 from appliance.config.schema import Recording
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, Transcript, Warned
+from appliance.events import Event, Transcript, Warned
 from appliance.interfaces import Voice
 from appliance.recording_notice import tell_both
 from appliance.recordings import Recordings

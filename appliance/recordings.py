@@ -11,8 +11,9 @@ from typing import Final
 
 from appliance import clock, private
 from appliance.audio.recording import Recorder, mend
+from appliance.bus import EventBus
 from appliance.config.schema import Recording
-from appliance.events import ClockChanged, Event, EventBus, RecordingChanged, Warned
+from appliance.events import ClockChanged, Event, RecordingChanged, Warned
 
 _SWEEP_SECONDS: Final = 86_400.0
 BELIEVED: Final = ".clock"

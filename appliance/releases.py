@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 from appliance.aloud import Aloud
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, ReleaseChanged
+from appliance.events import ReleaseChanged
 from appliance.private import opener
 from appliance.slots import slot_status, spoken
 from provisioning.release.trial import CUT_OFF, Outcome, Report

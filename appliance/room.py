@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from appliance.audio.duplex import Choice
+from appliance.bus import EventBus
 from appliance.calibration import Calibration, CalibrationFile
 from appliance.config.schema import Room as RoomSettings
-from appliance.events import DeviceChanged, EventBus, Warned
+from appliance.events import DeviceChanged, Warned
 from appliance.health import Part
 from appliance.interfaces import DeviceReport, SoundCard
 from appliance.session.line import Line

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance.audio import tones
+from appliance.bus import EventBus
 from appliance.call.call import ROOM, Call
 from appliance.call.controller import Calls
 from appliance.call.machine import CallState
 from appliance.call.outcome import outcome_of, sentence
 from appliance.errors import ApplianceError, DeviceUnavailable, LineBusy, NotPossible
-from appliance.events import CallChanged, CallMoved, Event, EventBus
+from appliance.events import CallChanged, CallMoved, Event
 from appliance.session.bridge import Bridge
 from appliance.session.line import Line
 from appliance.session.loan import Loan

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from appliance.bus import EventBus
 from appliance.config.providers import build
 from appliance.config.schema import Configuration
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, Warned
+from appliance.events import Warned
 from appliance.interfaces import Provider
 
 _SPARE_SECONDS: Final = 5.0

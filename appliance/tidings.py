@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from appliance import private
 from appliance.aloud import Aloud, Say
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, Provisioned, SetupChanged, Warned
+from appliance.events import Provisioned, SetupChanged, Warned
 
 LEFT_HERE: Final = Path("/run/handset-provisioned.json")
 SET_UP_HERE: Final = Path("/run/handset-setup.json")

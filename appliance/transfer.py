@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance.audio import tones
+from appliance.bus import EventBus
 from appliance.call.call import Call
 from appliance.call.controller import Calls
 from appliance.call.machine import ANSWERED, HELD_HERE, CallState
 from appliance.call.outcome import NO_ANSWER_CODE, Outcome, outcome_of, sentence
 from appliance.config.schema import Transfer as Settings
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
-from appliance.events import CallChanged, DtmfReceived, Event, EventBus
+from appliance.events import CallChanged, DtmfReceived, Event
 from appliance.interfaces import Voice
 from appliance.session.allowance import warning_seconds
 from appliance.session.bridge import Bridge

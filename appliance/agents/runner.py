@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.agents.agent import Agent
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError, NotPossible, RequestInvalid, UnknownName
-from appliance.events import Event, EventBus, ToolCalled, ToolCancelled, ToolFinished
+from appliance.events import Event, ToolCalled, ToolCancelled, ToolFinished
 from appliance.interfaces import Delivery, ToolCall, ToolContext, ToolResult
 
 TOOL_SECONDS: Final = 30.0

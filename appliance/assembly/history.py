@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.bus import EventBus
 from appliance.call.controller import Calls
 from appliance.errors import ApplianceError
-from appliance.events import EventBus, Warned
+from appliance.events import Warned
 from appliance.health import Health
 from appliance.session.checkpoint import Checkpoints
 from appliance.session.usage import Usage

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from appliance import factory_reset
+from appliance.bus import EventBus
 from appliance.call.controller import Calls
 from appliance.config.schema import Configuration
-from appliance.events import EventBus
 from appliance.health import Health
 from appliance.panel import presence
 from appliance.session.line import Line

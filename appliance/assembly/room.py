@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance import plugins
+from appliance.bus import EventBus
 from appliance.calibration import CalibrationFile
 from appliance.config.schema import Room as RoomSettings
 from appliance.errors import DriverMissing
-from appliance.events import EventBus
 from appliance.health import Health
 from appliance.interfaces import LineKind, SoundCard
 from appliance.room import Room

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Callable, Mapping
 
 from appliance import plugins
+from appliance.bus import EventBus
 from appliance.call.controller import Calls
 from appliance.call.registration import remedy
 from appliance.config import accounts
 from appliance.config.schema import Agent, Configuration
 from appliance.errors import DriverMissing
-from appliance.events import EventBus
 from appliance.health import Health, Part
 from appliance.interfaces import Telephone
 from appliance.phone import Phones

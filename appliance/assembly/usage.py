@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Sequence
 
+from appliance.bus import EventBus
 from appliance.config.schema import Limits
-from appliance.events import EventBus
 from appliance.health import Health
 from appliance.interfaces import Provider
 from appliance.session.usage import Usage

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from appliance.bus import EventBus
 from appliance.call.call import ROOM, Call
 from appliance.call.machine import ANSWERED, CallState, follow
 from appliance.call.outgoing import Outgoing
@@ -21,7 +22,7 @@ from appliance.call.routing import Routed
 from appliance.call.table import CallJournal, CallTable
 from appliance.config.schema import FIRST_ACCOUNT, Limits, Sip
 from appliance.errors import LineBusy, NotPossible, RequestInvalid, TelephoneUnavailable, UnknownName
-from appliance.events import EventBus, Failed, MailboxChanged
+from appliance.events import Failed, MailboxChanged
 from appliance.interfaces import (
     CallReport,
     DtmfReport,

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from appliance.bus import EventBus
 from appliance.call.call import Call
 from appliance.call.quality import StreamCounts
-from appliance.events import CallMeasured, EventBus, Warned
+from appliance.events import CallMeasured, Warned
 from appliance.interfaces import QualityReport, SoundReport
 
 _NEVER: Final = "look at NAT and firewall: sip.rtp_ports must reach this machine; sip.stun may help"

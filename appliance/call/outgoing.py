@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from appliance.bus import EventBus
 from appliance.call.budget import Ceiling, DialBudget
 from appliance.call.call import Call
 from appliance.config.schema import Limits, Sip
 from appliance.dialplan import counted, read, refusal
 from appliance.errors import ApplianceError, RequestInvalid
-from appliance.events import EventBus, Warned
+from appliance.events import Warned
 from appliance.interfaces import SentReport
 
 BUDGET_OVER: Final = "dial_budget_used"

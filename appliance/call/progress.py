@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
+from appliance.bus import EventBus
 from appliance.call.call import Call
 from appliance.call.line_quality import LineQuality
 from appliance.call.machine import CallState, follow
 from appliance.call.table import CallTable
 from appliance.config.schema import Sip
-from appliance.events import DtmfReceived, EventBus, Warned
+from appliance.events import DtmfReceived, Warned
 from appliance.interfaces import (
     CallReport,
     DtmfReport,

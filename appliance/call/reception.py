@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from appliance.bus import EventBus
 from appliance.call.admission import (
     BUSY_HERE,
     DENIED,
@@ -26,7 +27,7 @@ from appliance.call.table import CallTable
 from appliance.config.schema import Sip
 from appliance.dialplan import caller, is_caller
 from appliance.errors import TelephoneUnavailable, UnknownName
-from appliance.events import CallChanged, EventBus, Warned
+from appliance.events import CallChanged, Warned
 from appliance.interfaces import IncomingCall, Telephone
 
 _RING_LIMIT_SECONDS: Final = 180.0

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from appliance.bus import EventBus
 from appliance.config.accounts import without_password
 from appliance.config.schema import Sip
-from appliance.events import EventBus, RegistrationChanged, Warned
+from appliance.events import RegistrationChanged, Warned
 from appliance.interfaces import RegistrationReport
 
 logger = logging.getLogger(__name__)

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
+from appliance.bus import EventBus
 from appliance.call.call import Call
 from appliance.call.machine import CallState
 from appliance.call.outcome import NO_ANSWER_CODE, outcome_of
 from appliance.errors import NotPossible, RequestInvalid, UnknownName
-from appliance.events import CallChanged, EventBus
+from appliance.events import CallChanged
 from appliance.store.store import CallRecord
 
 CANCELLED: Final = 487

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from appliance.bus import EventBus
 from appliance.control import mqtt_topics as topics
 from appliance.control import protocol
 from appliance.control.client_line import ClientLine
@@ -15,7 +16,7 @@ from appliance.control.commands import Commands
 from appliance.control.ports import LinePort, SessionPort
 from appliance.control.protocol import Malformed, Refusal, Scope
 from appliance.errors import ApplianceError, NotPossible, kind_and_place
-from appliance.events import Event, EventBus
+from appliance.events import Event
 from appliance.health import Part
 from appliance.interfaces import Broker
 

@@ -19,6 +19,7 @@ from websockets.headers import parse_subprotocol
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from appliance.bus import EventBus
 from appliance.config.schema import Control
 from appliance.control import admission, protocol
 from appliance.control.auth import Tokens
@@ -30,7 +31,7 @@ from appliance.control.ports import Actions, CallsPort, LinesPort, StorePort
 from appliance.control.protocol import MESSAGE_BYTES, Close, Scope
 from appliance.control.snapshot import Snapshot
 from appliance.errors import ConfigurationInvalid, NotPossible
-from appliance.events import AudioLevel, Event, EventBus, MetricsMeasured
+from appliance.events import AudioLevel, Event, MetricsMeasured
 from appliance.health import Health
 
 _log = logging.getLogger(__name__)

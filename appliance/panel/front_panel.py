@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from appliance import plugins
+from appliance.bus import EventBus
 from appliance.config.schema import Gpio
 from appliance.errors import ApplianceError, DeviceUnavailable, kind_and_place
-from appliance.events import ButtonMoved, EventBus, HookMoved, Warned
+from appliance.events import ButtonMoved, HookMoved, Warned
 from appliance.health import Part
 from appliance.interfaces import ContactMoved, Control, KnobTurned, LightRing, Panel, PanelReport, Wiring
 from appliance.panel.contact import Change, Contact, settling

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from appliance.bus import EventBus
 from appliance.events import (
     CallChanged,
     DeviceChanged,
     Event,
-    EventBus,
     MuteChanged,
     PowerChanged,
     ProviderChanged,

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
+from appliance.bus import EventBus
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, SessionStateChanged, TurnChanged
+from appliance.events import Event, SessionStateChanged, TurnChanged
 from appliance.interfaces import Control
 from appliance.panel.press import Gesture
 from appliance.panel.talk import Act, Key, Mode, talk

@@ -9,8 +9,9 @@ from typing import Final, Protocol
 from appliance.agents.agent import Agent
 from appliance.agents.runner import ToolRunner
 from appliance.audio.playout import Mark
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError, NotPossible, RequestInvalid
-from appliance.events import Event, EventBus, Warned
+from appliance.events import Event, Warned
 from appliance.interfaces import (
     CalledTool,
     CancelResponse,

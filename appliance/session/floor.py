@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from appliance import events
 from appliance.audio.playout import Playout
-from appliance.events import EventBus
+from appliance.bus import EventBus
 from appliance.interfaces import (
     CommitTurn,
     DiscardTurn,

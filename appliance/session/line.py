@@ -12,8 +12,9 @@ from appliance.audio.playout import Playout
 from appliance.audio.ring import Ring
 from appliance.audio.vad import Edge
 from appliance.audio.wake import Floor, WakeGate, Way
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError, MuteSwitchOn
-from appliance.events import AudioLevel, EventBus, MuteChanged, VolumeChanged, WakeChanged, Warned
+from appliance.events import AudioLevel, MuteChanged, VolumeChanged, WakeChanged, Warned
 from appliance.frames import FRAME_MS
 from appliance.interfaces import LineKind
 from appliance.session.loan import Listener, Loan

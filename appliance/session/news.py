@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from appliance.bus import EventBus
 from appliance.errors import ApplianceError, ProviderUnavailable, RateLimited, SetupRejected
-from appliance.events import EventBus, Failed, ProviderChanged
+from appliance.events import Failed, ProviderChanged
 from appliance.session.phrases import Phrase, phrase_for
 
 OUTAGE_SECONDS: Final = 5.0

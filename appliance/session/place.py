@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.audio.playout import Playout
+from appliance.bus import EventBus
 from appliance.config.schema import Conversation, Limits, Vad
-from appliance.events import EventBus
 from appliance.interfaces import LineKind, Provider, Voice
 from appliance.session.checkpoint import Checkpoints
 from appliance.session.record import Journal

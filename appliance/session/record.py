@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from appliance.events import EventBus, Transcript
+from appliance.bus import EventBus
+from appliance.events import Transcript
 from appliance.interfaces import CalledTool, HistoryItem
 from appliance.session.downlink import Utterance
 

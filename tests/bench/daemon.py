@@ -14,9 +14,9 @@ import numpy as np
 from appliance import plugins
 from appliance.agents.agent import agent_from
 from appliance.audio.vad import load_confirm, load_detector
+from appliance.bus import EventBus
 from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Conversation, Vad
-from appliance.events import EventBus
 from appliance.interfaces import EchoCanceller, LineKind, ProviderCommand, ResponseAudio, SendAudio
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines

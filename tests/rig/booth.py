@@ -19,10 +19,11 @@ import numpy as np
 from appliance.agents.agent import Agent, agent_from
 from appliance.audio.capture import Captured
 from appliance.audio.vad import Edge
+from appliance.bus import EventBus
 from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Conversation, Limits, Room, Vad
 from appliance.errors import ApplianceError
-from appliance.events import Event, EventBus, SpeechStarted, SpeechStopped
+from appliance.events import Event, SpeechStarted, SpeechStopped
 from appliance.frames import Frame
 from appliance.interfaces import (
     Capabilities,

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from appliance.bus import EventBus
 from appliance.call.call import Call
 from appliance.call.controller import Calls
 from appliance.config.schema import Limits, Sip
-from appliance.events import CallChanged, Event, EventBus, Warned
+from appliance.events import CallChanged, Event, Warned
 from appliance.store.store import CallRecord
 from tests.fakes.telephone import FakeTelephone
 

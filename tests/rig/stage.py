@@ -16,9 +16,10 @@ from appliance import plugins
 from appliance.agents.agent import Agent, agent_from
 from appliance.audio.capture import Captured
 from appliance.audio.vad import load_confirm, load_detector
+from appliance.bus import EventBus
 from appliance.config.schema import Agent as AgentSection
 from appliance.config.schema import Conversation, Vad
-from appliance.events import Event, EventBus
+from appliance.events import Event
 from appliance.interfaces import EchoCanceller, LineKind, Provider, Tool
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines

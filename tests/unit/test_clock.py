@@ -8,8 +8,9 @@ import pytest
 from appliance.agents.timers import Timers
 from appliance.agents.tools import Services
 from appliance.agents.tools.time import TimeTool
+from appliance.bus import EventBus
 from appliance.clock import EARLIEST, Change, Clock, Reading, believable, changes, read
-from appliance.events import ClockChanged, EventBus
+from appliance.events import ClockChanged
 from appliance.health import Health
 from appliance.interfaces import ToolContext
 

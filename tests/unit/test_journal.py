@@ -3,7 +3,8 @@ import os
 import sys
 
 from appliance import journal
-from appliance.events import EventBus, Warned
+from appliance.bus import EventBus
+from appliance.events import Warned
 from appliance.journal import JournalHandler, fields_of, journal_handler
 
 

@@ -5,8 +5,9 @@ import logging
 
 import pytest
 
+from appliance.bus import EventBus
 from appliance.errors import kind_and_place
-from appliance.events import Event, EventBus, VolumeChanged
+from appliance.events import Event, VolumeChanged
 from appliance.process import log_mishaps
 
 SAID = "the dentist is called quackenbush"

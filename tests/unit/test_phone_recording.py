@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from appliance.bus import EventBus
 from appliance.call.controller import Calls
 from appliance.config.schema import Recording, Sip
-from appliance.events import Event, EventBus, RecordingChanged, Transcript
+from appliance.events import Event, RecordingChanged, Transcript
 from appliance.phone import Phones
 from appliance.recordings import Recordings
 from appliance.store.store import CallRecord

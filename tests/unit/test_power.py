@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from appliance import power
+from appliance.bus import EventBus
 from appliance.config.schema import Configuration
 from appliance.doctor import CHECKS
-from appliance.events import Event, EventBus, PowerChanged, Warned
+from appliance.events import Event, PowerChanged, Warned
 from appliance.health import Health
 from appliance.power import CALM_SECONDS, Power, Supply, fell, find
 

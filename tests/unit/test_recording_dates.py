@@ -5,8 +5,9 @@ import os
 import time
 from pathlib import Path
 
+from appliance.bus import EventBus
 from appliance.config.schema import Recording
-from appliance.events import ClockChanged, EventBus
+from appliance.events import ClockChanged
 from appliance.recordings import BELIEVED, Recordings
 from tests.rig.peer import until
 from tests.rig.virtual_time import virtual_time

@@ -2,8 +2,9 @@
 
 import pytest
 
+from appliance.bus import EventBus
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, Notified, ReleaseChanged, Transcript
+from appliance.events import Event, Notified, ReleaseChanged, Transcript
 from appliance.releases import ReleaseNews, sentence
 from provisioning.release.places import Places
 from provisioning.release.trial import CUT_OFF, Releases, Report

@@ -9,8 +9,9 @@ import pytest
 
 from appliance import tidings
 from appliance.aloud import Aloud
+from appliance.bus import EventBus
 from appliance.errors import NotPossible
-from appliance.events import Event, EventBus, Notified, Provisioned, SetupChanged, Transcript, Warned
+from appliance.events import Event, Notified, Provisioned, SetupChanged, Transcript, Warned
 from tests.rig.virtual_time import virtual_time
 
 FAULT = {"file": "handset.toml", "line": 7, "key": "sip.transport", "message": "should be udp", "hint": "udp"}

@@ -11,13 +11,14 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from appliance.bus import EventBus
 from appliance.config.schema import Control
 from appliance.control.auth import Tokens
 from appliance.control.limits import Limits
 from appliance.control.ports import Actions
 from appliance.control.server import ControlServer
 from appliance.errors import LineBusy, NotPossible, UnknownName
-from appliance.events import EventBus, SessionStateChanged, Transcript
+from appliance.events import SessionStateChanged, Transcript
 from appliance.health import Health
 from appliance.interfaces import LineKind
 

@@ -9,10 +9,10 @@ import struct
 import pytest
 
 from appliance.audio.playout import Playout
+from appliance.bus import EventBus
 from appliance.control.client_line import ClientLine
 from appliance.control.limits import Limits
 from appliance.control.outbox import Outbox
-from appliance.events import EventBus
 from appliance.interfaces import LineKind
 from tests.unit.control.parts import MemoryCapture, MemoryLine, MemorySession
 

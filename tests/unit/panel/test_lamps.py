@@ -1,16 +1,9 @@
 """The lights in a room, in virtual time."""
 
 from appliance.audio.wake import WakeGate
+from appliance.bus import EventBus
 from appliance.config.schema import WakeWord
-from appliance.events import (
-    CallChanged,
-    DeviceChanged,
-    EventBus,
-    PowerChanged,
-    Provisioned,
-    SetupChanged,
-    WakeChanged,
-)
+from appliance.events import CallChanged, DeviceChanged, PowerChanged, Provisioned, SetupChanged, WakeChanged
 from appliance.interfaces import Colour, Control
 from appliance.panel.lamps import TAKEN_SECONDS, Lamps
 from tests.rig.box import Box

@@ -7,8 +7,9 @@ import pytest
 
 from appliance.audio.capture import Captured, CapturePath
 from appliance.audio.playout import Playout
+from appliance.bus import EventBus
 from appliance.config.schema import Vad
-from appliance.events import EventBus, MuteChanged, SpeechStarted, VolumeChanged
+from appliance.events import MuteChanged, SpeechStarted, VolumeChanged
 from appliance.interfaces import LineKind
 from appliance.session.line import Line
 from appliance.session.turn import Phase

@@ -10,9 +10,10 @@ import pytest
 
 from appliance.agents.agent import Agent, agent_from, choose
 from appliance.agents.runner import RUNNING_BOUND, ToolRunner
+from appliance.bus import EventBus
 from appliance.config.schema import Agent as AgentSection
 from appliance.errors import UnknownName
-from appliance.events import EventBus, ToolCalled, ToolCancelled, ToolFinished
+from appliance.events import ToolCalled, ToolCancelled, ToolFinished
 from appliance.interfaces import Delivery, ToolCall, ToolDeclaration, ToolResult
 from tests.rig.booth import Clockwork
 from tests.rig.virtual_time import virtual_time

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from appliance.events import EventBus, Notified, ReleaseChanged, Transcript
+from appliance.bus import EventBus
+from appliance.events import Notified, ReleaseChanged, Transcript
 from appliance.releases import SystemNews
 from appliance.slots import slot_finding, slot_sentence, slot_status, spoken
 from provisioning.release.trial import Report
