@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from appliance.config.lines import heading_above, lines_of, nearest_line
 from provisioning.draft import Draft, Tree, leaves
 from provisioning.scrub import is_taken_over
 from provisioning.system import System, User, Wifi, sieve
-from provisioning.toml_text import heading_above, lines_of, nearest_line, read_sound
+from provisioning.toml_text import read_sound
 
 SOURCE: Final = "settings in TOML"
 _TEXT, _SWITCH, _TEXTS = "text, in quotes", "true or false", "a list of texts"

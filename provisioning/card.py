@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from appliance.config.lines import nearest_line
 from provisioning.draft import Draft, Note, Tree, leaves, merged
 from provisioning.settings import overlay
 from provisioning.system import System
-from provisioning.toml_text import nearest_line
 
 _ACCOUNTS: Final = ("sip", "accounts")
 _PASSWORDS: Final = ("password", "turn_password")

@@ -7,11 +7,11 @@ told as left.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from appliance.config.lines import nearest_line
 from provisioning import yaml_text
 from provisioning.draft import Draft
 from provisioning.scrub import is_taken_over
 from provisioning.system import System, User, Wifi, Wired, sieve
-from provisioning.toml_text import nearest_line
 
 USER_DATA: Final = "user-data"
 NETWORK: Final = "network-config"

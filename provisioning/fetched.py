@@ -7,11 +7,11 @@ providers and agents, and takes none of the box's own guards and secrets away.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from appliance.config.lines import nearest_line
 from appliance.config.load import is_secret
 from appliance.config.secrets import is_reference
 from provisioning.draft import Draft, Note, Tree, drop, leaves
 from provisioning.system import System
-from provisioning.toml_text import nearest_line
 
 GUARDS: Final[Mapping[str, str]] = {
     "control": "who reaches the control API, and over what",

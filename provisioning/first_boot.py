@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from appliance.config.lines import nearest_line
 from appliance.config.load import is_secret, load
 from appliance.config.rules import is_loopback
 from appliance.errors import ApplianceError
@@ -28,7 +29,6 @@ from provisioning.scrub import blanked, overwrite, scrubbed
 from provisioning.settings import Place
 from provisioning.sources import understand
 from provisioning.system import System
-from provisioning.toml_text import nearest_line
 from provisioning.wifi import COUNTRY
 
 SETTINGS: Final = "handset.toml"

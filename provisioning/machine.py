@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from appliance.config.lines import nearest_line
 from provisioning.actions import Action, Link, MakeDirectory, Run, WriteFile
 from provisioning.draft import Draft, Note
 from provisioning.system import System, User
-from provisioning.toml_text import nearest_line
 from provisioning.wifi import wifi_actions, wired_actions
 
 _ETC: Final = PurePosixPath("/etc")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from appliance.config.accounts import OF_AN_ACCOUNT
 from appliance.config.files import CHECKOUT
+from appliance.config.lines import nearest_line
 from appliance.config.load import Fault, is_secret, load
 from appliance.config.placeholders import MESSAGE, is_placeholder, remedy
 from appliance.config.providers import check_providers
@@ -23,7 +24,7 @@ from appliance.errors import ConfigurationInvalid
 from provisioning.actions import SERVICE_USER, Action, MakeDirectory, Remove, Run, WriteFile
 from provisioning.draft import Draft, Note, Tree, drop, leaves, merged, place
 from provisioning.effects import Effects
-from provisioning.toml_text import dump, nearest_line
+from provisioning.toml_text import dump
 
 _GIVEN: Final = "command line"
 """What the rules call settings that stand in no file."""

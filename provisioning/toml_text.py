@@ -1,4 +1,4 @@
-"""TOML as text: writing a tree, finding the line of a key, and reading what is sound of a broken file. Pure."""
+"""TOML as text: writing a tree, and reading what is sound of a broken file. Pure."""
 
 import re
 import tomllib
@@ -9,10 +9,6 @@ from appliance.config.syntax import line_of, remedy
 from provisioning.draft import Note, Tree
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_HEADER: Final = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
-_KEY: Final = re.compile(
-    r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|[A-Za-z0-9_-]+))*)\s*="""
-)
 _WHERE: Final = re.compile(r"\(at (?:line \d+, column \d+|end of document)\)")
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _MOST_FAULTS: Final = 20
@@ -103,37 +99,4 @@ def _fault(error: tomllib.TOMLDecodeError, line: int, text: str) -> Note:
         line=line,
         hint=remedy(text, reason),
         kind="fault",
-    )
-
-
-def lines_of(text: str) -> dict[str, int]:
-    """The line of each dotted key and heading, counted from 1; of keys in inline tables that of the table."""
-    found: dict[str, int] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if heading := _HEADER.match(line):
-            section = _plain(heading[1])
-            found.setdefault(section, number)
-        elif key := _KEY.match(line):
-            found.setdefault(".".join(filter(None, [section, _plain(key[1])])), number)
-    return found
-
-
-def heading_above(text: str, line: int) -> str:
-    """The table that `line`, counted from 1, stands in; "" before the first heading, and of a heading itself."""
-    lines = text.splitlines()[: max(line, 0)]
-    if lines and lines[-1].lstrip().startswith("["):
-        return ""
-    return next((_plain(found[1]) for above in reversed(lines) if (found := _HEADER.match(above))), "")
-
-
-def _plain(key: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in key.split("."))
-
-
-def nearest_line(lines: Mapping[str, int], key: str) -> int:
-    """The line of `key`, or of the nearest table above it; 0 where nothing of it stands in the text."""
-    parts = key.split(".")
-    return next(
-        (lines[found] for end in range(len(parts), 0, -1) if (found := ".".join(parts[:end])) in lines), 0
     )

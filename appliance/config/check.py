@@ -39,7 +39,14 @@ def check(args: argparse.Namespace) -> int:
     loaded = _with_warnings(check_providers(read(args.config)))
     if args.json:
         faults = [
-            {"origin": f.origin, "key": f.key, "message": f.message, "hint": f.hint, "warning": f.warning}
+            {
+                "origin": f.origin,
+                "line": f.line,
+                "key": f.key,
+                "message": f.message,
+                "hint": f.hint,
+                "warning": f.warning,
+            }
             for f in loaded.faults
         ]
         print(json.dumps({"ok": loaded.configuration is not None, "files": loaded.files, "faults": faults}))
@@ -63,7 +70,7 @@ def _with_warnings(loaded: Loaded) -> Loaded:
         *_placeholders(loaded.sound),
     )
     warnings = (Fault(_origin(key, loaded.origins), key, told, hint, True) for key, told, hint in found)
-    return replace(loaded, faults=(*loaded.faults, *warnings))
+    return replace(loaded, faults=(*loaded.faults, *map(loaded.located, warnings)))
 
 
 def _placeholders(configuration: Configuration) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.config.files import standard_files
+from appliance.config.lines import lines_of, nearest_line
 from appliance.config.schema import Configuration, Sip
 from appliance.config.syntax import UTF_8, line_of, remedy
 from appliance.config.words import wrong
@@ -36,7 +37,8 @@ _Tree = dict[str, Any]
 class Fault:
     """One thing wrong: `origin` is the file or variable, `key` the dotted key.
 
-    A `warning` keeps nothing from being used: another provider or stage serves meanwhile.
+    A `warning` keeps nothing from being used: another provider or stage serves meanwhile. `line` counts from 1, 0 where
+    there is none.
     """
 
     origin: str
@@ -44,9 +46,11 @@ class Fault:
     message: str
     hint: str = ""
     warning: bool = False
+    line: int = 0
 
     def __str__(self) -> str:
-        where = f"{self.origin}: {self.key}" if self.key else self.origin
+        place = f"{self.origin}:{self.line}" if self.line else self.origin
+        where = f"{place}: {self.key}" if self.key else place
         told = f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
         return f"warning: {told}" if self.warning else told
 
@@ -64,6 +68,13 @@ class Loaded:
     faults: tuple[Fault, ...] = ()
     files: tuple[str, ...] = ()
     sound: Configuration | None = None
+    lines: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of each file, where its keys stand."""
+
+    def located(self, fault: Fault) -> Fault:
+        """With its line, or that of the nearest table above it, where its origin is a file."""
+        lines = self.lines.get(fault.origin)
+        return replace(fault, line=nearest_line(lines, fault.key)) if lines and not fault.line else fault
 
     def require(self) -> Configuration:
         """The configuration, or ConfigurationInvalid with every fault in its message."""
@@ -77,6 +88,7 @@ class _Layers:
     tree: _Tree = field(default_factory=lambda: {"agents": {"assistant": {}}})
     origins: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    lines: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     def lay(self, tree: Mapping[str, Any], origin: str) -> None:
         self._merge(self.tree, tree, origin, ())
@@ -110,13 +122,14 @@ def load(
     if command_line:
         layers.lay(command_line, "command line")
     sound = _validate(layers)
-    return Loaded(
+    loaded = Loaded(
         None if layers.faults else sound,
         layers.origins,
-        tuple(layers.faults),
-        tuple(str(path) for path in files),
-        sound,
+        files=tuple(str(path) for path in files),
+        sound=sound,
+        lines=layers.lines,
     )
+    return replace(loaded, faults=tuple(map(loaded.located, layers.faults)))
 
 
 def _lay_file(layers: _Layers, path: Path) -> None:
@@ -125,6 +138,7 @@ def _lay_file(layers: _Layers, path: Path) -> None:
         # With or without the mark that some editors put before the first letter.
         text = path.read_bytes().decode("utf-8-sig")
         tree = tomllib.loads(text)
+        layers.lines[str(path)] = lines_of(text)
         _place_directories(tree, path.absolute().parent)
         _place_models(tree, path.absolute().parent)
         _place_secrets(tree, path.absolute().parent)
@@ -142,11 +156,11 @@ def _lay_file(layers: _Layers, path: Path) -> None:
         layers.faults.append(Fault(str(path), "", f"cannot be read: {error}"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        layers.faults.append(Fault(str(path), "", f"is not text in UTF-8 (line {line})", UTF_8))
+        layers.faults.append(Fault(str(path), "", "is not text in UTF-8", UTF_8, line=line))
     except tomllib.TOMLDecodeError as error:
         line = line_of(error, text)
         hint = remedy(text.splitlines()[line - 1] if line else "", str(error))
-        layers.faults.append(Fault(str(path), "", f"is not TOML: {error}", hint))
+        layers.faults.append(Fault(str(path), "", f"is not TOML: {error}", hint, line=line))
 
 
 def _place_directories(tree: _Tree, beside: Path) -> None:

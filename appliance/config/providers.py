@@ -91,7 +91,7 @@ def check_usable(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> Loa
 
 def _with(loaded: Loaded, found: Iterator[Fault]) -> Loaded:
     known = {(fault.key, fault.message) for fault in loaded.faults}
-    placed = (replace(fault, origin=_origin(fault, loaded.origins)) for fault in found)
+    placed = (loaded.located(replace(fault, origin=_origin(fault, loaded.origins))) for fault in found)
     fresh = dict.fromkeys(fault for fault in placed if (fault.key, fault.message) not in known)
     faults = (*loaded.faults, *fresh)
     fatal = any(not fault.warning for fault in faults)

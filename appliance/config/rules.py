@@ -53,7 +53,7 @@ def check_rules(loaded: Loaded) -> Loaded:
         return loaded
     faulty = {fault.key for fault in loaded.faults}
     found = tuple(
-        Fault(_origin(key, loaded.origins), key, message, hint)
+        loaded.located(Fault(_origin(key, loaded.origins), key, message, hint))
         for key, message, hint in _findings(loaded.sound)
         if key not in faulty
     )

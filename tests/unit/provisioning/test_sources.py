@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from provisioning.phones.account import host_and_port
 from provisioning.sources import PHONES, understand
-from provisioning.toml_text import dump, lines_of, read_sound
+from provisioning.toml_text import dump, read_sound
 
 VECTORS = Path("tests/vectors/provisioning")
 GOOD = sorted(path.with_suffix("") for path in VECTORS.glob("*.json"))
@@ -115,12 +115,6 @@ def test_what_stands_under_a_broken_heading_joins_no_other_table():
     tree, faults = read_sound('[device]\nname = "a"\n[sip\nserver = "pbx"\n[room]\nenabled = false\n')
     assert tree == {"device": {"name": "a"}, "room": {"enabled": False}}
     assert [fault.line for fault in faults] == [3]
-
-
-def test_lines_are_found_of_headings_and_of_dotted_and_quoted_keys():
-    assert lines_of('[sip]\n"user" = 1\n\n[sip.accounts."a b"]\nserver = 2\ndevice.name = 3') == {
-        "sip": 1, "sip.user": 2, "sip.accounts.a b": 4, "sip.accounts.a b.server": 5, "sip.accounts.a b.device.name": 6,
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
