@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,16 @@ def test_systemd_waits_longer_than_the_daemon_takes_to_end():
     from appliance.daemon import LINGER_SECONDS, STOP_SECONDS
 
     assert float(service()["TimeoutStopSec"]) > STOP_SECONDS + LINGER_SECONDS
+
+
+def test_a_newer_systemd_is_given_the_same_credentials_by_pattern_and_none_by_name_twice():
+    def credentials(name: str) -> list[tuple[str, str]]:
+        lines = (UNITS / name).read_text().splitlines()
+        pairs = [(key, value) for key, _, value in (line.partition("=") for line in lines)]
+        return [(key, value) for key, value in pairs if key in ("LoadCredential", "ImportCredential")]
+
+    by_name = [value.partition(":")[2] for _, value in credentials("handset.service")]
+    reset, (_, pattern) = credentials("handset.service.d/50-newer.conf")
+    assert reset == ("LoadCredential", "")
+    assert "handset.sip" in by_name
+    assert all(fnmatchcase(name, pattern) for name in by_name)
