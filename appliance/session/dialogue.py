@@ -1,9 +1,8 @@
 """What goes on in a session whatever becomes of its connection: hearing, answering, announcing, typing."""
-# Longer than other files: what session, floor and replies ask of it, one short method each, over the same parts.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from appliance.agents.agent import Agent
@@ -13,14 +12,9 @@ from appliance.bus import EventBus
 from appliance.errors import ApplianceError, NotPossible, RequestInvalid
 from appliance.events import Event, Warned
 from appliance.interfaces import (
-    CalledTool,
     CancelResponse,
-    CommitTurn,
-    HistoryItem,
     ProviderCommand,
     ProviderEvent,
-    SendAudio,
-    SendText,
     ToolContext,
     Voice,
 )
@@ -28,7 +22,7 @@ from appliance.session.announcements import Announcement
 from appliance.session.announcer import Announcer, room
 from appliance.session.answers import Answers
 from appliance.session.calls import Calls
-from appliance.session.downlink import Cut, Downlink, Utterance
+from appliance.session.downlink import Cut, Downlink
 from appliance.session.floor import Floor, Strands
 from appliance.session.hearing import Hearing
 from appliance.session.latency import TurnStopwatch
@@ -38,6 +32,7 @@ from appliance.session.phrases import Phrase, phrase
 from appliance.session.place import SessionLine, Surroundings
 from appliance.session.record import Record
 from appliance.session.replies import Replies
+from appliance.session.retelling import Retelling
 from appliance.session.turn import Interrupted, Phase, TextTyped
 from appliance.session.uplink import Uplink
 
@@ -97,17 +92,12 @@ class Dialogue:
         self.hearing = Hearing(self.floor, self.strands.uplink, onset, self, by_voice=line.by_voice)
         self.runner = ToolRunner(agent, context, around.bus)
         self._calls = Calls(self.strands, self.floor, self.runner, self)
+        self.retelling = Retelling(self.strands, self.floor, self._calls, self)
         self._replies = Replies(self.strands, self.floor, self._calls, self)
         voice: Voice | None = around.voice
         self._announcer = Announcer(voice, downlink, self._sound_changed, self._voice_failed)
         self._typed: deque[tuple[int, str]] = deque()
         self._quiet: list[Callable[[], None]] = []
-        self._retold: frozenset[str] = frozenset()
-        """Utterances that the newest set-up tells of, though they were not heard to the end."""
-        self._restored = True
-        """Its connection is there."""
-        self._corrections: list[CancelResponse] = []
-        self._given_up = 0
 
     # --- commands ---
 
@@ -133,14 +123,14 @@ class Dialogue:
             raise NotPossible("there is no voice on this device", hint="install espeak-ng")
         announcement = Announcement(self._announcer.name(), text, interruptible, urgent, patient)
         if self._announcer.waiting.add(announcement) is not None:
-            self._warn("announcement_dropped", "too much is waiting to be said: one announcement was dropped")
+            self.warn("announcement_dropped", "too much is waiting to be said: one announcement was dropped")
         self.floor.settle()
         return announcement.id
 
     def appliance_says(self, which: Phrase, *, interruptible: bool = True, patient: bool = False) -> None:
         """One of the appliance's own lines; without a voice, a warning only."""
         words = phrase(which, self._agent.language)
-        self._warn(which.value, words)
+        self.warn(which.value, words)
         if self._announcer.able and self._wire.open:
             self.announce(words, interruptible=interruptible, urgent=True, patient=patient)
 
@@ -196,83 +186,10 @@ class Dialogue:
     def take(self, event: ProviderEvent) -> None:
         self._replies.take(event)
 
-    def set_up(self, *, bare: bool = False) -> tuple[HistoryItem | CalledTool, ...]:
-        """What the connection begins with that is dialled now; `restore` sends what it does not know by then.
-
-        `bare`: nothing. The record keeps it for the connection after that.
-        """
-        if bare:
-            self._warn(
-                "history_left_out", "every connection broke at once: the next begins without the history"
-            )
-            self._calls.set_up(())
-            self._retold, self._restored = frozenset(), False
-            self._corrections.clear()
-            return ()
-        said = self.strands.record.history()
-        if not self._wire.link.capabilities.restores_calls:
-            said = tuple(
-                item for item in said if not isinstance(item, CalledTool) or item.outcome is not None
-            )
-        unheard = [entry for entry in self.strands.downlink.answers() if entry.spoken.text.strip()]
-        self._calls.set_up(said)
-        self._retold, self._restored = frozenset(entry.id for entry in unheard), False
-        self._corrections.clear()
-        return (*said, *(HistoryItem("assistant", _to_be_heard(entry), entry.id) for entry in unheard))
-
-    def restore(self) -> None:
-        """A new connection has what `set_up` gave: send what has changed since, and the unanswered turns."""
-        self._restored = True
-        # A turn that opens in what follows sends itself.
-        entries = self.strands.uplink.resent()
-        for correction in self._corrections:
-            self.send(correction)
-        self._corrections.clear()
-        self._calls.restored()
-        self.strands.record.said_again([entry.turn for entry in entries if entry.text])
-        for entry in entries:
-            if entry.text:
-                self.send(SendText(entry.turn, entry.text))
-                continue
-            for frame in entry.frames:
-                self.send(SendAudio(entry.turn, frame))
-            if entry.committed:
-                self.send(CommitTurn(entry.turn))
-        self._give_up_lost()
-
     def lost(self, *, broken: bool) -> None:
-        """The connection is gone; `broken`: not on purpose. An answer that had begun, or acted, is not asked for again.
-
-        It is still to come where it waits for a tool: the next connection is given the result.
-        """
+        """The connection is gone; `broken`: not on purpose."""
         self._replies.lost()
-        self._calls.lost()
-        if broken and (turns := self.strands.uplink.lost()):
-            self._give_up(turns)
-        self._give_up_lost()
-        self.floor.settle()
-
-    def _give_up(self, turns: Collection[int]) -> None:
-        """They ended each connection that was to answer them: they are history, unanswered."""
-        self._given_up += len(turns)
-        self._warn(
-            "turn_given_up", "each connection that was to answer broke off: what was said is not sent again"
-        )
-        self.abandon_answer(Phrase.NO_ANSWER)
-        for turn in turns:
-            self.strands.uplink.answered(turn)
-            self.strands.record.answered(turn)
-
-    def _give_up_lost(self) -> None:
-        answers, downlink = self.strands.answers, self.strands.downlink
-        resent = {entry.turn for entry in self.strands.uplink.unanswered()}
-        if answers.owed is None or answers.owed in resent or self._calls.keeps(answers.owed):
-            return
-        begun = any(entry.turn == answers.owed for entry in downlink.answers())
-        answers.settle()
-        if not begun:
-            self.appliance_says(Phrase.SAY_AGAIN)
-        self.floor.settle()
+        self.retelling.lost(broken=broken)
 
     async def room(self) -> None:
         await room(self.strands.downlink)
@@ -283,7 +200,7 @@ class Dialogue:
         if utterance is None:
             return
         if mark.kind == "finished":
-            self.strands.record.said(utterance, _to_be_heard(utterance))
+            self.strands.record.said(utterance, utterance.to_be_heard)
             if utterance.broken and self.strands.answers.owed != utterance.turn:
                 self.appliance_says(Phrase.CUT_OFF)
         elif utterance.response:
@@ -308,7 +225,7 @@ class Dialogue:
             **self.strands.downlink.counters(),
             **self.runner.counters(),
             **self._announcer.waiting.counters(),
-            "turns_given_up": self._given_up,
+            **self.retelling.counters(),
             **self._replies.counters(),
         }
 
@@ -321,6 +238,10 @@ class Dialogue:
     @property
     def connected(self) -> bool:
         return self._wire.link.up
+
+    @property
+    def restores_calls(self) -> bool:
+        return self._wire.link.capabilities.restores_calls
 
     @property
     def provider(self) -> str:
@@ -338,6 +259,11 @@ class Dialogue:
     def publish(self, event: Event) -> None:
         self._bus.publish(event)
 
+    def warn(self, code: str, message: str, hint: str = "") -> None:
+        self.publish(
+            Warned(session=self.strands.session, line=self._line.id, code=code, message=message, hint=hint)
+        )
+
     def stop_tools(self) -> None:
         self._calls.stop()
 
@@ -348,12 +274,7 @@ class Dialogue:
         utterance = cut.utterance
         if utterance.response and utterance.generation == self.generation:
             self.send(CancelResponse(utterance.response, cut.heard, cut.heard_ms))
-        if utterance.id in self._retold:
-            correction = CancelResponse(utterance.id, cut.heard, cut.heard_ms)
-            if self._restored:
-                self.send(correction)
-            else:
-                self._corrections.append(correction)
+        self.retelling.cut_off(cut)
 
     def floor_taken(self) -> None:
         self._wire.stir()
@@ -395,12 +316,7 @@ class Dialogue:
             self.floor.settle()
 
     def _voice_failed(self, fault: ApplianceError) -> None:
-        self._warn("voice_failed", fault.message, fault.hint)
-
-    def _warn(self, code: str, message: str, hint: str = "") -> None:
-        self.publish(
-            Warned(session=self.strands.session, line=self._line.id, code=code, message=message, hint=hint)
-        )
+        self.warn("voice_failed", fault.message, fault.hint)
 
     def _checked(self, text: str) -> str:
         if not self._wire.open:
@@ -411,12 +327,3 @@ class Dialogue:
         if len(text) > TEXT_BOUND:
             raise RequestInvalid(f"the text is longer than {TEXT_BOUND} characters")
         return text
-
-
-def _to_be_heard(utterance: Utterance) -> str:
-    """What of its text is heard once all its audio that is here has been played."""
-    return (
-        utterance.spoken.heard(utterance.spoken.audio_ms)
-        if utterance.broken
-        else utterance.spoken.text.strip()
-    )

@@ -38,6 +38,11 @@ class Utterance:
     def audible(self) -> bool:
         return bool(self.waiting)
 
+    @property
+    def to_be_heard(self) -> str:
+        """What of its text is heard once all its audio that is here has been played."""
+        return self.spoken.heard(self.spoken.audio_ms) if self.broken else self.spoken.text.strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

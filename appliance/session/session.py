@@ -255,7 +255,7 @@ class Session:
     # --- for its link ---
 
     def setup(self, *, bare: bool = False) -> Setup:
-        known = self._dialogue.set_up(bare=bare)
+        known = self._dialogue.retelling.set_up(bare=bare)
         return Setup(
             session=self.id,
             instructions=f"{self._agent.instructions}\n\n{self._about}".strip(),
@@ -283,7 +283,7 @@ class Session:
         self.provider, self.rung = self.link.provider.name, self.link.rung
         self._move(LinkRose())
         self._news.rose(self.provider, self.rung)
-        self._dialogue.restore()
+        self._dialogue.retelling.restore()
         self.stir()
 
     def link_fell(self, reason: str, fault: ApplianceError | None) -> None:
