@@ -1,8 +1,10 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from appliance.control.mqtt_topics import EVENTS, base_of, command_of, discovery, event_of, state_of
+from appliance.control.mqtt_topics import COMMANDS, EVENTS, base_of, command_of, discovery, event_of, state_of
 from appliance.control.protocol import Request, Scope, authorize, parse
 from appliance.events import CallChanged, Transcript
 
@@ -26,6 +28,14 @@ def test_the_state_is_short_and_the_same_while_nothing_changed():
     assert (state["state"], state["mute"], state["volume"], state["in_call"]) == ("speaking", "ON", 60, "ON")
     assert (state["provider"], state["registration"], state["problem"]) == ("offline", "registered", "OFF")
     assert state_of({**SNAPSHOT, "at": 9.9, "counters": {}}, "0.2.0") == state
+
+
+def test_the_documents_name_what_the_state_has_and_what_can_be_set():
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text("utf-8")
+    (state,) = re.findall(r"^\| `state` \| JSON, kept: (.*) \|$", page, re.MULTILINE)
+    assert set(re.findall("`([a-z_]+)`", state)) == state_of({}, "0.2.0").keys()
+    (keys,) = re.findall(r"^\| (`set/.*?`) \|", page, re.MULTILINE)
+    assert set(re.findall("`set/([a-z_]+)`", keys)) == COMMANDS.keys()
 
 
 def test_an_appliance_that_has_nothing_yet_has_a_state():
