@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Images of containers set it. Without the bytecode, each start of the command, and each worker of the tests, compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: help setup run test check bench grid acoustics local-model asterisk network image image-compare boot-loader release booted linphone kiosk lock pjsua2 clean
+.PHONY: help setup run test check bench grid acoustics local-model asterisk network fleet image image-compare boot-loader release booted linphone kiosk lock pjsua2 clean
 
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(1) --dist loadfile --no-loadscope-reorder
@@ -75,6 +75,11 @@ network: ## Debian's NetworkManager (made once, in a directory of its own), and 
 	@provisioning/setup.sh test
 	@tests/rig/network_manager.sh .cache/network-manager
 	@HANDSET_NETWORK_MANAGER="$(CURDIR)/.cache/network-manager" $(BIN)/python -m pytest -m network tests/system/test_network_manager.py $(ARGS)
+
+fleet: ## a trixie with RAUC and the client of a hawkBit server (made once, in a directory of its own), updated by one; as root
+	@provisioning/setup.sh image
+	@tests/rig/fleet.sh .cache/fleet
+	@HANDSET_FLEET="$(CURDIR)/.cache/fleet" $(BIN)/python -m pytest tests/loader/test_fleet.py $(ARGS)
 
 image: ## the SD image, into build/image: half an hour the first time, then minutes; as root (FRESH=1 takes today's packages)
 	@provisioning/setup.sh image

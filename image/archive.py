@@ -18,6 +18,8 @@ from image.layers import RecipeFault
 
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SUITE: Final = "trixie"
+LATER: Final = "forky"
+"""The suite after it, for the few packages that it has not."""
 _INLINE: Final = "BEGIN PGP PUBLIC KEY BLOCK"
 
 
@@ -102,6 +104,12 @@ def entries(index: str, host_suite: str, components: Sequence[str]) -> list[str]
     if security := mirrors.get(f"{host_suite}-security"):
         found.append(f"deb [signed-by={KEYRING}] {security} {SUITE}-security {sections}")
     return found
+
+
+def with_later(found: Sequence[str]) -> list[str]:
+    """Pure: these entries, and `LATER` from the first one's mirror, of any age, as `SUITE` itself may be."""
+    mirror = found[0].split()[2]
+    return [*found, f"deb [signed-by={KEYRING} check-valid-until=no] {mirror} {LATER} main"]
 
 
 def sources(components: Sequence[str]) -> list[str]:

@@ -40,6 +40,8 @@ TOOLS: Final = (
 """What a tree of this machine's own kind needs: trixie's Python, file system tools and cross compiler."""
 INITRAMFS: Final = "etc/initramfs-tools"
 _MACHINES: Final[Mapping[str, str]] = {"x86_64": "amd64", "aarch64": "arm64"}
+HOST: Final = _MACHINES.get(platform.machine(), platform.machine())
+"""Debian's name for this machine's kind."""
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108
 _ROOM: Final = 6 << 30
 
@@ -47,6 +49,12 @@ _ROOM: Final = 6 << 30
 def recipe(flavour: str) -> Recipe:
     """The flavour's recipe, from `layers/`."""
     return resolve(read(HERE / "layers"), flavour)
+
+
+def later_hooks(packages: Sequence[str]) -> list[str]:
+    """Has mmdebstrap take `packages`, and nothing else, from the suite after ours."""
+    words = " ".join((archive.LATER, *packages))
+    return [f"--setup-hook='{HOOKS / 'later.sh'}' \"$1\" {words}"]
 
 
 def facts(checkout: Path) -> tuple[str, int]:
@@ -93,19 +101,15 @@ class Build:
         folders = [HERE / "overlay" / layer / INITRAMFS for layer in self.what.layers]
         return [folder for folder in folders if folder.is_dir()]
 
-    @property
-    def machine(self) -> str:
-        """Debian's name for this machine's kind."""
-        return _MACHINES.get(platform.machine(), platform.machine())
-
     def steps(self) -> list[Step]:
         """The steps in order. What is listed as material decides whether a step is done again."""
         engine = digest([path for path in self.sip.iterdir() if path.suffix != ".md"], self.checkout)
-        in_tools = trees.command("", f"{self.machine},arm64", TOOLS, (), archive.SUITE)
-        in_root = trees.command("", "arm64", self.what.packages, self.what.components, archive.SUITE)
+        in_tools = trees.command("", f"{HOST},arm64", TOOLS, (), archive.SUITE)
+        wanted = (*self.what.packages, *self.what.later)
+        in_root = trees.command("", "arm64", wanted, self.what.components, archive.SUITE)
         source = digest(application.sources(self.checkout), self.checkout)
         system_files = digest([HERE / "overlay", self.checkout / "systemd"], self.checkout)
-        count = len(self.what.packages)
+        count = len(wanted)
         stamp = (self.version, str(self.epoch))
         trusted = self.by.authority.read_text() + self.by.public.decode()
         signer = self.by.certificate.read_text() + _code("bundle")
@@ -115,7 +119,7 @@ class Build:
             Step(
                 "packages",
                 f"packages: {count} and what they need, for arm64 (the long one)",
-                (self.machine, repr(in_root), digest([HOOKS], HERE), *foreign),
+                (HOST, repr(in_root), digest([HOOKS], HERE), *foreign),
                 (),
                 self.packages,
             ),
@@ -185,7 +189,7 @@ class Build:
     def tools(self, folder: Path, _: Results) -> None:
         """`tree`: runs here, knows trixie."""
         entries = archive.sources(())
-        command = trees.command(folder / "tree", f"{self.machine},arm64", TOOLS, entries, archive.SUITE)
+        command = trees.command(folder / "tree", f"{HOST},arm64", TOOLS, entries, archive.SUITE)
         trees.run(command, folder / "build.log")
 
     def packages(self, folder: Path, _: Results) -> None:
@@ -197,9 +201,11 @@ class Build:
             f"--customize-hook={HOOKS / 'native-end.sh'}",
         ]
         entries = [*archive.sources(self.what.components), *(str(one.path) for one in self.beside)]
-        command = trees.command(
-            folder / "root.tar", "arm64", self.what.packages, entries, archive.SUITE, hooks
-        )
+        if later := self.what.later:
+            entries = archive.with_later(entries)
+            hooks += later_hooks(later)
+        wanted = (*self.what.packages, *later)
+        command = trees.command(folder / "root.tar", "arm64", wanted, entries, archive.SUITE, hooks)
         roomy = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM else folder
         environment = {"TMPDIR": str(roomy), "SOURCE_DATE_EPOCH": str(self.epoch)}
         trees.run(command, folder / "build.log", environment=environment)

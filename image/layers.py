@@ -22,10 +22,10 @@ class RecipeFault(Exception):
 class Layer:
     """One file of `layers/`: what it adds, and which layers it stands on.
 
-    `packages` are Debian's names, `components` archive sections beside main. `state` are paths of the read-only
-    root that live on the data partition, `enable` and `mask` unit names. `archives` are variables of the builder's
-    environment, each naming apt's file for an archive beside Debian's. `flavours` says where it may be used, empty is
-    everywhere.
+    `packages` are Debian's names, `later` those of packages that only a later suite has, `components` archive sections
+    beside main. `state` are paths of the read-only root that live on the data partition, `enable` and `mask` unit
+    names. `archives` are variables of the builder's environment, each naming apt's file for an archive beside
+    Debian's. `flavours` says where it may be used, empty is everywhere.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Layer:
     requires: tuple[str, ...] = ()
     flavours: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Recipe:
     flavour: str
     layers: tuple[str, ...]
     packages: tuple[str, ...]
+    later: tuple[str, ...]
     components: tuple[str, ...]
     archives: tuple[str, ...]
     state: tuple[str, ...]
@@ -59,7 +61,10 @@ class Recipe:
         return UPDATE in self.layers
 
 
-_LISTS: Final = ("requires", "flavours", "packages", "components", "archives", "state", "enable", "mask")
+_LISTS: Final = (
+    *("requires", "flavours", "packages", "later", "components", "archives"),
+    *("state", "enable", "mask"),
+)
 
 
 def parse(name: str, document: Mapping[str, Any]) -> Layer:
@@ -109,6 +114,7 @@ def resolve(layers: Mapping[str, Layer], flavour: str) -> Recipe:
         flavour,
         tuple(layer.name for layer in order),
         _together(layer.packages for layer in order),
+        _together(layer.later for layer in order),
         _together(layer.components for layer in order),
         _together(layer.archives for layer in order),
         _outermost(_together(layer.state for layer in order)),

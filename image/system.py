@@ -131,6 +131,7 @@ def clean(tree: Path) -> None:
     for pattern in (
         "etc/apt/sources.list*",
         "etc/apt/sources.list.d/*",
+        "etc/apt/preferences.d/*",
         "etc/ssh/ssh_host_*",
         "etc/*-",
         "var/lib/dpkg/*-old",

@@ -18,6 +18,7 @@ EXPOSURE = {
     "handset-release.service": 2.0,
     "handset-reset.service": 1.5,
     "handset-slot.service": 2.0,
+    "handset-fleet.service": 1.5,
     "handset-firstboot.service": 3.0,
     "handset-fetch.service": 3.0,
     "handset-setup.service": 3.0,
@@ -25,6 +26,7 @@ EXPOSURE = {
 COMMANDS = (
     "opt/handset/current/bin/handset",
     "usr/lib/handset/release/bin/handset",
+    "usr/bin/rauc-hawkbit-updater",
     "usr/bin/sh",
     "usr/bin/systemctl",
 )

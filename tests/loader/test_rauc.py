@@ -94,12 +94,13 @@ class Board:
     def handset(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run("/usr/lib/handset/release/bin/handset", *words)
 
-    def bundle(self, version: str, by: Signing) -> Path:
-        """A bundle with the system of slot A."""
+    def bundle(self, version: str, by: Signing, kind: str = "plain") -> Path:
+        """A bundle with the system of slot A; the image's are of `kind` verity."""
         content, target = self.folder / f"content-{version}", self.folder / f"{version}.raucb"
         content.mkdir()
-        (content / "manifest.raucm").write_text(bundle.manifest(version).replace("verity", "plain"))
+        (content / "manifest.raucm").write_text(bundle.manifest(version).replace("verity", kind))
         (content / "version").write_text(version + "\n")
+        (content / "ballast").write_bytes(os.urandom(1 << 16))  # dm-verity takes no bundle of one block
         shutil.copyfile(self.folder / "A", content / "rootfs.ext4")
         keys = [f"--cert={by.certificate}", f"--key={by.key}", f"--keyring={by.authority}"]
         subprocess.run(["rauc", "bundle", *keys, str(content), str(target)], check=True, capture_output=True)

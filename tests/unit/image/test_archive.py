@@ -1,11 +1,12 @@
 """An archive beside Debian's: given by the builder, checked before anything is fetched, and part of the steps' keys."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from image import archive
-from image.build import Build, recipe
+from image.build import HOOKS, Build, recipe
 from image.layers import RecipeFault
 from image.signing import signing
 from image.steps import keys
@@ -111,3 +112,17 @@ def test_a_copy_of_the_source_elsewhere_is_the_same_source(given, tmp_path):
 
 def test_debians_image_does_not_depend_on_the_vendors_archive(given, tmp_path):
     assert steps(tmp_path, given, "debian") == steps(tmp_path, {}, "debian")
+
+
+def test_a_later_suite_is_asked_of_the_same_mirror_and_gives_what_is_named_alone(tmp_path):
+    of_ours = archive.entries("http://mirror.example/debian bookworm\n", "bookworm", ())
+    entries = archive.with_later(of_ours)
+    assert entries[:-1] == of_ours
+    assert entries[-1].endswith(f"] http://mirror.example/debian {archive.LATER} main")
+    assert "trusted" not in entries[-1]
+    (tmp_path / "etc/apt/preferences.d").mkdir(parents=True)
+    subprocess.run([HOOKS / "later.sh", tmp_path, archive.LATER, "one", "two"], check=True)
+    assert (tmp_path / "etc/apt/preferences.d/later").read_text().split("\n\n") == [
+        f"Package: *\nPin: release n={archive.LATER}\nPin-Priority: -1",
+        f"Package: one two\nPin: release n={archive.LATER}\nPin-Priority: 500\n",
+    ]

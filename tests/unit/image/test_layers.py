@@ -76,6 +76,11 @@ def test_what_the_service_writes_is_state():
     )
 
 
+def test_one_package_comes_from_a_later_suite_and_only_where_there_are_two_systems():
+    assert recipe("debian").later == ("rauc-hawkbit-updater",)
+    assert recipe("rpios").later == ()
+
+
 def test_only_the_vendors_flavour_needs_an_archive_beside_debians_and_has_one_system():
     debian, rpios = recipe("debian"), recipe("rpios")
     assert (debian.archives, debian.two_systems) == ((), True)
