@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, cast
@@ -15,13 +14,13 @@ import numpy.typing as npt
 from appliance import plugins
 from appliance.audio.capture import CapturePath
 from appliance.audio.double_talk import DoubleTalk
-from appliance.audio.duplex import Trial, choose
+from appliance.audio.duplex import Trial
 from appliance.audio.resample import Resampler
-from appliance.audio.sweep import Acoustics, Probe, make_probe, measure
+from appliance.audio.sweep import Probe, make_probe, measure
 from appliance.audio.trial import try_echo
 from appliance.audio.vad import load_confirm, load_detector
 from appliance.audition import Audition, CardFactory, Recording
-from appliance.calibration import Calibration, CalibrationFile
+from appliance.calibration import Calibration, CalibrationFile, calibrated
 from appliance.config.load import load
 from appliance.config.schema import Configuration, Vad
 from appliance.errors import ApplianceError, DeviceUnavailable
@@ -81,7 +80,8 @@ def calibration(card: SoundCard, vad: Vad, *, sentence: str = SPEECH) -> Calibra
     trial = None
     if canceller is not None and len(speech):
         trial = _trial(heard, played, probe, room.asked, card, vad, canceller)
-    return as_calibration(names, found, trial, canceller=canceller is not None)
+    devices = (names["input"], names["output"])
+    return calibrated(devices, time.time(), found, trial, canceller=canceller is not None)
 
 
 def _played_and_heard(room: Audition, played: bytes, probe: Probe) -> Recording:
@@ -97,27 +97,6 @@ def _played_and_heard(room: Audition, played: bytes, probe: Probe) -> Recording:
             return heard
     raise DeviceUnavailable(
         f"a device was lost in each of {TRIES} measurements", hint="see: handset doctor, and its cable"
-    )
-
-
-def as_calibration(
-    names: Mapping[str, str], found: Acoustics, trial: Trial | None, *, canceller: bool
-) -> Calibration:
-    """The record of a measurement made now."""
-    choice = choose(found, trial, canceller=canceller)
-    return Calibration(
-        input=names["input"],
-        output=names["output"],
-        measured_at=time.time(),
-        duplex=choice.mode.value,
-        duck_db=choice.duck_db,
-        reason=choice.reason,
-        noise_dbfs=found.noise_dbfs,
-        delay_ms=found.delay_ms,
-        drift_ppm=found.drift_ppm,
-        coupling_db=found.coupling_db,
-        erle_db=trial.erle_db if trial is not None else None,
-        onsets=trial.onsets if trial is not None else None,
     )
 
 

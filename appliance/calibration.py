@@ -7,12 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance import private
-from appliance.audio.duplex import Choice, Duplex
+from appliance.audio.duplex import Choice, Duplex, Trial, choose
 from appliance.disk_faults import unwritable
 from appliance.errors import StoreUnavailable
+
+if TYPE_CHECKING:  # a start needs what was chosen, not how a room is measured
+    from appliance.audio.sweep import Acoustics
 
 FILE: Final = "calibration.json"
 KEPT: Final = 16
@@ -47,6 +50,27 @@ class Calibration:
     def shown(self) -> dict[str, Any]:
         """For `status`: without the devices' names, which stand beside it."""
         return {key: value for key, value in asdict(self).items() if key not in ("input", "output")}
+
+
+def calibrated(
+    devices: tuple[str, str], at: float, found: "Acoustics", trial: Trial | None, *, canceller: bool
+) -> Calibration:
+    """What follows of a measurement in which the probe was heard. `devices`: microphone and speaker."""
+    choice = choose(found, trial, canceller=canceller)
+    return Calibration(
+        input=devices[0],
+        output=devices[1],
+        measured_at=at,
+        duplex=choice.mode.value,
+        duck_db=choice.duck_db,
+        reason=choice.reason,
+        noise_dbfs=found.noise_dbfs,
+        delay_ms=found.delay_ms,
+        drift_ppm=found.drift_ppm,
+        coupling_db=found.coupling_db,
+        erle_db=trial.erle_db if trial is not None else None,
+        onsets=trial.onsets if trial is not None else None,
+    )
 
 
 class CalibrationFile:

@@ -4,16 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from appliance.audio.capture import Captured
-from appliance.audio.duplex import Trial, choose
+from appliance.audio.duplex import Trial
 from appliance.audio.sweep import Acoustics, Probe, Samples, make_probe, measure
 from appliance.bus import EventBus
-from appliance.calibration import Calibration, CalibrationFile
+from appliance.calibration import Calibration, CalibrationFile, calibrated
 from appliance.errors import ApplianceError
 from appliance.events import RoomMeasured
 from appliance.room import Room
@@ -93,20 +93,7 @@ def renewed(
     if known is not None and known.coupling_db is not None and known.onsets is not None:
         same = abs(found.coupling_db - known.coupling_db) <= CHANGED_DB
         trial = Trial(known.erle_db, known.onsets) if same else None
-    choice = choose(found, trial, canceller=canceller)
-    fresh = Calibration(
-        input=devices[0],
-        output=devices[1],
-        measured_at=at,
-        duplex=choice.mode.value,
-        duck_db=choice.duck_db,
-        reason=choice.reason,
-        noise_dbfs=found.noise_dbfs,
-        delay_ms=found.delay_ms,
-        drift_ppm=found.drift_ppm,
-        coupling_db=found.coupling_db,
-    )
-    return replace(fresh, erle_db=trial.erle_db, onsets=trial.onsets) if trial else fresh
+    return calibrated(devices, at, found, trial, canceller=canceller)
 
 
 class Night:

@@ -22,7 +22,6 @@ from appliance.interfaces import (
     Provider,
     ProviderCommand,
     ProviderEvent,
-    ProviderTrouble,
     ResponseAudio,
     ResponseFinished,
     ResponseStarted,
@@ -33,12 +32,13 @@ from appliance.interfaces import (
 )
 from appliance.providers.chain.chunker import Chunker
 from appliance.providers.chain.ear import Ear
-from appliance.providers.chain.mouth import Mouth, Utterance
+from appliance.providers.chain.mouth import Mouth, Utterance, mouth_for
 from appliance.providers.chain.outbox import Outbox
 from appliance.providers.chain.rungs import Rungs
 from appliance.providers.chain.stage_faults import blamed_on, stages_skipped
 from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of, warm_first
 from appliance.stages import Hearing, SpeechToText, Stage, TextToSpeech, Transcript, TranscriptEvent
+from appliance.troubles import counted
 
 EAR_RATE: Final = 16_000
 EAR_FRAME_BYTES: Final = EAR_RATE // 50 * 2
@@ -69,15 +69,7 @@ class Accompanied:
         connection = _AccompaniedConnection(await self._inner.connect(setup))
         if self._tts:
             connection.speak_with(
-                lambda outbox, trouble: Mouth(
-                    self._tts,
-                    self._rungs["tts"],
-                    outbox,
-                    voice=setup.voice,
-                    language=setup.language,
-                    rate=setup.rate or self.capabilities.output_rate,
-                    trouble=trouble,
-                )
+                mouth_for(setup, self._tts, self._rungs["tts"], self.capabilities.output_rate)
             )
         connection.begin()
         if self._stt:
@@ -203,10 +195,8 @@ class _AccompaniedConnection:
 
     def trouble(self, code: str, message: str) -> None:
         """Count it, and tell it the first, second, fourth, eighth... time."""
-        self._counts[code] += 1
-        times = self._counts[code]
-        if times & (times - 1) == 0:
-            self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+        if told := counted(self._counts, code, message):
+            self._outbox.tell(told)
 
     def goes_without(self, skipped: Mapping[str, ApplianceError]) -> None:
         """These stages are left out."""

@@ -20,7 +20,6 @@ from appliance.interfaces import (
     DiscardTurn,
     ProviderCommand,
     ProviderEvent,
-    ProviderTrouble,
     ProviderUsage,
     ResponseFinished,
     ResponseStarted,
@@ -52,6 +51,7 @@ from appliance.stages import (
     TurnResumed,
 )
 from appliance.tool_batches import ToolBatches
+from appliance.troubles import counted
 
 MOST_STEPS: Final = 8
 """Answers in a row that only call tools: then the model must speak."""
@@ -162,10 +162,8 @@ class ChainConnection:
 
     def trouble(self, code: str, message: str) -> None:
         """Count it, and tell it the first, second, fourth, eighth... time."""
-        self._counts[code] += 1
-        times = self._counts[code]
-        if times & (times - 1) == 0:
-            self._outbox.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+        if told := counted(self._counts, code, message):
+            self._outbox.tell(told)
 
     def called(self, answer: Answer, call: AnswerCall) -> bool:
         # Small servers give each call the same id, or none: ours are unlike any other's.

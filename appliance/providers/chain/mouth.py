@@ -18,7 +18,7 @@ import numpy as np
 
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.frames import milliseconds_of
-from appliance.interfaces import ResponseAudio, ResponseFinished, ResponseStarted, ResponseText
+from appliance.interfaces import ResponseAudio, ResponseFinished, ResponseStarted, ResponseText, Setup
 from appliance.providers.chain.outbox import Outbox
 from appliance.providers.chain.remainder import remainder
 from appliance.providers.chain.rungs import Rungs
@@ -258,6 +258,21 @@ class Mouth:
                 await self._outbox.put(ResponseText(utterance.response, words, text.last_ms + from_ms))
             utterance.spoken.append(slot.piece.text)
         return said_ms
+
+
+def mouth_for(
+    setup: Setup, stages: Sequence[TextToSpeech], rungs: Rungs, usual_rate: int
+) -> Callable[[Outbox, Callable[[str, str], None]], Mouth]:
+    """How the conversation that was set up so makes its mouth; `usual_rate` where it asks for none."""
+    return lambda outbox, trouble: Mouth(
+        stages,
+        rungs,
+        outbox,
+        voice=setup.voice,
+        language=setup.language,
+        rate=setup.rate or usual_rate,
+        trouble=trouble,
+    )
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from appliance.providers.chain.connection import ChainConnection
 from appliance.providers.chain.ear import Ear
 from appliance.providers.chain.memory import BOUND_CHARACTERS
 from appliance.providers.chain.mind import Mind
-from appliance.providers.chain.mouth import Mouth
+from appliance.providers.chain.mouth import mouth_for
 from appliance.providers.chain.rungs import Rungs
 from appliance.providers.chain.stages import LAST_VOICE, load_stages, names_of, warm_first
 from appliance.stages import Hearing, LanguageModel, SpeechToText, TextToSpeech
@@ -93,15 +93,7 @@ class Chain:
             setup,
             ear,
             lambda trouble: Mind(self._llm, self._rungs["llm"], trouble, alone=setup.alone),
-            lambda outbox, trouble: Mouth(
-                self._tts,
-                self._rungs["tts"],
-                outbox,
-                voice=setup.voice,
-                language=setup.language,
-                rate=setup.rate or self.capabilities.output_rate,
-                trouble=trouble,
-            ),
+            mouth_for(setup, self._tts, self._rungs["tts"], self.capabilities.output_rate),
             context_characters=self._settings.context_characters,
             release=lambda ear: self._park(setup.session, ear),
         )

@@ -3,7 +3,8 @@
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from appliance.interfaces import ProviderEvent, ProviderTrouble
+from appliance.interfaces import ProviderEvent
+from appliance.troubles import counted
 
 
 class Mail:
@@ -27,10 +28,8 @@ class Mail:
 
     def trouble(self, code: str, message: str) -> None:
         """Count it, and tell it the first, second, fourth, eighth... time."""
-        self._counts[code] += 1
-        times = self._counts[code]
-        if times & (times - 1) == 0:
-            self.tell(ProviderTrouble(code, message if times == 1 else f"{message} ({times} times)"))
+        if told := counted(self._counts, code, message):
+            self.tell(told)
 
     def counters(self) -> Mapping[str, int]:
         return dict(self._counts)

@@ -9,7 +9,7 @@ import json
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.errors import (
     ApplianceError,
@@ -20,6 +20,7 @@ from appliance.errors import (
     SetupRejected,
 )
 from appliance.providers.stt.live import Post
+from appliance.providers.stt.message import decoded
 from appliance.stages import Spent, Transcript
 
 RATE: Final = 16_000
@@ -27,7 +28,6 @@ SHORTEST_SECONDS: Final = 0.35
 """Less than 0.3 s of sound must not be committed: the service closes the connection."""
 KEYTERMS: Final = 50
 LONGEST_KEYTERM: Final = 20
-MESSAGE_BOUND: Final = 1024 * 1024
 TEXT_BOUND: Final = 20_000
 STARTED: Final = "session_started"
 _SILENCE: Final = bytes(RATE // 10 * 2)
@@ -142,7 +142,7 @@ class ScribeTalk:
     # --- the service ---
 
     def read(self, raw: str | bytes) -> None:
-        message = _decoded(raw)
+        message = decoded(raw)
         kind = message.get("message_type") if message else None
         if message is None or not isinstance(kind, str):
             self.post.counts["malformed"] += 1
@@ -234,13 +234,3 @@ class ScribeTalk:
         if not state.over:
             state.over = True
             self.post.tell(Transcript(turn, state.whole(), final=True))
-
-
-def _decoded(raw: str | bytes) -> dict[str, Any] | None:
-    if len(raw) > MESSAGE_BOUND:
-        return None
-    try:
-        message = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else None

@@ -16,13 +16,13 @@ from appliance import openai_faults
 from appliance.audio.resample import Resampler
 from appliance.errors import ApplianceError, ProviderUnavailable
 from appliance.providers.stt.live import Post
+from appliance.providers.stt.message import decoded
 from appliance.providers.stt.openai_session import RATE, SETUP_EVENT
 from appliance.stages import Ended, Spent, Transcript
 
 HEARD_RATE: Final = 16_000
 SHORTEST_MS: Final = 100.0
 """A shorter commit is an error to the service."""
-MESSAGE_BOUND: Final = 1024 * 1024
 TEXT_BOUND: Final = 20_000
 _REMEMBERED: Final = 64
 _LONGEST: Final = 24 * 3_600.0
@@ -142,7 +142,7 @@ class OpenAiTalk:
     # --- the service ---
 
     def read(self, raw: str | bytes) -> None:
-        event = _decoded(raw)
+        event = decoded(raw)
         kind = event.get("type") if event else None
         if event is None or not isinstance(kind, str):
             self.post.counts["malformed"] += 1
@@ -342,16 +342,6 @@ class OpenAiTalk:
         self.post.tell(Transcript(turn, state.text(), final=True))
         if ended:
             self.post.tell(Ended(turn))
-
-
-def _decoded(raw: str | bytes) -> dict[str, Any] | None:
-    if len(raw) > MESSAGE_BOUND:
-        return None
-    try:
-        event = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) else None
 
 
 def _seconds(usage: object) -> float | None:

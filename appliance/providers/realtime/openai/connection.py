@@ -1,14 +1,14 @@
 """The socket under a conversation: what it wants to send goes out, what comes in goes to it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, Protocol
 
 from websockets.exceptions import ConnectionClosed
 
 from appliance import link_faults, openai_faults
-from appliance.errors import ApplianceError, ProviderUnavailable, kind_and_place
+from appliance.errors import ApplianceError, ProviderUnavailable
+from appliance.feed import Feed
 from appliance.interfaces import ProviderCommand, ProviderEvent, RenewalDue
 from appliance.providers.realtime.fill import fill
 from appliance.providers.realtime.openai.conversation import Conversation
@@ -20,7 +20,6 @@ _LONGEST: Final = 24 * 3_600.0
 EVENTS_BOUND: Final = 20_000
 CLOSE_SECONDS: Final = 1.0
 _USUAL_ENDS: Final = frozenset({1000, 1001})
-logger = logging.getLogger(__name__)
 
 
 class RealtimeSocket(Protocol):
@@ -48,11 +47,8 @@ class OpenAiConnection:
         self._talk = conversation
         self._clock = clock
         self._fill_seconds = fill_seconds
-        self._news = asyncio.Event()
+        self._feed = Feed("openai", conversation.mail.events)
         self._writing = asyncio.Lock()
-        self._over = False
-        self._closed = False
-        self._fault: ApplianceError | None = None
         self._renewal: asyncio.TimerHandle | None = None
         self._expires_at = 0.0
         loop = asyncio.get_running_loop()
@@ -67,29 +63,18 @@ class OpenAiConnection:
         return self._talk.mail.counters()
 
     async def send(self, command: ProviderCommand) -> None:
-        if self._over:
-            raise ProviderUnavailable("openai: the connection is gone")
+        self._feed.check()
         self._talk.take(command)
         self._tend()
         await self._write()
 
     async def __aiter__(self) -> AsyncIterator[ProviderEvent]:
-        events = self._talk.mail.events
-        while not self._closed:
-            if events:
-                yield events.popleft()
-            elif self._over:
-                break
-            else:
-                self._news.clear()
-                await self._news.wait()
-        if self._fault is not None and not self._closed:
-            raise self._fault
+        async for event in self._feed:
+            yield event
 
     async def close(self) -> None:
-        if self._closed:
+        if not self._feed.close():
             return
-        self._closed = True
         self._end(None)
         self._reader.cancel()
         try:
@@ -126,7 +111,7 @@ class OpenAiConnection:
         """Send what is to be sent, in order, also where several ask for it."""
         outgoing = self._talk.mail.outgoing
         async with self._writing:
-            while outgoing and not self._over:
+            while outgoing and not self._feed.over:
                 try:
                     await self._socket.send_raw(outgoing.popleft())
                 except (ConnectionClosed, OSError) as fault:
@@ -145,8 +130,7 @@ class OpenAiConnection:
             # The reader learns it from the same socket, with the reason.
             return
         if fault is not None:
-            logger.error("%s failed: %s", job.get_name(), kind_and_place(fault))
-            self._end(ProviderUnavailable(f"openai: {type(fault).__name__}"))
+            self._end(self._feed.fault_of(job))
 
     def _tend(self) -> None:
         """See to what the conversation needs of the clock, and wake the session."""
@@ -156,12 +140,12 @@ class OpenAiConnection:
         if self._talk.filling is not None and (self._filler is None or self._filler.done()):
             self._filler = self._begin(self._fill(), "openai silence")
         if self._talk.mail.events:
-            self._news.set()
+            self._feed.wake()
 
     async def _fill(self) -> None:
         turn = self._talk.filling
         if await fill(
-            self._send_silence, lambda: self._talk.filling == turn and not self._over, self._fill_seconds
+            self._send_silence, lambda: self._talk.filling == turn and not self._feed.over, self._fill_seconds
         ):
             self._talk.fill_expired()
             await self._write()
@@ -183,15 +167,12 @@ class OpenAiConnection:
 
     def _due(self, seconds: float) -> None:
         self._talk.mail.tell(RenewalDue(seconds))
-        self._news.set()
+        self._feed.wake()
 
     def _end(self, fault: ApplianceError | None) -> None:
-        if self._over:
+        if not self._feed.end(fault):
             return
-        self._over = True
-        self._fault = fault
         if self._renewal is not None:
             self._renewal.cancel()
         for job in tuple(self._jobs):
             job.cancel()
-        self._news.set()
