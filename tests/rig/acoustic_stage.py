@@ -8,15 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.capture import Captured, CapturePath
-from appliance.audio.double_talk import DoubleTalk
+from appliance.audio.capture import Captured
 from appliance.audio.duplex import Choice, Duplex
-from appliance.audio.far_end import FarEnd
-from appliance.audio.playout import Playout
-from appliance.audio.ring import Ring
-from appliance.audio.vad import load_confirm, load_detector
 from appliance.config.schema import Conversation, Vad
-from appliance.plugins import load
 from appliance.session.onset import OnsetWatch
 from appliance.session.turn import (
     TRANSITIONS,
@@ -32,6 +26,7 @@ from appliance.session.turn import (
     UtteranceStarted,
 )
 from tests.rig.acoustics import RATE, Echo, Setting, Signal
+from tests.rig.full_duplex import FullDuplex
 from tests.rig.spoken import speech
 
 FRAME: Final = 320
@@ -97,18 +92,8 @@ class AcousticStage:
         vad = Vad()
         self._setting = setting
         self._half = choice is not None and choice.mode is Duplex.HALF
-        self._playout = Playout(RATE)
-        self._playout.trim = 10 ** (-(choice.duck_db if choice else 0.0) / 20)
-        self._playout.reference = Ring(2 * RATE)
-        self._path = CapturePath(
-            RATE,
-            vad,
-            load_detector("webrtc", vad.aggressiveness),
-            load_confirm("auto"),
-            load("appliance.echo_cancellers", "webrtc")(),
-            double_talk=DoubleTalk(vad, load_detector("webrtc", vad.aggressiveness), load_confirm("auto")),
-        )
-        self._far_end = FarEnd(self._playout.reference, RATE, RATE)
+        line = FullDuplex.built(vad, choice.duck_db if choice else 0.0)
+        self._playout, self._path, self._far_end = line.playout, line.path, line.far_end
         self._onset = OnsetWatch(vad.start_ms, Conversation().barge_in_confirm_ms)
         self._machine = TurnMachine()
         self._echo = Echo(setting, seed)

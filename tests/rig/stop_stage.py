@@ -11,17 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.audio.capture import CapturePath
-from appliance.audio.double_talk import DoubleTalk
-from appliance.audio.far_end import FarEnd
-from appliance.audio.playout import Playout
-from appliance.audio.ring import Ring
 from appliance.audio.stop_word import SpokenStop
-from appliance.audio.vad import load_confirm, load_detector
 from appliance.config.schema import Vad
 from appliance.plugins import load
 from tests.rig.acoustic_stage import ANSWER_DBFS, FRAME, FRAME_SECONDS, PERSON_DBFS
 from tests.rig.acoustics import RATE, Echo, Setting
+from tests.rig.full_duplex import FullDuplex
 from tests.rig.spoken import speech
 
 GAP_SECONDS: Final = 1.2
@@ -53,21 +48,10 @@ class StopStage:
     """A room in which answers follow each other without a pause. Deterministic."""
 
     def __init__(self, setting: Setting, answers: Iterable[Said], duck_db: float = 0.0) -> None:
-        vad = Vad()
         self._setting = setting
         self._answers = list(answers)
-        self._playout = Playout(RATE)
-        self._playout.trim = 10 ** (-duck_db / 20)
-        self._playout.reference = Ring(2 * RATE)
-        self._path = CapturePath(
-            RATE,
-            vad,
-            load_detector("webrtc", vad.aggressiveness),
-            load_confirm("auto"),
-            load("appliance.echo_cancellers", "webrtc")(),
-            double_talk=DoubleTalk(vad, load_detector("webrtc", vad.aggressiveness), load_confirm("auto")),
-        )
-        self._far_end = FarEnd(self._playout.reference, RATE, RATE)
+        line = FullDuplex.built(Vad(), duck_db)
+        self._playout, self._path, self._far_end = line.playout, line.path, line.far_end
         self._echo = Echo(setting)
         self._ear = SpokenStop(load("appliance.phrase_spotters", "sphinx")(("stop",)), submit=at_once)
         self._now = 0.0

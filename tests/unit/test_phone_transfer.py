@@ -27,6 +27,15 @@ class Switchboard(Office):
         await asyncio.sleep(0.2)
         return next(told[1] for told in self.telephone.told if told[0] == "dial")
 
+    async def begin_for_one_who_holds_us(self, mid_way: bool) -> str:
+        """They hold us before it begins, or `mid_way`."""
+        if not mid_way:
+            self.holds("held by the far end")
+        asked = await self.begin()
+        if mid_way:
+            self.holds("held by the far end")
+        return asked
+
     def holds(self, reason: str) -> None:
         self.telephone.reports(self.caller, "held", 0, reason)
 
@@ -48,11 +57,7 @@ class Switchboard(Office):
 @pytest.mark.parametrize("mid_way", [True, False])
 async def test_a_caller_who_holds_us_is_on_hold_still_when_nobody_takes_the_call(tmp_path, mid_way):
     async with office(tmp_path, Switchboard) as at:
-        if not mid_way:
-            at.holds("held by the far end")
-        asked = await at.begin()
-        if mid_way:
-            at.holds("held by the far end")
+        asked = await at.begin_for_one_who_holds_us(mid_way)
         at.telephone.ends(asked, 486, "Busy Here")
         await asyncio.sleep(0.5)
         assert at.state == "held"
@@ -69,11 +74,7 @@ async def test_a_caller_who_holds_us_is_on_hold_still_when_nobody_takes_the_call
 @pytest.mark.parametrize("mid_way", [True, False])
 async def test_who_takes_the_call_of_one_who_holds_us_hears_music_till_they_are_back(tmp_path, mid_way):
     async with office(tmp_path, Switchboard) as at:
-        if not mid_way:
-            at.holds("held by the far end")
-        asked = await at.begin()
-        if mid_way:
-            at.holds("held by the far end")
+        asked = await at.begin_for_one_who_holds_us(mid_way)
         at.telephone.reports(asked, "connected", 200, "OK")
         await asyncio.sleep(1.0)
         assert at.state == "held"

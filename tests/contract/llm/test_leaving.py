@@ -8,8 +8,8 @@ import pytest
 
 from appliance.errors import ProviderUnavailable
 from appliance.stages import Prompt, Said
-from tests.contract.llm.services import ASKED, answer, said
-from tests.fakes.streamed_answers import Where, all_of, until
+from tests.contract.llm.services import ASKED, Service, answer, said
+from tests.fakes.streamed_answers import StreamedAnswers, Where, all_of, until
 
 
 @pytest.mark.parametrize("where", ["accept", "request", "head", "start", "text", "end"])
@@ -76,26 +76,25 @@ def _tasks_of_the_model() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("where", ["accept", "request", "head", "start"])
-async def test_a_first_word_that_does_not_come_is_not_waited_for(service, cloud, where: Where):
-    model = service.build(cloud, first_timeout=0.3, next_timeout=30)
+async def is_given_up(service: Service, cloud: StreamedAnswers, where: Where, **timeouts: float) -> None:
+    """An answer that stalls at `where`; the next one comes."""
+    model = service.build(cloud, **timeouts)
     await model.warm()
     cloud.stall_at(where)
     with pytest.raises(ProviderUnavailable, match="did not answer in time"):
         await answer(model)
     assert said(await answer(model)) == "Yes."
     await model.close()
+
+
+@pytest.mark.parametrize("where", ["accept", "request", "head", "start"])
+async def test_a_first_word_that_does_not_come_is_not_waited_for(service, cloud, where: Where):
+    await is_given_up(service, cloud, where, first_timeout=0.3, next_timeout=30)
 
 
 @pytest.mark.parametrize("where", ["text", "end"])
 async def test_a_next_word_that_does_not_come_is_not_waited_for(service, cloud, where: Where):
-    model = service.build(cloud, first_timeout=30, next_timeout=0.3)
-    await model.warm()
-    cloud.stall_at(where)
-    with pytest.raises(ProviderUnavailable, match="did not answer in time"):
-        await answer(model)
-    assert said(await answer(model)) == "Yes."
-    await model.close()
+    await is_given_up(service, cloud, where, first_timeout=30, next_timeout=0.3)
 
 
 async def test_thinking_for_ever_is_not_waited_for(service, cloud):

@@ -1,32 +1,26 @@
 """A session with a chain: speech, keys, tools and stages that fail, in any order; what must hold whatever happens."""
 
 import itertools
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import Phase as HypothesisPhase
+from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from appliance.errors import ProviderUnavailable, RateLimited
-from appliance.events import Interrupted, ToolCalled, ToolFinished, Transcript, TurnChanged, Warned
+from appliance.events import Interrupted, Transcript, TurnChanged, Warned
 from appliance.interfaces import HistoryItem
 from appliance.providers.chain import Chain
-from appliance.session.turn import Phase
 from appliance.stages import AnswerText, Said, ToolUse
 from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeTextToSpeech, level_of
 from tests.rig.booth import Booth
-from tests.rig.stories import stories
+from tests.rig.stories import FADE_SECONDS, PAUSES, VOICES, check_rest, check_tools, stories, told
 from tests.rig.virtual_time import run
 
 pytestmark = pytest.mark.slow
 
-PAUSES = [0.0, 0.02, 0.1, 0.25, 0.5, 0.7, 1.3, 3.0]
-VOICES = [0.04, 0.08, 0.14, 0.2, 0.26, 0.4, 0.9]
-FADE_SECONDS = 0.04
 TOLD = {"no_answer", "no_service", "say_again", "cut_off", "piece_skipped"}
 LONG = (
     " ".join(f"word{{n}}{letter}" for letter in "abcdefghij")
@@ -133,10 +127,7 @@ def check_stale_audio(parts: Parts, booth: Booth) -> None:
 
 
 def check_calls(parts: Parts, booth: Booth) -> None:
-    called = Counter(event.call_id for event in booth.of(ToolCalled))
-    finished = Counter(event.call_id for event in booth.of(ToolFinished))
-    assert set(called) <= set(finished)
-    assert set(finished.values()) <= {1}
+    check_tools(booth)
     for model in parts.llm:
         for prompt in model.prompts:
             uses = [item.call_id for item in prompt.items if isinstance(item, ToolUse)]
@@ -177,16 +168,6 @@ def check_turns(booth: Booth, parts: Parts) -> None:
         assert spoken or told or superseded or silent or turn not in understood, f"turn {turn} was forgotten"
 
 
-def check_rest(booth: Booth) -> None:
-    assert booth.session.phase is Phase.IDLE
-    assert not booth.line.playout.paused()
-    counters = booth.session.counters()
-    assert counters["journal_ms"] == 0
-    assert counters["journal_dropped_ms"] == 0
-    assert counters["downlink_dropped_ms"] == 0
-    assert counters["uplink_dropped"] == 0
-
-
 async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]], turns: str) -> None:
     parts = Parts()
     provider = parts.provider(turns)
@@ -216,7 +197,6 @@ async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]],
 STORY: Any = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(PAUSES)), min_size=1, max_size=14)
 FEW: Any = st.lists(st.sampled_from(list(ANSWERS)), max_size=6)
 EXAMPLES = stories(30)
-SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
 
 
 @pytest.mark.timeout(1800)
@@ -225,13 +205,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
 )
 def test_whatever_happens_the_floor_comes_free_and_every_turn_has_its_answer(turns, part):
     @seed(part)
-    @settings(
-        max_examples=EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=SLOW,
-        phases=[HypothesisPhase.generate],
-    )
+    @told(EXAMPLES)
     @given(FEW, STORY)
     def any_story(answers, steps):
         run(live(answers, steps, turns))

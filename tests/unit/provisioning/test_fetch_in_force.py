@@ -85,21 +85,24 @@ def test_a_long_call_is_ended_by_nothing_and_the_settings_come_into_force_after_
     assert machine.count("systemctl") == 1
 
 
-def test_a_call_that_never_ends_holds_settings_up_for_a_day(server, machine, trusting):
+def put_off(server, machine, trusting) -> Daemon:
+    """Settings were taken over while there is a call, and wait for its end, which never comes."""
     server.files[f"/phones/{MAC}.toml"] = TEXT.encode()
     daemon = Daemon(calls_until=float("inf"))
     with pytest.raises(NotPossible):
         take(trusting, server.url, machine.effects, daemon)
+    return daemon
+
+
+def test_a_call_that_never_ends_holds_settings_up_for_a_day(server, machine, trusting):
+    daemon = put_off(server, machine, trusting)
     daemon.time += LATEST_SECONDS
     take(trusting, server.url, machine.effects, daemon)
     assert machine.count("systemctl") == 1
 
 
 def test_a_server_that_is_away_keeps_nothing_from_being_in_force(server, machine, trusting):
-    server.files[f"/phones/{MAC}.toml"] = TEXT.encode()
-    daemon = Daemon(calls_until=float("inf"))
-    with pytest.raises(NotPossible):
-        take(trusting, server.url, machine.effects, daemon)
+    daemon = put_off(server, machine, trusting)
     daemon.calls_until = 0.0
     server.files.clear()
     with pytest.raises(NotPossible, match="no file"):

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -111,18 +112,15 @@ def test_what_dhcp_names_for_telephones_is_shown_or_asked_for(air):
     assert network.provisioning_server() == "https://shown.example:8443/"
 
 
+@dataclass
 class Pages:
     """In place of the server: hands on what browsers ask."""
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        portal: Portal,
-        used: Callable[[], None],
-        taken: Callable[[Draft], None],
-    ) -> None:
-        self.address, self.portal, self.used, self.taken = address, portal, used, taken
-        self.closed = False
+    address: tuple[str, int]
+    portal: Portal
+    used: Callable[[], None]
+    taken: Callable[[Draft], None]
+    closed: bool = False
 
     def close(self) -> None:
         self.closed = True

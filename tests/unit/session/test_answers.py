@@ -4,18 +4,22 @@ from appliance.interfaces import Delivery
 from appliance.session.answers import Answers
 
 
+def begun() -> Answers:
+    """Turn 1 is owed an answer, and response r1 to it has begun."""
+    answers = Answers()
+    answers.expect(1)
+    assert answers.began("r1", 1)
+    return answers
+
+
 class TestAnswers:
     def test_an_answer_settles_its_turn(self):
-        answers = Answers()
-        answers.expect(1)
-        assert answers.began("r1", 1)
+        answers = begun()
         answers.ended("r1")
         assert answers.owed is None
 
     def test_a_word_before_the_tool_is_not_yet_the_answer(self):
-        answers = Answers()
-        answers.expect(1)
-        answers.began("r1", 1)
+        answers = begun()
         answers.tool_called("c1", 1, Delivery.IMMEDIATE)
         answers.ended("r1")
         assert answers.owed == 1
@@ -26,18 +30,14 @@ class TestAnswers:
         assert answers.owed is None
 
     def test_a_quick_tool_does_not_make_the_word_before_it_the_answer(self):
-        answers = Answers()
-        answers.expect(1)
-        answers.began("r1", 1)
+        answers = begun()
         answers.tool_called("c1", 1, Delivery.IMMEDIATE)
         answers.tool_answered("c1", 1, Delivery.IMMEDIATE)
         answers.ended("r1")
         assert answers.owed == 1
 
     def test_one_response_around_a_tool_call_is_the_answer(self):
-        answers = Answers()
-        answers.expect(1)
-        answers.began("r1", 1)
+        answers = begun()
         answers.tool_called("c1", 1, Delivery.IMMEDIATE)
         answers.tool_answered("c1", 1, Delivery.IMMEDIATE)
         answers.gave("r1")
@@ -45,9 +45,7 @@ class TestAnswers:
         assert answers.owed is None
 
     def test_what_is_withdrawn_is_not_wanted_and_what_comes_after_is(self):
-        answers = Answers()
-        answers.expect(1)
-        answers.began("r1", 1)
+        answers = begun()
         answers.withdraw()
         assert answers.turn_of("r1") is None
         assert not answers.began("r2", 1)

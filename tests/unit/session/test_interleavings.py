@@ -6,33 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import Phase as HypothesisPhase
+from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from appliance.events import (
     Interrupted,
     SpeechStarted,
     SpeechStopped,
-    ToolCalled,
-    ToolFinished,
     Transcript,
     TurnChanged,
     Warned,
 )
 from appliance.interfaces import HistoryItem
 from appliance.session.calls import GIVEN_AT_MOST
-from appliance.session.turn import Phase
 from tests.fakes.provider import FAST, RESTORING, Answer, Say
 from tests.rig.booth import Booth
-from tests.rig.stories import stories
+from tests.rig.stories import FADE_SECONDS, PAUSES, VOICES, check_rest, check_tools, stories, told
 from tests.rig.virtual_time import run
 
 pytestmark = pytest.mark.slow
 
-PAUSES = [0.0, 0.02, 0.1, 0.25, 0.5, 0.7, 1.3, 3.0]
-VOICES = [0.04, 0.08, 0.14, 0.2, 0.26, 0.4, 0.9]
-FADE_SECONDS = 0.04
 FADE_MS = 5
 """At each end of a piece that sounded: what has another value there is not found again."""
 TOLD = {"no_answer", "no_service", "say_again", "cut_off"}
@@ -118,10 +111,7 @@ def check_calls(booth: Booth) -> None:
     results = Counter(result.call_id for result in provider.tool_results)
     assert all(count <= GIVEN_AT_MOST for count in results.values())
     assert provider.unanswered_calls == 0
-    called = Counter(event.call_id for event in booth.of(ToolCalled))
-    finished = Counter(event.call_id for event in booth.of(ToolFinished))
-    assert set(called) <= set(finished)
-    assert set(finished.values()) <= {1}
+    check_tools(booth)
 
 
 def check_words(booth: Booth) -> None:
@@ -172,17 +162,6 @@ def check_speech(booth: Booth) -> None:
         assert spoken <= set(numbers), f"words of turn {answer.turn} are missing"
 
 
-def check_rest(booth: Booth) -> None:
-    assert booth.session.phase is Phase.IDLE
-    assert not booth.line.playout.paused()
-    counters = booth.session.counters()
-    assert counters["journal_ms"] == 0
-    assert counters["journal_dropped_ms"] == 0
-    assert counters["downlink_dropped_ms"] == 0
-    assert counters["uplink_dropped"] == 0
-    assert counters["announcements_waiting"] == 0
-
-
 async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]], *, restores: bool) -> None:
     async with Booth(idle_timeout=10_000.0, capabilities=RESTORING if restores else FAST) as booth:
         booth.clock.seconds = 1.0
@@ -203,21 +182,14 @@ async def live(answers: list[str], steps: list[tuple[tuple[str, float], float]],
 STORY: Any = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(PAUSES)), min_size=1, max_size=14)
 FEW: Any = st.lists(st.sampled_from(list(ANSWERS)), max_size=6)
 EXAMPLES = stories(100)
-"""Of each of the four parts. They are not made smaller when one fails: that takes an hour."""
-SLOW = [HealthCheck.too_slow, HealthCheck.differing_executors]
+"""Of each of the four parts."""
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", range(4))
 def test_whatever_happens_the_floor_comes_free_and_all_that_was_said_has_its_answer(part):
     @seed(part)
-    @settings(
-        max_examples=EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=SLOW,
-        phases=[HypothesisPhase.generate],
-    )
+    @told(EXAMPLES)
     @given(FEW, STORY, st.booleans())
     def any_story(answers, steps, restores):
         run(live(answers, steps, restores=restores))

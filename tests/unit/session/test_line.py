@@ -13,19 +13,9 @@ from appliance.events import MuteChanged, SpeechStarted, VolumeChanged
 from appliance.interfaces import LineKind
 from appliance.session.line import Line
 from appliance.session.turn import Phase
+from tests.fakes.canceller import NoEcho
 from tests.rig.booth import RATE, Booth
 from tests.rig.virtual_time import virtual_time
-
-
-class Canceller:
-    def far_end(self, pcm: bytes) -> None:
-        return
-
-    def near_end(self, pcm: bytes) -> bytes:
-        return pcm
-
-    def close(self) -> None:
-        return
 
 
 class Held:
@@ -148,7 +138,7 @@ async def test_the_key_works_in_half_duplex_too():
 
 @virtual_time
 async def test_with_an_echo_canceller_the_room_is_full_duplex_and_has_its_far_end():
-    async with Booth(kind=LineKind.ROOM, canceller=Canceller, open_session=False) as booth:
+    async with Booth(kind=LineKind.ROOM, canceller=NoEcho, open_session=False) as booth:
         assert booth.line.duplex == "full"
         assert booth.line.playout.reference is not None
 

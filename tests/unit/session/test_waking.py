@@ -4,27 +4,15 @@ from appliance.audio.wake import WakeGate
 from appliance.config.schema import Room, WakeWord
 from appliance.events import WakeChanged
 from appliance.interfaces import LineKind
+from tests.fakes.canceller import NoEcho
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 from tests.rig.wake_word import SaidStop, Word
 
 
-class Canceller:
-    """With one, a line listens while it speaks."""
-
-    def far_end(self, pcm: bytes) -> None:
-        return
-
-    def near_end(self, pcm: bytes) -> bytes:
-        return pcm
-
-    def close(self) -> None:
-        return
-
-
 class WakingRoom(Booth):
     def __init__(self, **settings: object) -> None:
-        super().__init__(kind=LineKind.ROOM, open_session=False, canceller=Canceller)
+        super().__init__(kind=LineKind.ROOM, open_session=False, canceller=NoEcho)
         self.word, self.stop = Word("hello"), SaidStop()
         self._settings = WakeWord(**settings)  # type: ignore[arg-type]
 
