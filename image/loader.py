@@ -1,4 +1,4 @@
-"""The boot loader: U-Boot from Debian's package, its script, and its variables on the card."""
+"""The boot loader: U-Boot from Debian's package, its script and overlay, and its variables on the card."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,23 +7,32 @@ from typing import Final
 
 from image import environment, trees
 
-SCRIPT: Final = Path(__file__).parent / "boot" / "boot.cmd"
+_SOURCES: Final = Path(__file__).parent / "boot"
+SCRIPT: Final = _SOURCES / "boot.cmd"
+OVERLAY: Final = _SOURCES / "bootdelay.dts"
 _PACKAGE: Final = "usr/lib/u-boot"
 _BOARD: Final = "rpi_arm64"
 """One binary for Pi 3, Zero 2 W and 4: it takes the firmware's device tree."""
 
 
 def install(root: Path, boot: Path, epoch: int, log: Path) -> None:
-    """Puts U-Boot and its script onto the boot partition's tree; the package's other boards leave the root."""
+    """Puts U-Boot, script and overlay onto the boot partition's tree; the package's other boards leave the root."""
     shutil.copyfile(root / _PACKAGE / _BOARD / "u-boot.bin", boot / "u-boot.bin")
     shutil.rmtree(root / _PACKAGE)
     compile_script(boot / "boot.scr", epoch, log)
+    (boot / "overlays").mkdir(exist_ok=True)
+    compile_overlay(boot / "overlays" / "bootdelay.dtbo", log)
 
 
 def compile_script(target: Path, epoch: int, log: Path) -> None:
     """`target`: the script with U-Boot's header."""
     kind = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "handset"]
     trees.run([*kind, "-d", SCRIPT, target], log, environment={"SOURCE_DATE_EPOCH": str(epoch)})
+
+
+def compile_overlay(target: Path, log: Path) -> None:
+    """`target`: what the firmware lays over the board's tree, as config.txt asks for it."""
+    trees.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", target, OVERLAY], log)
 
 
 def write_variables(

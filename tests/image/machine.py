@@ -15,7 +15,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -91,8 +91,9 @@ class Machine:
         config = self.boot_file("config.txt").decode()
         settings = dict(re.findall(r"(?m)^(\w+)[= ](\S+)", config))
         kernel = settings["kernel"]
-        for name in filter(None, (kernel, self._board.tree)):
-            (self.folder / name).write_bytes(self.boot_file(name))
+        (self.folder / kernel).write_bytes(self.boot_file(kernel))
+        if self._board.tree:
+            self._lay_out_tree(re.findall(r"(?m)^dtoverlay=(\w+)$", config))
         (self.folder / "serial.log").unlink(missing_ok=True)
         shutil.rmtree(self.sockets, ignore_errors=True)
         self.sockets.mkdir()
@@ -104,6 +105,15 @@ class Machine:
         command = self._board.command(plugged)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self._console = Console(self.sockets / "shell", BOOT_SECONDS, lambda: "Linux version" in self.log)
+
+    def _lay_out_tree(self, overlays: Sequence[str]) -> None:
+        """Writes the board's device tree with the overlays that config.txt names laid over it."""
+        tree = self.folder / self._board.tree
+        tree.write_bytes(self.boot_file(self._board.tree))
+        for name in overlays:
+            overlay = self.folder / f"{name}.dtbo"
+            overlay.write_bytes(self.boot_file(f"overlays/{name}.dtbo"))
+            subprocess.run(["fdtoverlay", "-i", tree, "-o", tree, overlay], check=True)
 
     def _kernel_words(self) -> str:
         """Those of the card, but for its consoles; and a shell for the tests, which nobody else reads from."""

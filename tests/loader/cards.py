@@ -51,11 +51,25 @@ def card(folder: Path, systems: str, copies: Sequence[bytes]) -> Path:
     return image
 
 
-def emulator(card: Path, words: str, log: Path, uboot: Path) -> Sequence[str]:
-    """The command that boots the card, its serial console in `log`."""
+_BOARD: Final = ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512", "-display", "none")
+
+
+def device_tree(folder: Path) -> Path:
+    """The board's own device tree, with the overlay of our cards laid over it as the firmware of a Pi does."""
+    plain, overlay, laid = folder / "virt.dtb", folder / "bootdelay.dtbo", folder / "laid.dtb"
+    _run(*_BOARD, "-machine", f"dumpdtb={plain}")
+    loader.compile_overlay(overlay, folder / "card.log")
+    _run("fdtoverlay", "-i", plain, "-o", laid, overlay)
+    return laid
+
+
+def emulator(card: Path, words: str, log: Path, uboot: Path, tree: Path | None = None) -> Sequence[str]:
+    """The command that boots the card. Its serial console goes to `log`; the socket `port` beside it is to type at."""
+    port = f"socket,id=port,path={log.with_name('port')},server=on,wait=off,logfile={log}"
     return [
-        *("nice", "-n", "19", "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512"),
-        *("-display", "none", "-nic", "none", "-serial", f"file:{log}"),
+        *("nice", "-n", "19", *_BOARD, "-nic", "none"),
+        *("-chardev", port, "-serial", "chardev:port"),
+        *(("-dtb", str(tree)) if tree else ()),
         *("-bios", str(uboot), "-kernel", "/dev/null", "-append", words),
         *("-drive", f"file={card},if=none,id=card,format=raw", "-device", "virtio-blk-pci,drive=card"),
     ]

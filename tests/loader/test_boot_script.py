@@ -1,15 +1,19 @@
 """The boot loader's script, run by U-Boot on an emulated board (make boot-loader): counters, the way back, damage."""
 
+import contextlib
 import os
 import re
+import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from image import environment, loader
-from tests.loader.cards import card, emulator, variables
+from tests.loader.cards import card, device_tree, emulator, variables
 
 UBOOT = os.environ.get("HANDSET_UBOOT", "")
 pytestmark = [
@@ -21,13 +25,13 @@ SECONDS = float(os.environ.get("HANDSET_UBOOT_SECONDS", "900"))
 _START = re.compile(r"^handset: slot (\w), tries left A (\w+) B (\w+): (.*?)\r?$", re.MULTILINE)
 
 
-def starts(image: Path, count: int) -> list[tuple[str, ...]]:
+def starts(image: Path, count: int, seconds: float = SECONDS, **board: Path) -> list[tuple[str, ...]]:
     """The first `count` starts of a board whose systems start it anew: slot, tries left of A and B, kernel's words."""
     log = image.with_name("serial.log")
     log.touch()
-    with subprocess.Popen(emulator(image, "console=ttyAMA0 ro", log, Path(UBOOT))) as machine:
+    with subprocess.Popen(emulator(image, "console=ttyAMA0 ro", log, Path(UBOOT), **board)) as machine:
         try:
-            until = time.monotonic() + SECONDS
+            until = time.monotonic() + seconds
             while time.monotonic() < until and machine.poll() is None:
                 found = _START.findall(log.read_text(errors="replace"))
                 if len(found) >= count:
@@ -36,6 +40,26 @@ def starts(image: Path, count: int) -> list[tuple[str, ...]]:
         finally:
             machine.kill()
     raise AssertionError(log.read_text(errors="replace")[-3000:])
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Iterator[None]:
+    """The serial port of the test's board picks up what nobody typed, all the time."""
+    over = threading.Event()
+
+    def make() -> None:
+        with socket.socket(socket.AF_UNIX) as port:
+            while not over.wait(0.1) and port.connect_ex(str(tmp_path / "port")):
+                pass
+            with contextlib.suppress(OSError):  # the board has ended
+                while not over.wait(0.1):
+                    port.sendall(b"\xff\x00 \r")
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    yield
+    over.set()
+    maker.join(10.0)
 
 
 def test_a_system_that_always_fails_gives_way_after_three_tries_and_comes_back_when_all_have_failed(tmp_path):
@@ -64,3 +88,13 @@ def test_of_two_whole_copies_the_later_is_in_force(tmp_path):
 
 def test_a_card_without_variables_starts_the_first_system(tmp_path):
     assert starts(card(tmp_path, "A", [b"", b""]), 1)[0][:3] == ("A", "2", "3")
+
+
+def test_noise_on_an_open_serial_port_does_not_keep_it_from_starting(tmp_path, noise):
+    image = card(tmp_path, "A", [b"", b""])
+    assert starts(image, 1, tree=device_tree(tmp_path))[0][:3] == ("A", "2", "3")
+
+
+def test_such_noise_would_without_what_our_cards_tell_the_boot_loader(tmp_path, noise):
+    with pytest.raises(AssertionError, match="=> "):
+        starts(card(tmp_path, "A", [b"", b""]), 1, min(SECONDS, 30.0))

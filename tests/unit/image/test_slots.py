@@ -128,7 +128,10 @@ def test_a_comparison_names_each_file_that_differs_and_in_what():
     assert list(compare.between(one, two)) == ["only in A: gone", "mode: mode", "only in B: new"]
 
 
-@pytest.mark.skipif(not shutil.which("mkimage"), reason="not installed: mkimage (u-boot-tools)")
+@pytest.mark.skipif(
+    not (shutil.which("mkimage") and shutil.which("dtc")),
+    reason="not installed: mkimage (u-boot-tools), dtc (device-tree-compiler)",
+)
 def test_each_slot_keeps_its_kernel_and_the_firmware_gets_the_boot_loader(tmp_path):
     root, boot = tmp_path / "root", tmp_path / "boot"
     files = {
@@ -153,9 +156,10 @@ def test_each_slot_keeps_its_kernel_and_the_firmware_gets_the_boot_loader(tmp_pa
     assert sorted(path.name for path in (root / "boot").iterdir()) == ["initrd.img", "vmlinuz"]
     assert (root / "boot/vmlinuz").read_text() == "kernel"
     assert sorted(path.name for path in boot.iterdir()) == [
-        "bcm2711-rpi-4-b.dtb", "boot.scr", "cmdline.txt", "config.txt", "start4.elf", "u-boot.bin",
+        "bcm2711-rpi-4-b.dtb", "boot.scr", "cmdline.txt", "config.txt", "overlays", "start4.elf", "u-boot.bin",
     ]  # fmt: skip
     assert not (root / "usr/lib/u-boot").exists()
+    assert [path.name for path in (boot / "overlays").iterdir()] == ["bootdelay.dtbo"]
     first = (boot / "boot.scr").read_bytes()
     loader.compile_script(boot / "boot.scr", 1_700_000_000, tmp_path / "log")
     assert (boot / "boot.scr").read_bytes() == first
