@@ -77,23 +77,29 @@ class Console:
                 return link
 
     def _await_prompt(self) -> None:
-        """The shell may be there already, or come with the boot: asks until it answers."""
+        """The shell may be there already, or come with the boot: asks until it answers.
+
+        Reads all the time: a console that nobody reads from stops the emulator after some hundred characters.
+        """
         assert self._socket is not None
         until = time.monotonic() + self._boot_seconds
         self._socket.settimeout(5.0)
         heard = ""
         while time.monotonic() < until:
-            if not self._started():
-                time.sleep(1.0)
-                continue
-            self._socket.sendall(_QUIET)
+            if self._started():
+                self._socket.sendall(_QUIET)
             try:
                 while "READY" not in heard:
-                    heard += self._socket.recv(4096).decode(errors="replace")
+                    received = self._socket.recv(4096)
+                    if not received:
+                        raise ConnectionError(
+                            f"the box ended before there was a shell; it said {heard[-2000:]}"
+                        )
+                    heard += received.decode(errors="replace")
                 return
             except TimeoutError:
                 continue
-        raise TimeoutError(f"no shell within {self._boot_seconds:.0f} s")
+        raise TimeoutError(f"no shell within {self._boot_seconds:.0f} s; it said {heard[-2000:]}")
 
     def _read_to(self, pattern: re.Pattern[str], seconds: float, command: str) -> str:
         assert self._socket is not None
