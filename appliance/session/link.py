@@ -2,7 +2,6 @@
 
 Every connection has a generation. Its reader and its writer die with it, so nothing of an old one reaches the session.
 """
-# Longer than other files: keeping a connection, renewing it and changing over to another share one state.
 
 import asyncio
 import logging
@@ -21,6 +20,7 @@ from appliance.interfaces import (
     ResumptionHandle,
     Setup,
 )
+from appliance.session.climb import Climb
 from appliance.session.dialler import Dialler, reschedule
 from appliance.session.ladder import Ladder
 from appliance.session.renewal import Renewal
@@ -28,7 +28,6 @@ from appliance.session.sender import Sender
 from appliance.session.tally import Tally
 
 LOCAL_DIAL_SECONDS: Final = 30.0
-PROBE_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 1.0
 """A moment to look for a better rung is quiet for so long."""
 HOPELESS_SECONDS: Final = 20.0
@@ -94,6 +93,7 @@ class Link:
         self._listener = listener
         self._ladder = ladder
         self._dialler = Dialler()
+        self._climb = Climb(providers, ladder, self._dialler, self)
         self._loop = asyncio.get_running_loop()
         self._handles: dict[str, str] = {}
         self._sender: Sender | None = None
@@ -102,10 +102,8 @@ class Link:
         self._broken = asyncio.Event()
         self._planned = ""
         self._useless: ApplianceError | None = None
-        self._climber: tuple[int, Connection] | None = None
         self._renewal = Renewal(0.0)
         self._task: asyncio.Task[None] | None = None
-        self._probe: asyncio.Task[None] | None = None
         self._delay: asyncio.Timeout | None = None
         self._dial_began = 0.0
         self._waited_for = False
@@ -191,12 +189,27 @@ class Link:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
             await asyncio.wait({task}, timeout=1.0)
-        if self._climber is not None:
-            self._dialler.let_go(self._climber[1])
-            self._climber = None
-        left = {*self._dialler.stop(), *({self._probe} if self._probe is not None else ())}
+        probing = self._climb.close()
+        left = {*self._dialler.stop(), *probing}
         if left:
             await asyncio.wait(left, timeout=0.9)
+
+    # --- for its climb ---
+
+    def setup_for(self, provider: Provider, *, bare: bool = False) -> Setup:
+        alone = len(self._providers) == 1
+        return replace(
+            self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""), alone=alone
+        )
+
+    def unnoticed(self) -> bool:
+        return self._quiet() and not self._planned
+
+    def probe_failed(self, provider: str, fault: ApplianceError) -> None:
+        self._listener.dial_failed(provider, fault, probe=True)
+
+    def go_over(self) -> None:
+        self._end(CLIMB)
 
     # --- dialling ---
 
@@ -250,7 +263,7 @@ class Link:
         patience = self._ladder.patience(now, waited_for=waited_for)
         if provider.capabilities.local:
             patience = LOCAL_DIAL_SECONDS
-        setup = self._setup_for(provider, bare=self._ladder.bare)
+        setup = self.setup_for(provider, bare=self._ladder.bare)
         try:
             return await self._dialler.dial(provider, setup, patience)
         except SetupRejected:
@@ -258,12 +271,6 @@ class Link:
                 raise
             self._handles.pop(provider.name, None)
             return await self._dialler.dial(provider, replace(setup, handle=""), patience)
-
-    def _setup_for(self, provider: Provider, *, bare: bool = False) -> Setup:
-        alone = len(self._providers) == 1
-        return replace(
-            self._listener.setup(bare=bare), handle=self._handles.get(provider.name, ""), alone=alone
-        )
 
     # --- serving ---
 
@@ -274,8 +281,8 @@ class Link:
             fault = await self._serve(connection)
             self._planned = ""
             now = self._loop.time()
-            if self._climber is not None:
-                (rung, connection), self._climber = self._climber, None
+            if (better := self._climb.take()) is not None:
+                rung, connection = better
                 self._counters["climbs"] += 1
                 self._listener.link_fell(CLIMB, None)
                 self._ladder.climb(rung)
@@ -317,8 +324,7 @@ class Link:
             self.up = False
             self._sender = self._connection = None
             self._tally.close(connection.counters())
-            if self._probe is not None:
-                self._probe.cancel()
+            self._climb.stop()
             for job in jobs:
                 job.cancel()
             closing = self._dialler.let_go(connection)
@@ -332,9 +338,8 @@ class Link:
         quiet_for = -1.0 if self._quiet_since is None else now - self._quiet_since
         if self._renewal.now(quiet_for, now):
             self._end(RENEWAL)
-        elif quiet_for >= QUIET_SECONDS and self._probe is None and (rungs := self._ladder.higher(now)):
-            self._probe = self._loop.create_task(self._look_for(rungs), name="link probe")
-            self._probe.add_done_callback(self._probed)
+        elif quiet_for >= QUIET_SECONDS and not self._climb.looking and (rungs := self._ladder.higher(now)):
+            self._climb.look_for(rungs)
 
     def _quiet(self) -> bool:
         return self._listener.quiet() and (self._sender is None or not self._sender.waiting)
@@ -342,33 +347,6 @@ class Link:
     def _end(self, planned: str) -> None:
         self._planned = planned
         self._broken.set()
-
-    async def _look_for(self, rungs: Sequence[int]) -> None:
-        """Dial higher rungs, the best first; go over to the first that is there, if nobody has noticed."""
-        for rung in rungs:
-            provider = self._providers[rung]
-            try:
-                await self._dialler.warm(provider)
-                setup = self._setup_for(provider)
-                connection = await self._dialler.dial(provider, setup, PROBE_SECONDS, probe=True)
-            except ApplianceError as fault:
-                self._ladder.unreached(rung, fault, self._loop.time())
-                self._listener.dial_failed(provider.name, fault, probe=True)
-                continue
-            if self._quiet() and not self._planned and self._setup_for(provider) == setup:
-                self._climber = rung, connection
-                self._end(CLIMB)
-            else:
-                self._dialler.let_go(connection)
-                self._ladder.missed_moment(self._loop.time())
-            return
-        self._ladder.looked_in_vain(self._loop.time())
-
-    def _probed(self, probe: asyncio.Task[None]) -> None:
-        self._probe = None
-        if not probe.cancelled() and (fault := probe.exception()) is not None:
-            logger.error("looking for a better provider broke: %s", kind_and_place(fault))
-            self._ladder.looked_in_vain(self._loop.time())
 
     async def _read(self, connection: Connection, generation: int) -> ApplianceError | None:
         events = aiter(connection)
