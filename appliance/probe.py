@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ from appliance.stages import (
 
 SECONDS: Final = 25.0
 """A language model on a small machine takes its time for the first word."""
+LOADING_SECONDS: Final = 60.0
+"""A library of a service, read from a slow card for the first time, takes half a minute."""
 _CLOSE_SECONDS: Final = 2.0
 _SOUND_SECONDS: Final = 0.6
 _FRAME_SECONDS: Final = 0.02
@@ -36,34 +38,63 @@ Outcome = float | ApplianceError
 async def probe_all(
     stages: Sequence[tuple[str, Any, Mapping[str, Any]]], language: str, seconds: float = SECONDS
 ) -> list[Outcome]:
-    """Of each kind, class and settings the outcome, in order; side by side, at most `seconds` each."""
-    return list(await asyncio.gather(*(_probe(*each, language, seconds) for each in stages)))
+    """Of each kind, class and settings the outcome, in order; side by side, at most `seconds` each.
 
-
-async def _probe(
-    kind: str, factory: Any, settings: Mapping[str, Any], language: str, seconds: float
-) -> Outcome:
-    loop = asyncio.get_running_loop()
-    stage: Stage | None = None
-    began = loop.time()
+    None is asked before all are loaded: a library that loads holds up this process, and no answer is to be blamed.
+    """
+    probes = [_Probe(*each) for each in stages]
     try:
-        async with asyncio.timeout(seconds):
-            stage = factory(settings)
-            await stage.warm()
-            began = loop.time()
-            await _PROBES[kind](stage, language)
-            return loop.time() - began
-    except TimeoutError:
-        return ProviderUnavailable(f"no answer in {seconds:.0f} s")
-    except ApplianceError as fault:
-        return fault
-    except Exception as fault:  # noqa: BLE001 - a bug of one stage must not take the other findings away
-        return ProviderUnavailable(f"it failed: {type(fault).__name__}", hint="please report this")
+        await asyncio.gather(*(probe.warm() for probe in probes))
+        await asyncio.gather(*(probe.ask(language, seconds) for probe in probes))
     finally:
-        if stage is not None:
+        await asyncio.gather(*(probe.close() for probe in probes))
+    return [probe.outcome for probe in probes]
+
+
+class _Probe:
+    """One stage; `outcome` holds once it was asked, or could not be."""
+
+    def __init__(self, kind: str, factory: Any, settings: Mapping[str, Any]) -> None:
+        self.outcome: Outcome = 0.0
+        self._kind = kind
+        self._factory = factory
+        self._settings = settings
+        self._stage: Stage | None = None
+
+    async def warm(self) -> None:
+        with self._judged(f"it does not load in {LOADING_SECONDS:.0f} s"):
+            async with asyncio.timeout(LOADING_SECONDS):
+                self._stage = self._factory(self._settings)
+                await self._stage.warm()
+
+    async def ask(self, language: str, seconds: float) -> None:
+        if isinstance(self.outcome, ApplianceError):
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with self._judged(f"no answer in {seconds:.0f} s"):
+            async with asyncio.timeout(seconds):
+                await _PROBES[self._kind](self._stage, language)
+            self.outcome = loop.time() - began
+
+    async def close(self) -> None:
+        if self._stage is not None:
             with contextlib.suppress(ApplianceError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    await stage.close()
+                    await self._stage.close()
+
+    @contextlib.contextmanager
+    def _judged(self, late: str) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            self.outcome = ProviderUnavailable(late)
+        except ApplianceError as fault:
+            self.outcome = fault
+        except Exception as fault:  # noqa: BLE001 - a bug of one stage must not take the other findings away
+            self.outcome = ProviderUnavailable(
+                f"it failed: {type(fault).__name__}", hint="please report this"
+            )
 
 
 async def _hear(stage: SpeechToText, language: str) -> None:

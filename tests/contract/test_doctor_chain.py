@@ -8,6 +8,7 @@ import pytest
 from appliance.config.schema import Configuration
 from appliance.doctor import CHECKS
 from appliance.finding import Finding
+from appliance.probe import LOADING_SECONDS, SECONDS
 from tests.rig.chain_service import ChainService
 
 
@@ -16,7 +17,7 @@ async def findings(service: ChainService, **chain: Any) -> dict[str, Finding]:
         {"conversation": {"providers": ["chain"]}, "providers": {**service.tables, "chain": chain}}
     )
     [check] = [check for check in CHECKS if check.__name__ == "_provider"]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LOADING_SECONDS + SECONDS + 5.0):
         found = await asyncio.to_thread(lambda: list(check(configuration)))
     return {finding.check.removeprefix("provider chain: "): finding for finding in found}
 

@@ -1,12 +1,13 @@
 """Each stage of a chain is asked for something small, and what it lacks is told beside what works."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from appliance.errors import ApplianceError, CredentialsRejected, DriverMissing, ProviderUnavailable
-from appliance.probe import Outcome, probe_all
+from appliance.probe import LOADING_SECONDS, Outcome, probe_all
 from appliance.stages import AnswerUsage, Piece, Sound
 from tests.fakes.stages import FakeLanguageModel, FakeSpeechToText, FakeStage, FakeTextToSpeech
 from tests.rig.virtual_time import virtual_time
@@ -24,6 +25,18 @@ async def outcomes(**stages: FakeStage) -> list[Outcome]:
 class Absent(FakeTextToSpeech):
     async def warm(self) -> None:
         raise DriverMissing("no program")
+
+
+class Slow(FakeTextToSpeech):
+    """Its library loads for so long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def warm(self) -> None:
+        await asyncio.sleep(self._seconds)
+        await super().warm()
 
 
 class Dumb(FakeTextToSpeech):
@@ -46,6 +59,21 @@ async def test_stages_that_work_say_how_soon_and_are_closed():
         assert isinstance(seconds, float)
         assert 0 < seconds < 1
     assert all(stage.closed and stage.warmed for stage in stages.values())
+
+
+@virtual_time
+async def test_what_loads_for_long_is_not_counted_as_an_answer_that_comes_late():
+    for seconds in await outcomes(llm=FakeLanguageModel(), tts=Slow(SECONDS + 5.0)):
+        assert isinstance(seconds, float)
+        assert 0 < seconds < 1
+
+
+@virtual_time
+async def test_what_never_loads_is_told_and_costs_the_others_nothing():
+    llm, tts = await outcomes(llm=FakeLanguageModel(), tts=Slow(2 * LOADING_SECONDS))
+    assert isinstance(llm, float)
+    assert isinstance(tts, ApplianceError)
+    assert "does not load in 60 s" in tts.message
 
 
 def refusing(kind: str, fault: ApplianceError) -> FakeStage:
