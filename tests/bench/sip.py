@@ -5,7 +5,6 @@ The number of calls in a row is HANDSET_BENCH_CALLS (default 60; 200 for the rea
 """
 
 import asyncio
-import contextlib
 import os
 import statistics
 import threading
@@ -20,7 +19,7 @@ from appliance.interfaces import CallReport, IncomingCall, TelephoneReady
 from drivers.sip_pjsua2.client import library_report
 from tests.bench.sip_recovery import recovery
 from tests.rig.raw_caller import PULSE, RawCaller
-from tests.rig.sip_desk import Desk
+from tests.rig.sip_desk import Desk, Receptionist
 
 LOUD = 4000
 PULSES = 60
@@ -47,32 +46,16 @@ def _rss_mb(desk: Desk) -> float:
     return psutil.Process(desk.telephone.child_pid()).memory_info().rss / 1e6
 
 
-class _Answering:
+def _answering(
+    desk: Desk, capture: Callable[[bytes, float], None], playout: Callable[[int], bytes]
+) -> Receptionist:
     """Takes every call of a desk and joins it to the given functions."""
 
-    def __init__(
-        self, desk: Desk, capture: Callable[[bytes, float], None], playout: Callable[[int], bytes]
-    ) -> None:
-        self._desk = desk
-        self._capture = capture
-        self._playout = playout
-        self._done = 0
-        self._task = asyncio.create_task(self._work())
+    def take(event: IncomingCall) -> None:
+        desk.telephone.attach(event.call, capture, playout)
+        desk.telephone.answer(event.call)
 
-    async def _work(self) -> None:
-        while True:
-            events = self._desk.events[self._done :]
-            self._done += len(events)
-            for event in events:
-                if isinstance(event, IncomingCall):
-                    self._desk.telephone.attach(event.call, self._capture, self._playout)
-                    self._desk.telephone.answer(event.call)
-            await asyncio.sleep(0.002)
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+    return Receptionist(desk, take)
 
 
 async def _start() -> list[Figure]:
@@ -120,7 +103,7 @@ async def _latency() -> list[Figure]:
             heard.append(now)
 
     async with Desk(codecs=("PCMU",), max_calls=1) as desk:
-        answering = _Answering(desk, capture, pulses)
+        answering = _answering(desk, capture, pulses)
         inwards, outwards, setups, in_call = [], [], [], 0.0
         process = psutil.Process(desk.telephone.child_pid())
         # The packets' phase against the media clock is chance, and stays for a call: several calls.
@@ -179,7 +162,7 @@ async def _in_a_row(count: int) -> list[Figure]:
             time.sleep(0.1)
 
     async with Desk(codecs=("PCMU",)) as desk:
-        answering = _Answering(desk, lambda pcm, at: None, lambda samples: bytes(2 * samples))
+        answering = _answering(desk, lambda pcm, at: None, lambda samples: bytes(2 * samples))
         ours, marks = psutil.Process(), []
         for number in range(count):
             await asyncio.to_thread(talk, desk.settings["port"])
@@ -207,7 +190,7 @@ async def _in_a_row(count: int) -> list[Figure]:
 async def _at_once(limit: int) -> list[Figure]:
     """Calls are added until frames go missing."""
     async with Desk(codecs=("PCMU",), max_calls=limit, rtp_ports="46000-46200") as desk:
-        answering = _Answering(desk, lambda pcm, at: None, lambda samples: bytes(2 * samples))
+        answering = _answering(desk, lambda pcm, at: None, lambda samples: bytes(2 * samples))
         callers: list[RawCaller] = []
         good = 0
         try:

@@ -6,7 +6,9 @@ async with Desk(server=registrar.server, user="handset") as desk:
 """
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -160,6 +162,30 @@ class Desk:
     @property
     def uri(self) -> str:
         return f"sip:handset@127.0.0.1:{self.settings['port']}"
+
+
+class Receptionist:
+    """Does the same with every call that comes to a desk, until it is stopped."""
+
+    def __init__(self, desk: Desk, take: Callable[[IncomingCall], None]) -> None:
+        self._desk = desk
+        self._take = take
+        self._done = 0
+        self._task = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            events = self._desk.events[self._done :]
+            self._done += len(events)
+            for event in events:
+                if isinstance(event, IncomingCall):
+                    self._take(event)
+            await asyncio.sleep(0.002)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
 
 
 async def settle(seconds: float) -> None:

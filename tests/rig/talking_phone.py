@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
 
+from tests.rig.appliance import Handset
 from tests.rig.peer import until
 from tests.rig.sip_peers import Exchange, Phone
 from tests.rig.sounds import Samples, write_wav
@@ -90,3 +91,18 @@ async def sounds(
 async def breathe(seconds: float) -> None:
     """Audio takes the time it takes."""
     await asyncio.sleep(seconds)
+
+
+@contextlib.asynccontextmanager
+async def talk(phone: TalkingPhone, handset: Handset, registrar: Exchange) -> AsyncIterator[tuple[str, str]]:
+    """A call through the registrar; the ids of the call and its session. At the end the phone hangs up."""
+    client, since = handset.client, handset.client.mark
+    await phone.call(f"sip:handset@{registrar.server}")
+    try:
+        event = await client.event("call", since=since, state="connected")
+        active = await client.event("session.state", since=since, to="active")
+        await breathe(0.5)
+        yield event["call"], active["session"]
+    finally:
+        await phone.hang_up()
+    await client.event("call", since=since, call=event["call"], state="ended")

@@ -11,7 +11,7 @@ from tests.rig.sip_desk import RATE as DESK_RATE
 from tests.rig.sip_desk import Desk
 from tests.rig.sip_peers import Phone, Registrar, programs_missing
 from tests.rig.spoken import sounding
-from tests.rig.talking_phone import RATE, TalkingPhone, breathe
+from tests.rig.talking_phone import RATE, TalkingPhone, breathe, talk
 from tests.rig.tones import dominant_hertz
 
 pytestmark = [
@@ -65,20 +65,6 @@ async def alice(registrar):
         yield phone
 
 
-@contextlib.asynccontextmanager
-async def call(phone: TalkingPhone, handset: Handset, registrar: Registrar):
-    client, since = handset.client, handset.client.mark
-    await phone.call(f"sip:handset@{registrar.server}")
-    try:
-        event = await client.event("call", since=since, state="connected")
-        active = await client.event("session.state", since=since, to="active")
-        await breathe(0.3)
-        yield event["call"], active["session"]
-    finally:
-        await phone.hang_up()
-    await client.event("call", since=since, call=event["call"], state="ended")
-
-
 async def hand_over_and_talk(handset, alice, carol, caller, session):
     client = handset.client
     since, ear = client.mark, alice.ear()
@@ -115,7 +101,7 @@ async def test_the_caller_hears_ringing_the_colleague_a_summary_and_then_they_he
 ):
     client = handset.client
     async with Phone("carol", registrar, tone=700) as carol:
-        async with call(alice, handset, registrar) as (caller, session):
+        async with talk(alice, handset, registrar) as (caller, session):
             await hand_over_and_talk(handset, alice, carol, caller, session)
         await carol.event("CALL_CLOSED")
     assert not (await client.state())["calls"]
@@ -132,7 +118,7 @@ async def test_a_failed_transfer_brings_the_caller_back_with_the_reason(
         phone = Phone(asked, registrar)
         if asked != "nobody":
             await stack.enter_async_context(phone)
-        caller, session = await stack.enter_async_context(call(alice, handset, registrar))
+        caller, session = await stack.enter_async_context(talk(alice, handset, registrar))
         since = client.mark
         await client.ask("call.transfer", call=caller, to=asked, mode="attended")
         if asked == "busy":
@@ -149,7 +135,7 @@ async def test_a_failed_transfer_brings_the_caller_back_with_the_reason(
 
 async def test_the_agent_asked_to_transfer_tells_why_it_did_not_work(registrar, handset, alice):
     client = handset.client
-    async with call(alice, handset, registrar) as (caller, session):
+    async with talk(alice, handset, registrar) as (caller, session):
         since = client.mark
         await alice.say("transfer me to extension two zero one")
         await client.answer(session, since=since)
@@ -165,7 +151,7 @@ async def test_the_agent_asked_to_transfer_tells_why_it_did_not_work(registrar, 
 async def test_a_caller_who_hangs_up_while_it_rings_stops_the_ringing(registrar, handset, alice):
     client = handset.client
     async with Phone("carol", registrar) as carol:
-        async with call(alice, handset, registrar) as (caller, _):
+        async with talk(alice, handset, registrar) as (caller, _):
             await client.ask("call.transfer", call=caller, to="carol", mode="attended")
             await carol.event("CALL_INCOMING")
         await carol.event("CALL_CLOSED")

@@ -1,6 +1,7 @@
 """Messages that no telephone should send: it lives, answers as the rules say, and the next call is a call like any."""
 
 import asyncio
+import contextlib
 import random
 import re
 import socket
@@ -15,7 +16,7 @@ from appliance.interfaces import CallReport, IncomingCall, MediaReport, NoticeRe
 from drivers.sip_pjsua2.client import library_report
 from tests.rig import sip_garbage, sip_torture
 from tests.rig.raw_caller import RawCaller
-from tests.rig.sip_desk import RATE, Desk, settle
+from tests.rig.sip_desk import RATE, Desk, Receptionist, settle
 from tests.rig.sip_peers import Phone, programs_missing
 from tests.rig.tones import dominant_hertz
 
@@ -83,28 +84,14 @@ class Sender:
         self._link.close()
 
 
-class Busy:
-    """Refuses every call with 486 until it is told otherwise."""
+def busy_at(desk: Desk) -> Receptionist:
+    """Refuses every call with 486."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._done = 0
-        self._task = asyncio.create_task(self._work())
+    def refuse(event: IncomingCall) -> None:
+        with contextlib.suppress(ApplianceError):  # it has gone
+            desk.telephone.reject(event.call, 486, "Busy Here")
 
-    async def _work(self) -> None:
-        while True:
-            events = self._desk.events[self._done :]
-            self._done += len(events)
-            for event in events:
-                if isinstance(event, IncomingCall):
-                    try:
-                        self._desk.telephone.reject(event.call, 486, "Busy Here")
-                    except ApplianceError:
-                        continue  # it has gone
-            await asyncio.sleep(0.005)
-
-    def stop(self) -> None:
-        self._task.cancel()
+    return Receptionist(desk, refuse)
 
 
 @pytest.fixture
@@ -125,14 +112,14 @@ async def next_call_works(desk: Desk) -> None:
 
 
 async def test_the_torture_messages_of_rfc_4475_are_answered_as_they_may_be(desk):
-    sender, busy = Sender(desk.settings["port"]), Busy(desk)
+    sender, busy = Sender(desk.settings["port"]), busy_at(desk)
     wrong = []
     for name, case in sip_torture.messages(sender.here).items():
         code = await sender.final(case.message, 0.2 if case.answers == {0} else 0.8)
         taken = 200 if code == 486 else code  # the call was taken in, and we are busy
         if case.answers and taken not in case.answers:
             wrong.append((name, code, sorted(case.answers)))
-    busy.stop()
+    await busy.stop()
     sender.close()
     assert wrong == []
     assert desk.of(TelephoneLost) == []
@@ -154,7 +141,7 @@ async def test_what_no_call_has_asked_for_is_answered_all_the_same(desk):
 async def test_mutations_of_good_and_bad_messages_leave_it_alive_and_its_memory_flat(desk):
     """The wheel's library may abort under a fuzzer, and is started again; our own must not."""
     chance = random.Random(4475)
-    sender, busy = Sender(desk.settings["port"]), Busy(desk)
+    sender, busy = Sender(desk.settings["port"]), busy_at(desk)
     cases = [case.message for case in sip_torture.messages(sender.here).values()]
     memory = []
     for half in range(2):
@@ -165,7 +152,7 @@ async def test_mutations_of_good_and_bad_messages_leave_it_alive_and_its_memory_
         await settle(2.0)
         if half == 0 or not desk.of(TelephoneLost):
             memory.append(psutil.Process(desk.telephone.child_pid()).memory_info().rss / 1e6)
-    busy.stop()
+    await busy.stop()
     sender.close()
     if not library_report()["old_openssl"]:
         assert desk.of(TelephoneLost) == []
@@ -188,11 +175,11 @@ BAD_DESCRIPTIONS = {
 
 @pytest.mark.parametrize("name", BAD_DESCRIPTIONS)
 async def test_an_offer_that_cannot_be_met_is_refused_and_told_by_no_ringing(desk, name):
-    sender, busy = Sender(desk.settings["port"]), Busy(desk)
+    sender, busy = Sender(desk.settings["port"]), busy_at(desk)
     code = await sender.final(
         sip_torture.invite(name.replace(" ", ""), BAD_DESCRIPTIONS[name], sender.here), 2.0
     )
-    busy.stop()
+    await busy.stop()
     sender.close()
     assert code in ((488,) if name.startswith(("nothing", "only")) else (400, 415, 488, 606))
     assert desk.of(CallReport, state="connected") == []

@@ -1,7 +1,6 @@
 """Real phones dial the daemon through a real registrar, ask aloud, and hear the answers over RTP."""
 
 import asyncio
-import contextlib
 import time
 
 import pytest
@@ -14,7 +13,7 @@ from tests.rig.raw_caller import RawCaller
 from tests.rig.resumption import assert_nothing_lost
 from tests.rig.sip_peers import Registrar, programs_missing
 from tests.rig.spoken import cough, sounding
-from tests.rig.talking_phone import RATE, TalkingPhone, breathe, heard_to_the_end, sounds
+from tests.rig.talking_phone import RATE, TalkingPhone, breathe, heard_to_the_end, sounds, talk
 
 pytestmark = [
     pytest.mark.system,
@@ -49,27 +48,12 @@ async def alice(registrar):
         yield phone
 
 
-@contextlib.asynccontextmanager
-async def call(phone: TalkingPhone, handset: Handset, registrar: Registrar):
-    """A call through the registrar; the ids of the call and its session. At the end the phone hangs up."""
-    client, since = handset.client, handset.client.mark
-    await phone.call(f"sip:handset@{registrar.server}")
-    try:
-        event = await client.event("call", since=since, state="connected")
-        active = await client.event("session.state", since=since, to="active")
-        await breathe(0.5)
-        yield event["call"], active["session"]
-    finally:
-        await phone.hang_up()
-    await client.event("call", since=since, call=event["call"], state="ended")
-
-
 def closings(phone: TalkingPhone) -> int:
     return len([event for event in phone.events if event.get("type") == "CALL_CLOSED"])
 
 
 async def test_a_phone_asks_the_time_through_the_registrar_and_hears_it(registrar, handset, alice):
-    async with call(alice, handset, registrar) as (_, session):
+    async with talk(alice, handset, registrar) as (_, session):
         since, ear = handset.client.mark, alice.ear()
         await alice.say("what time is it")
         asked = time.time()
@@ -86,8 +70,8 @@ async def test_a_phone_asks_the_time_through_the_registrar_and_hears_it(registra
 async def test_two_phones_at_once_get_answers_of_their_own(registrar, handset, alice):
     async with (
         TalkingPhone("bob", registrar) as bob,
-        call(alice, handset, registrar),
-        call(bob, handset, registrar),
+        talk(alice, handset, registrar),
+        talk(bob, handset, registrar),
     ):
         ears = (alice.ear(), bob.ear())
         await alice.say("what is twelve times seven")
@@ -102,7 +86,7 @@ async def test_two_phones_at_once_get_answers_of_their_own(registrar, handset, a
 
 
 async def test_talking_over_a_long_answer_silences_it(registrar, handset, alice):
-    async with call(alice, handset, registrar) as (_, session):
+    async with talk(alice, handset, registrar) as (_, session):
         since, ear = handset.client.mark, alice.ear()
         await alice.say(LONG_QUESTION)
         await sounds(ear, for_seconds=1.5)
@@ -132,7 +116,7 @@ async def test_talking_over_a_long_answer_silences_it(registrar, handset, alice)
 
 
 async def test_a_cough_does_not_take_a_word_from_the_answer(registrar, handset, alice):
-    async with call(alice, handset, registrar) as (_, session):
+    async with talk(alice, handset, registrar) as (_, session):
         since, ear = handset.client.mark, alice.ear()
         await alice.say(LONG_QUESTION)
         undisturbed = await heard_to_the_end(ear, seconds=60)
@@ -151,7 +135,7 @@ async def test_a_cough_does_not_take_a_word_from_the_answer(registrar, handset, 
 
 
 async def test_a_keypad_digit_is_reported_and_a_hang_up_by_api_reaches_the_phone(registrar, handset, alice):
-    async with call(alice, handset, registrar) as (call_id, _):
+    async with talk(alice, handset, registrar) as (call_id, _):
         await alice.press("5")
         assert (await handset.client.event("dtmf", call=call_id))["digit"] == "5"
         closed = closings(alice)
@@ -161,7 +145,7 @@ async def test_a_keypad_digit_is_reported_and_a_hang_up_by_api_reaches_the_phone
 
 
 async def test_saying_goodbye_hangs_up(registrar, handset, alice):
-    async with call(alice, handset, registrar) as (call_id, _):
+    async with talk(alice, handset, registrar) as (call_id, _):
         closed = closings(alice)
         await alice.say("goodbye")
         await alice.event("CALL_CLOSED", 30, count=closed + 1)

@@ -288,12 +288,18 @@ async def test_a_batch_is_spoken_about_once_and_when_it_is_whole(cloud: FakeOpen
     assert cloud.violations == []
 
 
+async def ordered(talker: Talker) -> ToolCall:
+    """The call that the first turn was answered with."""
+    await talker.connection.send(SendText(1, "order it"))
+    call = await talker.until(ToolCall)
+    await talker.finished(1)
+    return call
+
+
 async def test_a_silent_result_is_only_known(cloud: FakeOpenAi) -> None:
     cloud.will_call("order", {})
     async with talking(provider_of(cloud)) as talker:
-        await talker.connection.send(SendText(1, "order it"))
-        call = await talker.until(ToolCall)
-        await talker.finished(1)
+        call = await ordered(talker)
         await talker.connection.send(ToolResult(call.call_id, {}, delivery=Delivery.SILENT))
         await asyncio.sleep(0.1)
         assert len(outputs(cloud)) == 1
@@ -305,9 +311,7 @@ async def test_a_result_waits_for_what_is_being_said(cloud: FakeOpenAi, delivery
     cloud.will_call("order", {})
     cloud.will_say("Something else, at length.", 1.0)
     async with talking(provider_of(cloud), tools=[BACKGROUND]) as talker:
-        await talker.connection.send(SendText(1, "order it"))
-        call = await talker.until(ToolCall)
-        await talker.finished(1)
+        call = await ordered(talker)
         await talker.connection.send(SendText(2, "and tell me a story"))
         await talker.until(ResponseAudio)
         await talker.connection.send(ToolResult(call.call_id, {}, delivery=delivery))
@@ -320,9 +324,7 @@ async def test_a_result_waits_for_what_is_being_said(cloud: FakeOpenAi, delivery
 async def test_a_result_does_not_talk_into_what_the_person_says(cloud: FakeOpenAi) -> None:
     cloud.will_call("order", {})
     async with talking(provider_of(cloud), tools=[BACKGROUND]) as talker:
-        await talker.connection.send(SendText(1, "order it"))
-        call = await talker.until(ToolCall)
-        await talker.finished(1)
+        call = await ordered(talker)
         await talker.says(2, speech(0.4))
         await talker.connection.send(ToolResult(call.call_id, {}, delivery=Delivery.WHEN_IDLE))
         await asyncio.sleep(0.1)
@@ -337,9 +339,7 @@ async def test_an_interrupting_result_breaks_off_what_is_being_said(cloud: FakeO
     cloud.will_call("order", {})
     cloud.will_say("Something else, at great length.", 20.0)
     async with talking(provider_of(cloud), tools=[BACKGROUND]) as talker:
-        await talker.connection.send(SendText(1, "order it"))
-        call = await talker.until(ToolCall)
-        await talker.finished(1)
+        call = await ordered(talker)
         await talker.connection.send(SendText(2, "and tell me a story"))
         await talker.until(ResponseAudio)
         await talker.connection.send(ToolResult(call.call_id, {}, delivery=Delivery.INTERRUPT))
