@@ -13,11 +13,10 @@ types of the SDK.
 
 import asyncio
 import json
-from collections import deque
 from typing import Any
 
 from tests.fakes.http_service import Exchange, HttpService
-from tests.fakes.speech_cloud import CHUNK_MS, Spoken, paced
+from tests.fakes.speech_cloud import SpeechOrders, Spoken, paced
 
 RATE = 24_000
 MODELS = frozenset({"gpt-4o-mini-tts", "tts-1", "tts-1-hd"})
@@ -27,7 +26,7 @@ STEPS = ("asked", "head", "first sound", "last sound")
 LONGEST = 4_096
 
 
-class FakeOpenAiSpeech(HttpService):
+class FakeOpenAiSpeech(SpeechOrders, HttpService):
     key = "sk-test-0000000000"
     path = "/v1"
 
@@ -35,29 +34,17 @@ class FakeOpenAiSpeech(HttpService):
         super().__init__()
         self.voices = VOICES
         self.contexts = 3
-        self.spoken: list[Spoken] = []
         self.dials = 0
         """Requests that were not refused by a fate."""
-        self.speed = 0.0
-        self.chunk_ms = CHUNK_MS
         self.kind = "audio/pcm"
         self.begins = b""
         """Before the sound."""
-        self._silent = 0
         self._hanging = 0
-        self._refusals: deque[tuple[int, str]] = deque()
         self._stalls = 0
 
     def drop_at(self, step: str) -> None:
         assert step in STEPS
         super().drop_at(step)
-
-    def will_be_silent(self) -> None:
-        """The next piece is promised, and nothing comes of it."""
-        self._silent += 1
-
-    def will_refuse(self, status: int, code: str) -> None:
-        self._refusals.append((status, code))
 
     def hang_in_dial(self) -> None:
         """The next request is never answered."""
@@ -69,9 +56,6 @@ class FakeOpenAiSpeech(HttpService):
 
     def garbage(self) -> None:
         """There is nothing but sound: no client could tell."""
-
-    def find(self, text: str) -> Spoken:
-        return next(spoken for spoken in reversed(self.spoken) if spoken.text == text)
 
     async def serve(self, exchange: Exchange) -> None:
         self.dials += 1
@@ -97,8 +81,8 @@ class FakeOpenAiSpeech(HttpService):
             await self.refuse_exchange(exchange, 404, "model_not_found")
         elif _voice(asked) not in VOICES:
             await self.refuse_exchange(exchange, 400, "invalid_value")
-        elif self._refusals:
-            await self.refuse_exchange(exchange, *self._refusals.popleft())
+        elif refusal := self.next_refusal():
+            await self.refuse_exchange(exchange, *refusal)
         elif sum(1 for spoken in self.spoken if not (spoken.done or spoken.cancelled)) >= self.contexts:
             await self.refuse_wrong(exchange, "too many at once", 429)
         else:
@@ -113,8 +97,7 @@ class FakeOpenAiSpeech(HttpService):
         stalls = self._stalls
         exchange.at("head")
         await exchange.start(self.kind)
-        if self._silent:
-            self._silent -= 1
+        if self.next_silent():
             await asyncio.Event().wait()
         if self.begins:
             await exchange.write(self.begins)

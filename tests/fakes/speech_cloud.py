@@ -85,7 +85,42 @@ class Spoken:
     task: asyncio.Task[None] | None = None
 
 
-class SpeechCloud(SocketService["Talk"]):
+class SpeechOrders:
+    """The pieces that a service was asked for, and what it was told to do with the next ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoken: list[Spoken] = []
+        """Every piece, in the order in which they were asked for."""
+        self.speed = 0.0
+        """Times real time; 0: as fast as it goes."""
+        self.chunk_ms = CHUNK_MS
+        self._silent = 0
+        self._refusals: deque[tuple[int, str]] = deque()
+
+    def will_be_silent(self) -> None:
+        """The next piece is taken, and nothing comes of it."""
+        self._silent += 1
+
+    def will_refuse(self, status: int, code: str) -> None:
+        """The next piece is answered with an error."""
+        self._refusals.append((status, code))
+
+    def find(self, text: str) -> Spoken:
+        """The newest piece with this text."""
+        return next(spoken for spoken in reversed(self.spoken) if spoken.text.strip() == text)
+
+    def next_silent(self) -> bool:
+        if not self._silent:
+            return False
+        self._silent -= 1
+        return True
+
+    def next_refusal(self) -> tuple[int, str] | None:
+        return self._refusals.popleft() if self._refusals else None
+
+
+class SpeechCloud(SpeechOrders, SocketService["Talk"]):
     """Its service is written down in a subclass."""
 
     key = "key-test-000000000000"
@@ -97,11 +132,6 @@ class SpeechCloud(SocketService["Talk"]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spoken: list[Spoken] = []
-        """Every piece, in the order in which they were asked for."""
-        self.speed = 0.0
-        """Times real time; 0: as fast as it goes."""
-        self.chunk_ms = CHUNK_MS
         self.think = 0.0
         self.idle: float | None = None
         """A link without contexts is closed after so long."""
@@ -112,8 +142,6 @@ class SpeechCloud(SocketService["Talk"]):
         """Among what is sent are things that no client can use."""
         self.late_chunks = 2
         """What still comes of a piece that was cancelled."""
-        self._silent = 0
-        self._refusals: deque[tuple[int, str]] = deque()
 
     # --- what it is told ---
 
@@ -121,32 +149,9 @@ class SpeechCloud(SocketService["Talk"]):
         assert step in STEPS
         super().drop_at(step)
 
-    def will_be_silent(self) -> None:
-        """The next piece is taken, and nothing comes of it."""
-        self._silent += 1
-
-    def will_refuse(self, status: int, code: str) -> None:
-        """The next piece is answered with an error."""
-        self._refusals.append((status, code))
-
     def garbage(self) -> None:
         """From now on, what no client can use is among what it sends."""
         self.garbled = True
-
-    def find(self, text: str) -> Spoken:
-        """The newest piece with this text."""
-        return next(spoken for spoken in reversed(self.spoken) if spoken.text.strip() == text)
-
-    # --- for its links ---
-
-    def next_silent(self) -> bool:
-        if not self._silent:
-            return False
-        self._silent -= 1
-        return True
-
-    def next_refusal(self) -> tuple[int, str] | None:
-        return self._refusals.popleft() if self._refusals else None
 
     # --- to be written down by the service ---
 
