@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from image import loader
+from image import bundle, loader
 from image.build import HERE
 from image.signing import Signing, signing
 from tests.fakes import hawkbit
@@ -131,7 +131,8 @@ def test_an_update_of_the_fleets_is_written_and_told_step_by_step(board, fleet):
     done = updated(board, fleet, board.by)
     assert fleet.result == "success", done.stdout + done.stderr + (board.folder / "run/rauc.log").read_text()
     assert fleet.wrong == []
-    assert fleet.told[:2] == [{"attributes": {"product": "handset"}}, {"fetches": "update.raucb"}]
+    attributes = {"product": "handset", "hw_boardname": bundle.COMPATIBLE}
+    assert fleet.told[:2] == [{"attributes": attributes}, {"fetches": "update.raucb"}]
     assert "Copying image to rootfs.1 done." in fleet.details
     assert not (board.folder / "fetched.raucb").exists()
     assert "update --slot restart" in (board.folder / "run/asked").read_text()
