@@ -92,6 +92,13 @@ class ControlClient:
         """The snapshot."""
         return await self.ask("status")
 
+    async def no_session_left(self, seconds: float = 5.0) -> None:
+        """A session is put away up to two seconds after the event that it is closed, or its call ended."""
+        deadline = time.monotonic() + seconds
+        while left := (await self.state())["sessions"]:
+            assert time.monotonic() < deadline, f"after {seconds} s there is still {left}"
+            await asyncio.sleep(0.05)
+
     # --- events -----------------------------------------------------------------------------------------------------
 
     @property

@@ -64,7 +64,7 @@ async def test_a_phone_asks_the_time_through_the_registrar_and_hears_it(registra
         assert_tells_the_time(heard, RATE, asked)
         answer = await handset.client.answer(session, since=since)
         assert answer["heard"] == answer["text"]
-    assert not (await handset.client.state())["sessions"]
+    await handset.client.no_session_left()
 
 
 async def test_two_phones_at_once_get_answers_of_their_own(registrar, handset, alice):
@@ -160,7 +160,7 @@ async def test_calls_leave_no_thread_and_no_file_behind(handset):
     async def calls(count: int) -> None:
         for _ in range(count):
             await asyncio.to_thread(one_call)
-        await until(lambda: not handset.client.of("call", -1, state="connected"), 10)
+        await handset.client.no_session_left(10)
         await breathe(1.0)
 
     await calls(3)
