@@ -64,6 +64,7 @@ async def test_what_did_not_sound_before_its_session_ended_is_said_again():
         assert (home.heard, home.times()) == ([NEWS], 1.0)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_it_is_said_again_a_few_times_and_no_more():
     async with room() as booth:
