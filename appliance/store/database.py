@@ -1,11 +1,13 @@
 """The database's file: opened as the newest schema, and what its faults mean."""
 
+import errno
 import sqlite3
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from appliance import private
+from appliance.disk_faults import FULL, unwritable
 from appliance.errors import StoreUnavailable
 
 _SCRIPTS: Final = ("history.sql", "usage.sql", "calls.sql")
@@ -13,11 +15,13 @@ SCHEMA_VERSION: Final = len(_SCRIPTS)
 """Version N is what the first N scripts make."""
 DISK_FULL: Final = "disk_full"
 _DAMAGED: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+_NUMBERS: Final = {"SQLITE_FULL": errno.ENOSPC, "SQLITE_IOERR": errno.EIO}
+"""What the kernel calls the same."""
 _LOST: Final = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open or make it. Raise sqlite3.DatabaseError, or OSError where no file can be had or a newer Handset wrote it."""
+    """Open or make it. Raise sqlite3.DatabaseError, OSError, or StoreUnavailable where a newer Handset wrote it."""
     private.make_directory(path.parent)
     # Before SQLite opens it: its -wal and -shm take the rights of the database.
     open(path, "ab", opener=private.opener).close()
@@ -49,14 +53,19 @@ def is_loss(error: sqlite3.Error) -> bool:
 
 def judged(error: Exception, path: Path) -> tuple[str, str]:
     """The code and the remedy of a fault."""
-    if "full" in str(error):
-        return DISK_FULL, "make room on the disk"
-    if isinstance(error, sqlite3.Error) and _name(error).startswith("SQLITE_IOERR"):
-        hint = (
-            f"the card or disk of {path.parent} fails, or was pulled: save what is on it, and put in another"
-        )
-        return StoreUnavailable.code, hint
-    return StoreUnavailable.code, f"see the rights of {path.parent}, and whether it was mounted read-only"
+    if isinstance(error, StoreUnavailable):
+        return error.code, error.hint
+    fault = _of_the_disk(error)
+    _, hint = unwritable(fault, f"see the rights of {path.parent}, and whether it was mounted read-only")
+    return DISK_FULL if fault.errno in FULL else StoreUnavailable.code, hint
+
+
+def _of_the_disk(error: Exception) -> OSError:
+    if isinstance(error, OSError):
+        return error
+    name = _name(error)
+    number = next((number for kind, number in _NUMBERS.items() if name.startswith(kind)), None)
+    return OSError(number, str(error))
 
 
 def _name(error: Exception) -> str:
@@ -66,7 +75,10 @@ def _name(error: Exception) -> str:
 def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
-        raise OSError(f"the database was written by a newer Handset (schema {version})")
+        raise StoreUnavailable(
+            f"the database was written by a newer Handset (schema {version})",
+            hint="take that release again; or move the file away, and a new history begins",
+        )
     for number, name in enumerate(_SCRIPTS[version:], version + 1):
         script = resources.files("appliance.store").joinpath(name).read_text(encoding="utf-8")
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

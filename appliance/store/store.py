@@ -325,7 +325,7 @@ class Store:
             if not database.is_damage(error):
                 self._tell_failing(error)
                 return None
-        except OSError as error:
+        except (OSError, StoreUnavailable) as error:
             self._tell_failing(error)
             return None
         try:

@@ -1,6 +1,7 @@
 """The history is kept, and its faults never stop a conversation."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StoreUnavailable, UnknownName
+from appliance.store import database
 from appliance.store.store import CallRecord, Store
 
 
@@ -156,6 +158,34 @@ def test_a_full_disk_stops_the_history_with_one_warning(
         store.add_turn("s1", number, "user", "x" * 1000, None, float(number))
     assert store.flush()
     assert warnings == ["disk_full"]
+
+
+def test_a_directory_that_is_only_called_full_is_told_by_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "full/handset.db"
+    code, hint = database.judged(PermissionError(errno.EACCES, "Permission denied", str(path)), path)
+    assert code == "store_unavailable"
+    assert "rights" in hint
+
+
+def test_a_history_of_a_newer_handset_is_left_alone_and_told_with_what_helps(
+    tmp_path: Path, warnings: Warnings
+) -> None:
+    newer = sqlite3.connect(tmp_path / "handset.db")
+    newer.execute(f"PRAGMA user_version = {database.SCHEMA_VERSION + 1}")
+    newer.close()
+    kept = (tmp_path / "handset.db").read_bytes()
+    store = Store(tmp_path, warnings)
+    conditions: list[tuple[str, str]] = []
+    store.on_condition = lambda *told: conditions.append(told)
+    store.open()
+    converse(store)
+    assert store.flush()
+    [(reason, hint)] = conditions
+    assert "newer Handset" in reason
+    assert "release" in hint
+    assert warnings == ["store_unavailable"]
+    store.close()
+    assert (tmp_path / "handset.db").read_bytes()[100:] == kept[100:]
 
 
 def held(directory: Path) -> list[int]:
