@@ -49,7 +49,7 @@ class Lamps:
         self._single: Callable[[Colour], None] | None = None
         self._ring: Callable[[Sequence[Colour]], None] | None = None
         self._row: Row | None = None
-        self._began = self._lit = 0.0
+        self._began = self._since = 0.0
         self._frame: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._calls: dict[str, tuple[str, str]] = {}
@@ -75,10 +75,9 @@ class Lamps:
     def start(
         self, single: Callable[[Colour], None] | None, ring: Callable[[Sequence[Colour]], None] | None
     ) -> None:
-        """Light up; with neither, do nothing ever."""
+        """Light up; with neither, what happens is noted until it is started with one: the pins may come back."""
         self._single, self._ring = single, ring
-        if single is None and ring is None:
-            self._leave()
+        if not self.lit:
             return
         self._began = self._loop.time()
         self._ask()
@@ -100,7 +99,7 @@ class Lamps:
             return
         row = shown(self.facts)
         if row is not self._row:
-            self._row, self._lit = row, self._loop.time()
+            self._row, self._since = row, self._loop.time()
             self._draw()
 
     def _ask(self) -> None:
@@ -156,7 +155,7 @@ class Lamps:
             self._frame = None
         if self._row is None:
             return
-        pattern, seconds = self._row.pattern, self._loop.time() - self._lit
+        pattern, seconds = self._row.pattern, self._loop.time() - self._since
         self._light(lamp(pattern, seconds), ring(pattern, seconds, self._leds))
         rest = lasts(pattern, seconds)
         if rest is not None:

@@ -120,6 +120,20 @@ async def test_what_was_told_while_the_pins_were_opened_is_shown_when_there_is_l
 
 
 @virtual_time
+async def test_a_light_that_is_there_at_the_second_attempt_only_follows_what_happens_from_then_on():
+    bus, colours = EventBus(), list[Colour]()
+    lamps = Lamps(bus, "room", lambda: True)
+    lamps.start(None, None)
+    bus.publish(came_of_settings(False))
+    assert lamps.told == ""
+    lamps.start(colours.append, None)
+    assert lamps.told == "settings_faulty"
+    bus.publish(came_of_settings(True))
+    assert (lamps.told, len(colours)) == ("settings_taken", 2)
+    lamps.stop()
+
+
+@virtual_time
 async def test_in_the_end_it_is_dark():
     async with Box(led_red=16) as box:
         await box.wait(0.5)
