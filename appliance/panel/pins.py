@@ -43,6 +43,7 @@ class Pins:
         """Begin to claim the pins; returns at once."""
         self.starting = True
         self._keeping = asyncio.get_running_loop().create_task(self._keep(report), name="front panel")
+        self._keeping.add_done_callback(_ended)
 
     def active(self, control: Control) -> bool | None:
         """How the contact stands now; None where nobody can say."""
@@ -129,6 +130,11 @@ class Pins:
                 await self._moved.wait()
         except TimeoutError:
             return
+
+
+def _ended(keeping: asyncio.Task[None]) -> None:
+    if not keeping.cancelled() and (fault := keeping.exception()) is not None:
+        logger.error("the front panel is not looked after any more: %s", kind_and_place(fault))
 
 
 def _broke(error: Exception) -> DeviceUnavailable:

@@ -1,13 +1,15 @@
 """A panel's driver that breaks as nobody foresaw: told, opened anew, and no microphone on without its switch."""
 
+import asyncio
+
 import pytest
 
 from appliance.config.schema import Gpio
 from appliance.errors import DriverMissing
 from appliance.events import MuteChanged
-from appliance.interfaces import Control
+from appliance.interfaces import Control, Wiring
 from appliance.panel.front_panel import FrontPanel
-from appliance.panel.pins import RETRY_MOST_SECONDS
+from appliance.panel.pins import RETRY_MOST_SECONDS, Pins
 from tests.fakes.panel import FakePanel
 from tests.rig.box import Box
 from tests.rig.virtual_time import virtual_time
@@ -153,3 +155,18 @@ async def test_it_ends_at_once_while_it_waits_for_its_next_attempt(fault):
         before = fake.starts
         await box.wait(100.0)
         assert (fake.starts, fake.running) == (before, False)
+
+
+@virtual_time
+async def test_a_fault_of_ours_once_the_pins_are_there_is_in_the_log(caplog: pytest.LogCaptureFixture):
+    async def found(_: object) -> None:
+        raise ODD
+
+    fake = FakePanel()
+    pins = Pins(lambda: fake(Wiring({})), found, lambda _: None)
+    pins.open(lambda _: None)
+    await asyncio.sleep(0.1)
+    assert "not looked after any more: RuntimeError" in caplog.text
+    await pins.end()
+    await pins.release()
+    assert not fake.running
