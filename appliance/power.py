@@ -97,7 +97,10 @@ class Power:
         return {"low": int(self._supply.low), "falls_total": self._supply.falls}
 
     def look(self) -> None:
-        falling = fell(self._alarm) or False
+        falling = fell(self._alarm)
+        if falling is None:
+            # Nobody says that it holds.
+            return
         if falling:
             self._fell_at = time.time()
         low = self._supply.look(falling, self._clock())

@@ -96,6 +96,17 @@ def test_a_machine_that_says_nothing_of_its_supply_is_let_be(tmp_path: Path, boa
     assert board.told() == []
 
 
+def test_a_supply_that_fell_does_not_count_as_mended_because_nothing_is_told_of_it(board: Board):
+    board.falls(True)
+    board.look(1.0)
+    board.alarm.unlink()
+    board.look(2 * CALM_SECONDS)
+    assert board.power.status()["state"] == "low"
+    board.falls(False)
+    board.look(2 * CALM_SECONDS + 1.0)
+    assert board.told() == ["undervoltage", "low", "fine"]
+
+
 @pytest.mark.parametrize(("low", "state"), [(True, "failed"), (False, "ok")])
 def test_doctor_looks_at_it_too(board: Board, monkeypatch: pytest.MonkeyPatch, low: bool, state: str):
     board.falls(low)
