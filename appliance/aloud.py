@@ -79,7 +79,7 @@ class Aloud:
                     owed.cut |= owed.session == session
                     self._settle(key, owed)
             case SessionStateChanged(to="closed", session=session):
-                for key, owed in self._owed.items():
+                for key, owed in tuple(self._owed.items()):
                     if owed.session == session and owed.again is None:
                         self._put_off(key, owed)
             case _:
@@ -95,6 +95,7 @@ class Aloud:
             owed.again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._utter_again, key)
         else:
             logger.warning("%s could not be heard in the room, %d times", owed.label or key, owed.times)
+            self.drop(key)
 
     def _utter_again(self, key: str) -> None:
         owed = self._owed[key]
