@@ -83,6 +83,8 @@ class Interrupted(Event):
 
 @record(frozen=True, slots=True, kw_only=True)
 class AgentChanged(Event):
+    """Promised, so that it can be subscribed to; nobody publishes it while `agent.transfer` is not supported."""
+
     topic: ClassVar[str] = "agent"
     from_: str
     to: str

@@ -23,11 +23,6 @@ KAISER: Final = 8.0
 """The window's shape: with REACH, 80 dB within an eighth of the lower rate."""
 
 
-def to_float(pcm: bytes) -> NDArray[np.float32]:
-    """s16le -> float32 in -1..1. Raise ValueError on half a sample."""
-    return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(FULL_SCALE)
-
-
 def to_pcm(signal: NDArray[np.float32]) -> bytes:
     """float32 -> s16le, rounded; what is beyond full scale is clipped, never wrapped."""
     return _rounded(signal * np.float32(FULL_SCALE))

@@ -23,8 +23,6 @@ class Capabilities:
     """With CancelResponse it cuts its own memory of the answer to what was heard."""
     restores_calls: bool = False
     """It takes the ToolResult of a call that stands in Setup.history without one, and answers it."""
-    resumes: bool = False
-    """It gives ResumptionHandle events, and takes a conversation up again by Setup.handle."""
     paced: bool = False
     """It makes audio faster than real time from a local engine, and may be held back by not reading its events."""
     local: bool = False

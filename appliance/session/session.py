@@ -96,10 +96,6 @@ class Session:
         return self._line
 
     @property
-    def line_kind(self) -> LineKind:
-        return self._line.kind
-
-    @property
     def state(self) -> SessionState:
         return self._machine.state
 

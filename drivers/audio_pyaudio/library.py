@@ -72,7 +72,6 @@ class Enumeration:
         _hush()
         if asked is not None:
             leave_out(asked)
-        self.cards = sound_cards()
         self._library = pyaudio.PyAudio()
         self.devices = stable_names(
             [self._library.get_device_info_by_index(i) for i in range(self._library.get_device_count())]

@@ -38,7 +38,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.number = number
         self.incoming = call_id != pj.PJSUA_INVALID_ID
         self.state = ""
-        self.since = self.moved_at = time.monotonic()
+        self.since = time.monotonic()
         self.confirmed = False
         self.rung = False
         self.gone = False
@@ -72,7 +72,6 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
     def onCallState(self, prm: Any) -> None:
         info = self.getInfo()
-        self.moved_at = time.monotonic()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._gone(int(info.lastStatusCode), str(info.lastReason))
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:

@@ -11,8 +11,6 @@ from typing import Final
 
 from drivers.sip_pjsua2.screen import CALL_ID, Address
 
-UNAUTHORIZED: Final = 401
-PROXY: Final = 407
 FORBIDDEN: Final = 403
 _STATUS: Final = re.compile(rb"SIP/2\.0[ \t]+(401|407)[ \t]")
 _METHOD: Final = re.compile(rb"(?im)^cseq[ \t]*:[ \t]*[0-9]+[ \t]+([A-Z]+)")

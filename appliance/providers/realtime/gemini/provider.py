@@ -42,7 +42,6 @@ class GeminiLive:
             input_rate=INPUT_RATE,
             output_rate=wire.OUTPUT_RATE,
             restores_calls=True,
-            resumes=True,
             server_turns=self._settings.turns == "server",
         )
         self._client = Preparation(self._build, "gemini import")
