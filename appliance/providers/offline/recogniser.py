@@ -143,10 +143,7 @@ class _Meter:
         self._decoder.activate_search("silence")
 
     def mean(self, pcm: bytes) -> str:
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm, no_search=True, full_utt=True)
-        self._decoder.end_utt()
-        return str(self._decoder.get_cmn(False))
+        return cepstral_mean(self._decoder, pcm)
 
 
 class _Ear:
@@ -162,7 +159,7 @@ class _Ear:
 
     def words(self, grammar: str, pcm: bytes, cancelled: Callable[[], bool]) -> Sequence[str]:
         decoder = self._decoder
-        # The running mean would need seconds to settle: the first words of a conversation would be lost.
+        # With the running one, the first words of a conversation would be lost.
         decoder.set_cmn(self._meter.mean(pcm))
         decoder.activate_search(_search(grammar))
         decoder.start_utt()
@@ -173,6 +170,15 @@ class _Ear:
         decoder.end_utt()
         best = decoder.hyp()
         return [] if best is None or cancelled() else str(best.hypstr).split()
+
+
+def cepstral_mean(decoder: "Decoder", pcm: bytes) -> str:
+    """Of the whole utterance, without a search, though one has to be active: the running mean would need seconds to
+    settle."""
+    decoder.start_utt()
+    decoder.process_raw(pcm, no_search=True, full_utt=True)
+    decoder.end_utt()
+    return str(decoder.get_cmn(False))
 
 
 def _search(grammar: str) -> str:

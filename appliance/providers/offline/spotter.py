@@ -16,6 +16,7 @@ from appliance.providers.offline.recogniser import (
     NOISE_WEIGHT,
     PHONES,
     SILENCE_WEIGHT,
+    cepstral_mean,
     chunks,
     decoder_with,
     dictionary_of,
@@ -59,7 +60,8 @@ class SphinxSpotter:
             return None
         with self._lock:
             decoder = self._loaded()
-            mean = _mean(decoder, ready.pcm)
+            decoder.activate_search(_search(LOOP))
+            mean = cepstral_mean(decoder, ready.pcm)
             anything = _score(decoder, LOOP, ready.pcm, mean)
             times = (1, 2) if len(ready.pcm) >= TWICE_BYTES else (1,)
             scores = {
@@ -118,15 +120,6 @@ def _add(
 
 def _search(name: str) -> str:
     return name.replace(" ", "_")
-
-
-def _mean(decoder: "Decoder", pcm: bytes) -> str:
-    """The cepstral mean of the utterance, without a search: the running one would need seconds to settle."""
-    decoder.activate_search(_search(LOOP))
-    decoder.start_utt()
-    decoder.process_raw(pcm, no_search=True, full_utt=True)
-    decoder.end_utt()
-    return str(decoder.get_cmn(False))
 
 
 def _score(decoder: "Decoder", search: str, pcm: bytes, mean: str) -> float:
