@@ -26,9 +26,7 @@ class _Owed:
     session: str | None = None
     """In which it was to be said, the last time."""
     part: bool = False
-    """Its beginning was heard."""
-    cut: bool = False
-    """Somebody there interrupted: they need not hear the rest."""
+    """Its beginning was heard, and it is over."""
     again: asyncio.TimerHandle | None = None
 
 
@@ -59,7 +57,7 @@ class Aloud:
 
     def _utter(self, owed: _Owed) -> None:
         owed.times += 1
-        owed.session, owed.part, owed.cut = None, False, False
+        owed.session, owed.part = None, False
         self._say(owed.text, owed.label)
 
     def _notice(self, event: Event) -> None:
@@ -69,26 +67,33 @@ class Aloud:
                     if owed.session is None and owed.text == text:
                         owed.session = session
             case Transcript(role="assistant", final=True, session=session):
-                heard = _plain(event.heard or "")
-                for key, owed in tuple(self._owed.items()):
-                    if heard and owed.session == session and _plain(owed.text).startswith(heard):
-                        owed.part = True
-                        self._settle(key, owed, whole=heard == _plain(owed.text))
+                self._sounded(session, _plain(event.heard or ""))
             case Interrupted(session=session):
-                for key, owed in tuple(self._owed.items()):
-                    owed.cut |= owed.session == session
-                    self._settle(key, owed)
+                # Told after the transcript of what was cut off: whoever is there need not hear the rest.
+                for key, owed in self._in(session):
+                    if owed.part:
+                        self._was_heard(key, owed)
             case SessionStateChanged(to="closed", session=session):
-                for key, owed in tuple(self._owed.items()):
-                    if owed.session == session and owed.again is None:
+                for key, owed in self._in(session):
+                    if owed.again is None:
                         self._put_off(key, owed)
             case _:
                 return
 
-    def _settle(self, key: str, owed: _Owed, *, whole: bool = False) -> None:
-        if whole or (owed.part and owed.cut):
-            self.drop(key)
-            owed.heard()
+    def _in(self, session: str | None) -> list[tuple[str, _Owed]]:
+        return [(key, owed) for key, owed in self._owed.items() if owed.session == session]
+
+    def _sounded(self, session: str | None, heard: str) -> None:
+        for key, owed in self._in(session):
+            text = _plain(owed.text)
+            if heard and text.startswith(heard):
+                owed.part = True
+                if heard == text:
+                    self._was_heard(key, owed)
+
+    def _was_heard(self, key: str, owed: _Owed) -> None:
+        self.drop(key)
+        owed.heard()
 
     def _put_off(self, key: str, owed: _Owed) -> None:
         if owed.times < TIMES:

@@ -123,6 +123,23 @@ async def test_what_somebody_there_cut_off_is_not():
 
 
 @virtual_time
+async def test_what_was_cut_off_before_it_began_does_not_make_the_news_heard():
+    async with room() as booth:
+        home = Household(booth)
+        booth.provider.will_say("It is noon, and the sun shines.", 5.0)
+        await booth.speak(0.8)
+        await booth.state("speaking")
+        home.owe()
+        booth.session.interrupt("button")
+        await booth.wait(2.0)
+        await booth.session.close("hang-up")
+        assert 0 < home.times() < 1.0, "its beginning sounded"
+        assert home.heard == []
+        await booth.wait(AGAIN_SECONDS + 6.0)
+        assert home.heard == [NEWS]
+
+
+@virtual_time
 async def test_where_there_is_no_room_any_more_it_is_given_up():
     async with room() as booth:
         home = Household(booth)
