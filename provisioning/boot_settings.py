@@ -18,7 +18,7 @@ from provisioning.toml_text import read_sound
 
 SOURCE: Final = "settings in TOML"
 _TEXT, _SWITCH, _TEXTS = "text, in quotes", "true or false", "a list of texts"
-_TYPES: Final[Mapping[str, Mapping[str, str]]] = {
+TYPES: Final[Mapping[str, Mapping[str, str]]] = {
     "system": {"hostname": _TEXT},
     "user": {"name": _TEXT, "password": _TEXT, "password_encrypted": _SWITCH},
     "ssh": {"enabled": _SWITCH, "password_authentication": _SWITCH, "authorized_keys": _TEXTS},
@@ -31,6 +31,7 @@ _TYPES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "locale": {"keymap": _TEXT, "timezone": _TEXT, "locale": _TEXT},
 }
+"""Of each table that is none of the configuration's, its keys."""
 _IGNORED: Final = frozenset({"config_version"})
 
 
@@ -39,7 +40,7 @@ def parse_settings(text: str) -> Draft:
     tree, notes = read_sound(text)
     notes = [replace(note, key=heading_above(text, note.line)) for note in notes]
     draft = Draft(notes=notes, lines=lines_of(text), source=SOURCE)
-    tables = {name: tree.pop(name) for name in _TYPES if name in tree}
+    tables = {name: tree.pop(name) for name in TYPES if name in tree}
     for name in _IGNORED & tree.keys():
         del tree[name]
     draft.tree = tree
@@ -60,10 +61,10 @@ def _checked(draft: Draft, name: str, table: Any) -> list[Tree]:
             continue
         kept: Tree = {}
         for key, value in one.items():
-            wanted = _TYPES[name].get(key)
+            wanted = TYPES[name].get(key)
             if wanted is None:
-                near = difflib.get_close_matches(key, _TYPES[name], n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_TYPES[name])}"
+                near = difflib.get_close_matches(key, TYPES[name], n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TYPES[name])}"
                 _tell(draft, f"{name}.{key}", "unknown key", hint)
             elif not _fits(value, wanted):
                 _tell(draft, f"{name}.{key}", f"should be {wanted}", "")

@@ -28,7 +28,7 @@ DEFAULT: Final = "default"
 _PREFIX: Final = "HANDSET_"
 _FOREIGN: Final = frozenset({"HANDSET_TOKEN", "HANDSET_ADDRESS"})
 _FILE: Final = "file:"
-_OF_THE_MACHINE: Final = frozenset({"system", "wlan", "user", "ssh", "locale"})
+OF_THE_MACHINE: Final = frozenset({"system", "wlan", "user", "ssh", "locale"})
 """Tables of a boot file, not of the configuration (provisioning/boot_settings.py)."""
 _Tree = dict[str, Any]
 
@@ -290,7 +290,7 @@ def _under_which(path: tuple[str, ...]) -> str:
         return ""
     if path[0] in ("wifi", "network"):
         return "a network is [wlan], in a file on the boot partition"
-    if path[0] in _OF_THE_MACHINE:
+    if path[0] in OF_THE_MACHINE:
         return "for the boot partition, or: handset setup --from FILE"
     sections = [
         name

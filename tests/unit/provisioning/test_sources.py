@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.config.load import OF_THE_MACHINE
+from provisioning.boot_settings import TYPES
 from provisioning.phones.account import host_and_port
 from provisioning.sources import PHONES, understand
 from provisioning.toml_text import dump, read_sound
@@ -127,3 +129,7 @@ def test_what_stands_under_a_broken_heading_joins_no_other_table():
 )
 def test_hosts_are_taken_apart(text, place):
     assert host_and_port(text) == place
+
+
+def test_check_knows_the_tables_that_a_boot_file_alone_may_have():
+    assert TYPES.keys() == OF_THE_MACHINE
