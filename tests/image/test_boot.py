@@ -38,6 +38,11 @@ def test_keys_are_no_longer_on_the_card(box: Machine):
     assert "fault" not in box.shell("cat /boot/firmware/handset-result.txt").lower()
 
 
+def test_the_daemon_gets_the_key_of_the_card_and_no_other(box: Machine):
+    assert box.shell("ls /run/credentials/handset.service") == "handset.openai"
+    assert box.shell("cat /run/credentials/handset.service/handset.openai") == KEY
+
+
 def test_the_daemon_says_which_version_it_is(box: Machine):
     assert re.search(r"0\.\d+", box.shell("handset version"))
 
