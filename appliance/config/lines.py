@@ -8,19 +8,31 @@ _HEADER: Final = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY: Final = re.compile(
     r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|[A-Za-z0-9_-]+))*)\s*="""
 )
+_MARKS: Final = ('"""', "'''")
 
 
 def lines_of(text: str) -> dict[str, int]:
     """The line of each dotted key and heading, counted from 1; of keys in inline tables that of the table."""
     found: dict[str, int] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    section, lines, end = "", text.splitlines(), 0
+    for number, line in enumerate(lines, 1):
+        if number <= end:
+            continue
         if heading := _HEADER.match(line):
             section = _plain(heading[1])
             found.setdefault(section, number)
         elif key := _KEY.match(line):
             found.setdefault(".".join(filter(None, [section, _plain(key[1])])), number)
+            end = _end_of_text(lines, number)
     return found
+
+
+def _end_of_text(lines: list[str], number: int) -> int:
+    """The last line of a text of several lines that begins in line `number`; 0 where none does, or it has no end."""
+    mark = next((mark for mark in _MARKS if lines[number - 1].count(mark) % 2), None)
+    if mark is None:
+        return 0
+    return next((at for at, line in enumerate(lines[number:], number + 1) if mark in line), 0)
 
 
 def heading_above(text: str, line: int) -> str:

@@ -36,6 +36,19 @@ def test_lines_are_found_of_headings_and_of_dotted_and_quoted_keys():
     }  # fmt: skip
 
 
+def test_what_looks_like_a_heading_or_a_key_in_a_text_of_several_lines_is_none():
+    text = (
+        '[agents.a]\ninstructions = """Be\n[sip]\nvoice = 1\n"""\nvoice = "x"\ngreeting = """Hi."""\nuser = 1'
+    )
+    assert lines_of(text) == {
+        "agents.a": 1, "agents.a.instructions": 2, "agents.a.voice": 6, "agents.a.greeting": 7, "agents.a.user": 8,
+    }  # fmt: skip
+
+
+def test_a_text_without_an_end_hides_nothing_that_follows():
+    assert lines_of('a = """x\n[sip]\nuser = 1') == {"a": 1, "sip": 2, "sip.user": 3}
+
+
 def test_check_tells_each_fault_with_file_and_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
