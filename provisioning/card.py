@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from appliance.config.lines import nearest_line
+from appliance.config.load import is_secret
 from provisioning.draft import Draft, Note, Tree, leaves, merged
 from provisioning.settings import overlay
 from provisioning.system import System
@@ -84,7 +85,7 @@ def gave_way(drafts: Sequence[Draft]) -> tuple[list[Note], list[str]]:
             if (now := _at(tree, path)) != value:
                 winner = _last(drafts, path) if now is not None else _last(drafts, path[:1])
                 notes.append(_otherwise(draft, ".".join(path), winner))
-                secrets += [value] if isinstance(value, str) else []
+                secrets += [value] if isinstance(value, str) and is_secret(path[-1]) else []
         for key, winner, secret in _machine(draft, drafts[number + 1 :]):
             notes.append(_otherwise(draft, key, winner))
             secrets += [secret] if secret else []

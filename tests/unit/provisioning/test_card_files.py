@@ -75,6 +75,14 @@ def test_what_gave_way_is_told_with_its_line_and_its_secrets_are_gone_too(card):
     )
 
 
+def test_of_what_gave_way_only_secrets_are_overwritten(card):
+    kitchen = '[device]\nname = "kitchen"\n'
+    text = f'{SETTINGS}[device]\nname = "hall"\n[agents.assistant]\ninstructions = "You know the kitchen."\n'
+    card.put(custom=kitchen, settings=text).start()
+    assert (card.boot / "custom.toml").read_text() == kitchen
+    assert (card.boot / "handset.toml").read_text() == text.replace("hush-hush", "#" * 9)
+
+
 def test_the_result_tells_what_came_from_where(card):
     card.put(custom=CUSTOM, settings='[device]\nname = "Kitchen"\n').start()
     told = result(card)
