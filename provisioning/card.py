@@ -6,11 +6,10 @@ from typing import Any, Final
 from appliance.config.lines import nearest_line
 from appliance.config.load import is_secret
 from provisioning.draft import Draft, Note, Tree, leaves, merged
-from provisioning.settings import overlay
+from provisioning.settings import PASSWORDS, overlay, same_account
 from provisioning.system import System
 
 _ACCOUNTS: Final = ("sip", "accounts")
-_PASSWORDS: Final = ("password", "turn_password")
 _SINGLE: Final = {
     "host_name": "system.hostname",
     "time_zone": "locale.timezone",
@@ -40,10 +39,8 @@ def _tables(found: Any) -> list[str]:
 
 
 def _keep_password(old: Any, new: Any) -> None:
-    if not isinstance(old, dict) or not isinstance(new, dict) or "server" not in new:
-        return
-    if all(old.get(key) == new.get(key) for key in ("server", "user")):
-        new.update({key: old[key] for key in _PASSWORDS if key in old and key not in new})
+    if isinstance(old, dict) and isinstance(new, dict) and same_account(old, new):
+        new.update({key: old[key] for key in PASSWORDS if key in old and key not in new})
 
 
 def system_of(drafts: Sequence[Draft]) -> System:

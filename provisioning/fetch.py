@@ -110,7 +110,6 @@ def take(
     left = "".join(f"\nleft out: {note}" for note in refused)
     where = Place.here(effects.root)
     before = settings.read_before(effects.place(where.settings))
-    settings.recall(draft.tree, before, effects)
     checked = settings.check(draft, effects.root)
     faults = [note for note in (*draft.notes, *checked.notes) if note.kind == "fault"]
     if faults or not checked.tree:

@@ -86,13 +86,25 @@ def _key_elsewhere(tree: Tree, path: _Path, _: Any) -> Iterator[str]:
     if path[0] == "providers" and len(path) == 3 and path[2].endswith("base_url"):
         table = tree["providers"][path[1]]
         keys = [value for name, value in table.items() if name.endswith("api_key")]
-        if not any(isinstance(value, str) and value and not is_reference(value) for value in keys):
+        if not any(map(_is_own, keys)):
             yield "the box's own key would go there; give an api_key beside it"
 
 
 def _of_another_account(tree: Tree, path: _Path, _: Any) -> Iterator[str]:
-    if path[0] == "sip" and path[-1] in _OF_ITS_ACCOUNT and not _at(tree, path[:-1]).get("server"):
+    if path[0] != "sip" or path[-1] not in {"server", *_OF_ITS_ACCOUNT}:
+        return
+    account = _at(tree, path[:-1])
+    at_relay = path[-1] == "turn" and not _is_own(account.get("turn_password"))
+    if not account.get("server"):
         yield "it belongs to an account of the box's own; a server gives an account whole, with its server"
+    elif at_relay or not _is_own(account.get("password")):
+        name = "turn_password" if at_relay else "password"
+        yield f"the box's own password would go there; give {name} beside it"
+
+
+def _is_own(secret: Any) -> bool:
+    """Whether the server gives it, and names none of the box."""
+    return isinstance(secret, str) and bool(secret) and not is_reference(secret)
 
 
 _REASONS: Final[tuple[Callable[[Tree, _Path, Any], Iterator[str]], ...]] = (

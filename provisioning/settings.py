@@ -32,6 +32,8 @@ _SEALED: Final = PurePosixPath(SEALED_STORE)
 _SEALING: Final = ("sys/class/tpm/tpm0", "usr/lib/systemd/system/handset.service.d/50-newer.conf")
 """A TPM, and a systemd that gives the daemon every credential of ours."""
 _STORES: Final = ("credstore", "credstore.encrypted")
+PASSWORDS: Final = ("password", "turn_password")
+"""Those of an account."""
 _SETTINGS: Final = PurePosixPath("/etc/handset/conf.d/60-setup.toml")
 _SECRETS: Final = PurePosixPath("/etc/handset/secrets")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -169,12 +171,16 @@ def _has_key(table: Any) -> bool:
     return isinstance(table, Mapping) and bool(table.get("api_key"))
 
 
+def same_account(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether `new` is a whole account, and the one that `old` is: its password is the same then."""
+    return "server" in new and all(old.get(key) == new.get(key) for key in ("server", "user"))
+
+
 def recall(tree: Tree, before: Mapping[str, Any], effects: Effects) -> None:
     """Put into `tree` the passwords of accounts that it names again without: a boot file's are asterisks by now."""
     for path in (("sip",), *(("sip", "accounts", name) for name in _accounts(tree))):
         new, old = _at(tree, path), _at(before, path)
-        same = all(new.get(key) == old.get(key) for key in ("server", "user"))
-        for key in ("password", "turn_password") if "server" in new and same else ():
+        for key in PASSWORDS if same_account(old, new) else ():
             if key not in new and (secret := _kept_secret(str(old.get(key, "")), effects)):
                 place(tree, [*path, key], secret)
 
@@ -205,7 +211,8 @@ def overlay(before: Mapping[str, Any], tree: Mapping[str, Any]) -> Tree:
     if "server" in _at(tree, ("sip",)) and isinstance(kept.get("sip"), Mapping):
         kept["sip"] = {key: value for key, value in kept["sip"].items() if key not in OF_AN_ACCOUNT}
     for name in _accounts(tree):
-        drop(kept, ["sip", "accounts", name])
+        if "server" in _at(tree, ("sip", "accounts", name)):
+            drop(kept, ["sip", "accounts", name])
     return merged(kept, tree)
 
 

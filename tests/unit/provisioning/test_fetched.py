@@ -74,6 +74,40 @@ def test_an_account_is_given_whole_or_not_bent():
     assert left_of("[sip.accounts.door]\ntransport = 'udp'\n") == ({}, ["sip.accounts.door.transport"])
 
 
+@pytest.mark.parametrize("password", ["", "password = ''\n", "password = '########'\n"])
+def test_nor_does_an_account_take_the_password_that_the_box_has(password):
+    given = f"server = 'elsewhere.example'\nuser = '201'\n{password}do_not_disturb = true\n"
+    kept, refused = left_of(f"[sip]\n{given}")
+    assert set(kept) == {"sip.do_not_disturb"}
+    assert refused[:2] == ["sip.server", "sip.user"]
+    assert left_of(f"[sip]\n{ACCOUNT}turn = 'elsewhere.example'\n")[1] == ["sip.turn"]
+    assert left_of(f"[sip]\n{ACCOUNT}turn = 'relay.example'\nturn_password = 'hush'\n")[1] == []
+
+
+def test_the_account_that_was_set_up_is_not_sent_by_way_of_another_host(server, box, trusting):
+    server.files[f"/phones/{MAC}.toml"] = f"[sip]\n{ACCOUNT}".encode()
+    take(trusting, server.url, box)
+    bent = ACCOUNT.replace("password = 'hush-hush'", "outbound_proxy = ['elsewhere.example']")
+    server.files[f"/phones/{MAC}.toml"] = f"[sip]\n{bent}[device]\nname = 'x'\n".encode()
+    assert "left out: line 4: sip.outbound_proxy: is not a server's to set: the box's own password" in take(
+        trusting, server.url, box
+    )
+    sound = load(environ={}, root=box.root).sound
+    assert isinstance(sound, Configuration)
+    assert (sound.sip.outbound_proxy, sound.sip.server, sound.device.name) == ((), "pbx.example.org", "x")
+
+
+def test_a_word_on_an_account_leaves_the_rest_of_it_there(server, box, trusting):
+    server.files[f"/phones/{MAC}.toml"] = f"[sip.accounts.door]\n{ACCOUNT}".encode()
+    take(trusting, server.url, box)
+    server.files[f"/phones/{MAC}.toml"] = b"[sip.accounts.door]\ndisplay_name = 'Door'\n"
+    take(trusting, server.url, box)
+    sound = load(environ={}, root=box.root).sound
+    assert isinstance(sound, Configuration)
+    door = sound.sip.accounts["door"]
+    assert (door.server, door.user, door.display_name) == ("pbx.example.org", "201", "Door")
+
+
 def test_a_pin_may_be_given_and_changed_and_not_taken_away():
     assert left_of("[agents.a]\npin = '4711'\n")[1] == []
     assert left_of("[agents.a]\npin = ''\ngreeting = 'hi'\n") == (
