@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 
 from appliance import clock, plugins
 from appliance.config.load import load
@@ -23,7 +23,7 @@ from provisioning.actions import Run, WriteFile
 from provisioning.draft import Tree
 from provisioning.effects import Effects
 from provisioning.fetched import allowed
-from provisioning.release.gate import Reading
+from provisioning.release.quiet import LATEST_SECONDS, Around, quiet
 from provisioning.release.service import SystemdService, own_page
 from provisioning.remote import NotBelieved, Source
 from provisioning.settings import Place
@@ -34,25 +34,10 @@ REMEMBERED: Final = PurePosixPath("/etc/handset/fetched.json")
 _SECONDS: Final = 20.0
 _WRITTEN: Final = "written"
 """When settings were written that the daemon does not have yet, in Unix seconds."""
-LOOK_SECONDS: Final = 2.0
 WAIT_SECONDS: Final = 600.0
 """How long one attempt waits for the end of calls and of talk; the next one follows after minutes."""
-LATEST_SECONDS: Final = 24 * 3600.0
-"""A call that goes on for longer is none: something counts wrong, and must not keep settings from being in force."""
 _RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.service"))
 """A reload would leave some settings, and every credential, for the next start."""
-
-
-class Around(Protocol):
-    """The daemon as it is seen from here, as in provisioning/release/service.py; blocks."""
-
-    def reading(self) -> Reading: ...
-
-    def now(self) -> float: ...
-
-    def steady(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...
 
 
 def fetch(args: argparse.Namespace) -> int:
@@ -137,7 +122,7 @@ def _digest_of(tree: Tree) -> str:
 def _start_anew(known: Mapping[str, Any], effects: Effects, daemon: Around | None) -> None:
     """Have the daemon take what is written. Raise NotPossible while somebody calls or talks."""
     _remember(known, effects)
-    if daemon is not None and not _late(known[_WRITTEN], daemon.now()) and _busy(daemon):
+    if daemon is not None and not _late(known[_WRITTEN], daemon.now()) and quiet(daemon, WAIT_SECONDS).busy:
         raise NotPossible(
             "new settings are written, and not in force: a call or a conversation goes on",
             hint="it is tried again by itself; at once: systemctl restart handset",
@@ -149,13 +134,6 @@ def _start_anew(known: Mapping[str, Any], effects: Effects, daemon: Around | Non
 def _late(written: Any, now: float) -> bool:
     """Also where the clock was set since."""
     return not (isinstance(written, int | float) and 0 <= now - written < LATEST_SECONDS)
-
-
-def _busy(daemon: Around) -> bool:
-    until = daemon.steady() + WAIT_SECONDS
-    while (busy := daemon.reading().busy) and daemon.steady() < until:
-        daemon.sleep(LOOK_SECONDS)
-    return busy
 
 
 def _remember(known: Mapping[str, Any], effects: Effects) -> None:

@@ -12,21 +12,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.errors import ReleaseRefused
 from provisioning.release.bundle import Bundle
-from provisioning.release.gate import Gate, Reading, Verdict, new_failures
+from provisioning.release.gate import Gate, Verdict, new_failures
 from provisioning.release.manifest import Manifest, misfit
+from provisioning.release.quiet import LOOK_SECONDS, Around, quiet
 from provisioning.release.trial import Outcome, Releases, Report, Trial
 
-LOOK_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 600.0
 """How long a call may keep an update waiting, by default."""
 HANG_UP_SECONDS: Final = 300.0
 """How long a call may keep a bad release in force that still carries it."""
 
 
-class Service(Protocol):
-    """The machine around the releases; blocks."""
-
-    def reading(self) -> Reading: ...
+class Service(Around, Protocol):
+    """The machine around the releases."""
 
     def restart(self) -> None:
         """Have `current` run: returns when the service is up, or has failed to be."""
@@ -39,16 +37,6 @@ class Service(Protocol):
     def failures(self, release: Path) -> Sequence[str]:
         """Which checks of that release's doctor fail: among them, its handshake with each provider."""
         ...
-
-    def now(self) -> float:
-        """Unix seconds."""
-        ...
-
-    def steady(self) -> float:
-        """Seconds of a clock that nobody sets."""
-        ...
-
-    def sleep(self, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +139,6 @@ class Update:
                     return ""
                 gate.again(f"handset doctor: {trouble}")
             self._service.sleep(LOOK_SECONDS)
-
-
-def quiet(service: Service, within: float) -> Reading:
-    """What is seen when nobody talks any more, or after that long."""
-    until = service.steady() + within
-    while (reading := service.reading()).busy and service.steady() < until:
-        service.sleep(LOOK_SECONDS)
-    return reading
 
 
 def _ordered(version: str) -> tuple[tuple[int, str], ...]:

@@ -7,12 +7,11 @@ from typing import Final, Protocol
 from appliance.errors import ReleaseRefused
 from provisioning.release.gate import Gate, Reading, Verdict, new_failures
 from provisioning.release.places import Places
+from provisioning.release.quiet import LATEST_SECONDS, LOOK_SECONDS, quiet
 from provisioning.release.trial import Outcome, Report
-from provisioning.release.update import HANG_UP_SECONDS, LOOK_SECONDS, PATIENCE_SECONDS, Service, quiet
+from provisioning.release.update import HANG_UP_SECONDS, PATIENCE_SECONDS, Service
 from provisioning.slots.trial import STOPPED, Duty, Slots, SlotTrial, Tell, duty, fell_back, gave_up, other
 
-RESTART_SECONDS: Final = 24 * 3600.0
-"""A call that goes on for longer is none: something counts wrong, and must not keep a system from its update."""
 _LENIENT: Final = Reading(active=True)
 
 
@@ -84,7 +83,7 @@ class SystemUpdate:
 
     def restart(self) -> None:
         """Into the slot that was written, as soon as nobody calls or talks; after a day in any case."""
-        quiet(self._service, RESTART_SECONDS)
+        quiet(self._service, LATEST_SECONDS)
         self._tell("restarting into the new system")
         self._loader.restart()
 

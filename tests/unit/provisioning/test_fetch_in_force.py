@@ -5,7 +5,8 @@ import pytest
 from appliance.errors import NotPossible
 from provisioning.actions import Run
 from provisioning.effects import Effects
-from provisioning.fetch import LATEST_SECONDS, WAIT_SECONDS
+from provisioning.fetch import WAIT_SECONDS
+from provisioning.release.quiet import LATEST_SECONDS
 from tests.rig.settings_server import MAC, Daemon, sip, take
 
 

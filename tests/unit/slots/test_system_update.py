@@ -4,8 +4,9 @@ import pytest
 
 from appliance.errors import ReleaseRefused
 from provisioning.release.places import Places
+from provisioning.release.quiet import LATEST_SECONDS
 from provisioning.slots.trial import DID_NOT_START, NOT_WRITTEN, STOPPED, Duty, SlotTrial, duty, slot_of
-from provisioning.slots.update import RESTART_SECONDS, SystemUpdate
+from provisioning.slots.update import SystemUpdate
 from tests.fakes.slots import TRIES, FakeBoard
 
 
@@ -47,7 +48,7 @@ def test_a_call_that_never_ends_holds_the_restart_up_for_a_day_and_no_longer(boa
     began, board.calls_until = board.time, float("inf")
     update(board).restart()
     assert board.slot == "B"
-    assert board.time - began == pytest.approx(RESTART_SECONDS, abs=1)
+    assert board.time - began == pytest.approx(LATEST_SECONDS, abs=1)
 
 
 @pytest.mark.parametrize(
