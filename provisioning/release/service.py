@@ -31,7 +31,6 @@ _SYSTEMCTL_SECONDS: Final = 180.0
 _CHECK_SECONDS: Final = 120.0
 _DOCTOR_SECONDS: Final = 300.0
 _HEALTH_SECONDS: Final = 5.0
-_FAULTY: Final = 2
 _REFUSALS: Final = ("2", "78")
 logger = logging.getLogger(__name__)
 

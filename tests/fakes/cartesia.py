@@ -43,7 +43,6 @@ KNOWN = REQUIRED | {
 }
 CHANGING = frozenset({"transcript", "continue", "flush"})
 TAG = re.compile(r"</?(break|speed|volume|emotion|spell)\b")
-EXPIRY = 1.0
 
 
 class FakeCartesia(SpeechCloud):

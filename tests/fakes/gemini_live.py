@@ -114,9 +114,6 @@ class GeminiServer(SocketService[LiveSession]):
         self._refusal = self._close_in_setup = None
         self._greeting = ()
 
-    def forget_handles(self) -> None:
-        self.handles.clear()
-
     # --- serving ---
 
     def fault_body(self, code: str) -> Mapping[str, Any]:

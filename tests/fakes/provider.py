@@ -182,9 +182,6 @@ class FakeProvider:
     def never_finish(self, seconds: float = 1.0) -> None:
         self._script.append(Say("And then", seconds, finish=False))
 
-    def speaks_in_chunks(self, text: str, seconds: float, chunk_ms: int, speed: float = 1.0) -> None:
-        self._script.append(Say(text, seconds, chunk_ms=chunk_ms, speed=speed))
-
     def hang_in_connect(self, times: int = 1) -> None:
         self._connect_fates.extend(["hang"] * times)
 

@@ -13,7 +13,6 @@ from appliance.interfaces import (
     MediaReport,
     PlayoutSource,
     SentReport,
-    StrangersReport,
     TelephoneEvent,
     TelephoneLost,
     TelephoneReady,
@@ -89,9 +88,6 @@ class FakeTelephone:
 
     def listen_to(self, networks: Sequence[str]) -> None:
         self.told.append(("listen_to", *networks))
-
-    def hears_strangers(self, ignored: int) -> None:
-        self._post(StrangersReport(ignored))
 
     def renew(self, settings: Mapping[str, Any]) -> None:
         self.told.append(("renew", *settings["accounts"]))

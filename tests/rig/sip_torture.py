@@ -82,7 +82,6 @@ def _answer(name: str, status: str, *lines: str, cseq: str = "35 INVITE") -> byt
     return _message("\n".join(fields))
 
 
-_REGISTER = "REGISTER sip:127.0.0.1 SIP/2.0"
 _ACCEPTED = _codes(200, 488)
 """488: the far end's codecs are its own affair."""
 
