@@ -27,7 +27,8 @@ _LAYOUT: Final = "the package's layout may have changed: image/firmware.py says 
 def starts_loader(root: Path, boot: Path) -> None:
     """Moves into `boot` firmware, device trees and settings of a root with one kernel.
 
-    Kernel and initramfs stay in the root, with names that the boot loader knows: each slot has its own.
+    Kernel and initramfs stay in the root, with names that the boot loader knows: each slot has its own. A `RecipeFault`
+    names what the packages do not have where it is expected.
     """
     found = _releases(root)
     if len(found) != 1:
@@ -36,8 +37,7 @@ def starts_loader(root: Path, boot: Path) -> None:
     _settings(root, boot)
     kept = {f"vmlinuz-{release}": "vmlinuz", f"initrd.img-{release}": "initrd.img"}
     for name, plain in kept.items():
-        if (root / "boot" / name).exists():
-            (root / "boot" / name).rename(root / "boot" / plain)
+        _needed(root / "boot" / name).rename(root / "boot" / plain)
     _clear(root / "boot", set(kept.values()))
     _device_trees(root, release, "bcm2*.dtb", boot)
     shutil.rmtree(root / "usr" / "lib" / f"linux-image-{release}", ignore_errors=True)
@@ -53,8 +53,7 @@ def starts_kernels(root: Path, boot: Path) -> None:
         kernel, initramfs = KERNELS[ending]
         _move(root / "boot" / f"vmlinuz-{release}", boot / kernel)
         _move(root / "boot" / f"initrd.img-{release}", boot / initramfs)
-        if not _device_trees(root, release, "bcm27*.dtb", boot):
-            raise RecipeFault(f"linux-image-{release} has no device trees", _LAYOUT)
+        _device_trees(root, release, "bcm27*.dtb", boot)
         shipped = root / "usr" / "lib" / f"linux-image-{release}"
         if not (shipped / "overlays").is_dir():
             raise RecipeFault(f"linux-image-{release} has no overlays", _LAYOUT)
@@ -94,18 +93,23 @@ def _settings(root: Path, boot: Path) -> None:
     shutil.rmtree(root / _OWN)
 
 
-def _device_trees(root: Path, release: str, pattern: str, boot: Path) -> int:
+def _device_trees(root: Path, release: str, pattern: str, boot: Path) -> None:
     found = sorted((root / "usr" / "lib" / f"linux-image-{release}" / "broadcom").glob(pattern))
+    if not found:
+        raise RecipeFault(f"linux-image-{release} has no device trees", _LAYOUT)
     for path in found:
         shutil.copyfile(path, boot / path.name)
-    return len(found)
 
 
 def _move(source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise RecipeFault(f"there is no /boot/{source.name}", _LAYOUT)
-    shutil.copyfile(source, target)
+    shutil.copyfile(_needed(source), target)
     source.unlink()
+
+
+def _needed(path: Path) -> Path:
+    if not path.is_file():
+        raise RecipeFault(f"there is no /boot/{path.name}", _LAYOUT)
+    return path
 
 
 def _clear(folder: Path, kept: set[str]) -> None:

@@ -128,29 +128,37 @@ def test_a_comparison_names_each_file_that_differs_and_in_what():
     assert list(compare.between(one, two)) == ["only in A: gone", "mode: mode", "only in B: new"]
 
 
+ROOT = {
+    "boot/vmlinuz-6.12": "kernel",
+    "boot/initrd.img-6.12": "initramfs",
+    "boot/config-6.12": "y",
+    "boot/config.txt": "kernel=u-boot.bin",
+    "boot/cmdline.txt": "ro",
+    "lib/modules/6.12/modules.dep": "",
+    "usr/lib/raspi-firmware/start4.elf": "f",
+    "usr/lib/linux-image-6.12/broadcom/bcm2711-rpi-4-b.dtb": "d",
+    "usr/lib/u-boot/rpi_arm64/u-boot.bin": "u",
+    "usr/lib/u-boot/rpi_3/u-boot.bin": "other",
+}
+"""What packages leave in a root, of what a slot is started with."""
+
+
+def unpacked(folder: Path) -> tuple[Path, Path]:
+    """That root, and an empty boot partition beside it."""
+    for name, content in ROOT.items():
+        path = folder / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (folder / "boot").mkdir()
+    return folder / "root", folder / "boot"
+
+
 @pytest.mark.skipif(
     not (shutil.which("mkimage") and shutil.which("dtc")),
     reason="not installed: mkimage (u-boot-tools), dtc (device-tree-compiler)",
 )
 def test_each_slot_keeps_its_kernel_and_the_firmware_gets_the_boot_loader(tmp_path):
-    root, boot = tmp_path / "root", tmp_path / "boot"
-    files = {
-        "boot/vmlinuz-6.12": "kernel",
-        "boot/initrd.img-6.12": "initramfs",
-        "boot/config-6.12": "y",
-        "boot/config.txt": "kernel=u-boot.bin",
-        "boot/cmdline.txt": "ro",
-        "lib/modules/6.12/modules.dep": "",
-        "usr/lib/raspi-firmware/start4.elf": "f",
-        "usr/lib/linux-image-6.12/broadcom/bcm2711-rpi-4-b.dtb": "d",
-        "usr/lib/u-boot/rpi_arm64/u-boot.bin": "u",
-        "usr/lib/u-boot/rpi_3/u-boot.bin": "other",
-    }
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    boot.mkdir()
+    root, boot = unpacked(tmp_path)
     firmware.starts_loader(root, boot)
     loader.install(root, boot, 1_700_000_000, tmp_path / "log")
     assert sorted(path.name for path in (root / "boot").iterdir()) == ["initrd.img", "vmlinuz"]
@@ -163,3 +171,18 @@ def test_each_slot_keeps_its_kernel_and_the_firmware_gets_the_boot_loader(tmp_pa
     first = (boot / "boot.scr").read_bytes()
     loader.compile_script(boot / "boot.scr", 1_700_000_000, tmp_path / "log")
     assert (boot / "boot.scr").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("boot/vmlinuz-6.12", "no /boot/vmlinuz-6.12"),
+        ("boot/initrd.img-6.12", "no /boot/initrd.img-6.12"),
+        ("usr/lib/linux-image-6.12/broadcom/bcm2711-rpi-4-b.dtb", "no device trees"),
+    ],
+)
+def test_a_root_that_lacks_what_a_slot_is_started_with_makes_no_image(tmp_path, gone, said):
+    root, boot = unpacked(tmp_path)
+    (root / gone).unlink()
+    with pytest.raises(RecipeFault, match=said):
+        firmware.starts_loader(root, boot)
