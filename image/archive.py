@@ -20,6 +20,7 @@ KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SUITE: Final = "trixie"
 LATER: Final = "forky"
 """The suite after it, for the few packages that it has not."""
+_UNCHECKED: Final = ("Trusted", "Allow-Insecure", "Allow-Weak", "Allow-Downgrade-To-Insecure")
 _INLINE: Final = "BEGIN PGP PUBLIC KEY BLOCK"
 
 
@@ -70,10 +71,10 @@ def keyrings(text: str, name: str) -> list[str]:
                 f"{name}: Suites are {' '.join(suites) or 'missing'}", f"the image is {SUITE}'s"
             )
         signed = source.get("Signed-By", "").strip()
-        if "Trusted" in source or not (signed.startswith("/") or _INLINE in signed):
+        if any(key in source for key in _UNCHECKED) or not (signed.startswith("/") or _INLINE in signed):
             raise RecipeFault(
                 f"{name}: what comes from there would not be checked",
-                "Signed-By: with the path of a keyring, or the key itself; no Trusted:",
+                "Signed-By: with the path of a keyring, or the key itself; no Trusted: or Allow-...:",
             )
         found += signed.split() if signed.startswith("/") else []
     return found

@@ -62,6 +62,7 @@ def test_debian_needs_none():
         (source(""), "would not be checked"),
         (source("Signed-By: 0123456789ABCDEF0123456789ABCDEF01234567"), "would not be checked"),
         (source("Signed-By: /k\nTrusted: yes"), "would not be checked"),
+        (source("Signed-By: /k\nallow-insecure: yes"), "would not be checked"),
         (source("Signed-By: /k") + "\n" + source(""), "would not be checked"),
     ],
 )
