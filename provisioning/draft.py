@@ -8,7 +8,7 @@ from provisioning.system import System
 
 Tree = dict[str, Any]
 LONGEST: Final = 256 * 1024
-"""Characters of a source: a desk phone's whole configuration has some tens of thousands."""
+"""Characters of a source, and bytes of its file: a desk phone's whole configuration has some tens of thousands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from appliance.errors import ApplianceError, ConfigurationInvalid, NotPossible
 from appliance.interfaces.network import Network
 from provisioning import identity, remote, settings
 from provisioning.actions import Run, WriteFile
-from provisioning.draft import Tree
+from provisioning.draft import LONGEST, Tree
 from provisioning.effects import Effects
 from provisioning.fetched import allowed
 from provisioning.release.quiet import LATEST_SECONDS, Around, quiet
@@ -170,7 +170,7 @@ def _get(opener: urllib.request.OpenerDirector, url: str) -> bytes | None:
     """None where there is no such file."""
     try:
         with opener.open(url, timeout=_SECONDS) as response:
-            data: bytes = response.read(remote.LONGEST + 1)
+            data: bytes = response.read(LONGEST + 1)
     except urllib.error.HTTPError as error:
         if error.code in (403, 404, 410):
             return None
@@ -183,8 +183,8 @@ def _get(opener: urllib.request.OpenerDirector, url: str) -> bytes | None:
         raise NotPossible(
             f"{url} cannot be reached: {type(error).__name__}", hint="handset doctor"
         ) from error
-    if len(data) > remote.LONGEST:
-        raise NotPossible(f"{url} is too long", hint=f"at most {remote.LONGEST // 1024} KiB")
+    if len(data) > LONGEST:
+        raise NotPossible(f"{url} is too long", hint=f"at most {LONGEST // 1024} KiB")
     return data
 
 

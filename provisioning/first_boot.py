@@ -21,7 +21,7 @@ from appliance.errors import ApplianceError
 from provisioning import card, cloud_init, identity, settings
 from provisioning.actions import Action, Run, WriteFile
 from provisioning.boot_settings import secrets_in
-from provisioning.draft import Draft, Note, Tree, leaves
+from provisioning.draft import LONGEST, Draft, Note, Tree, leaves
 from provisioning.effects import Effects
 from provisioning.machine import Layout, groups, host_name_actions, without_unknown_zone
 from provisioning.outcome import Outcome, report, told
@@ -40,7 +40,6 @@ FILES: Final = (*cloud_init.FILES, CUSTOM, SETTINGS)
 REMEMBERED: Final = PurePosixPath("/etc/handset/provisioned.json")
 TOLD: Final = PurePosixPath("/run/handset-provisioned.json")
 """What the daemon says aloud."""
-_LONGEST: Final = 1 << 20
 _NEARLY: Final = re.compile(r"handset( ?\(\d+\))?\.(toml|txt)(\.(toml|txt))?", re.IGNORECASE)
 
 
@@ -69,16 +68,15 @@ class Partition:
         notes: list[Note] = []
         for name in FILES:
             try:
-                found[name] = (self.directory / name).read_bytes()[:_LONGEST].decode("utf-8-sig")
+                found[name] = _text(self.directory / name)
             except FileNotFoundError:
                 continue
-            except (UnicodeDecodeError, OSError) as error:
-                reason = (
-                    "is not text"
-                    if isinstance(error, UnicodeDecodeError)
-                    else f"cannot be read: {error.strerror}"
-                )
-                notes.append(Note(reason, file=name, hint="write it anew, as UTF-8", kind="fault"))
+            except OSError as error:
+                hint = "write it anew"
+                notes.append(Note(f"cannot be read: {error.strerror}", file=name, hint=hint, kind="fault"))
+            except ValueError as error:
+                hint = f"plain text, as UTF-8, of at most {LONGEST // 1024} KiB"
+                notes.append(Note(str(error), file=name, hint=hint, kind="fault"))
         return found, notes if SETTINGS in found else [*notes, *self._misnamed()]
 
     def _misnamed(self) -> list[Note]:
@@ -92,6 +90,18 @@ class Partition:
             for name in names
             if name.lower() not in FILES and _NEARLY.fullmatch(name)
         ]
+
+
+def _text(path: Path) -> str:
+    """Raise OSError where it cannot be read, ValueError where it is no text of ours."""
+    with path.open("rb") as file:
+        data = file.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise ValueError("is too long")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("is not text") from error
 
 
 def provision(partition: Partition, effects: Effects, now: datetime, salt: str) -> Outcome:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from appliance.config.schema import Provisioning
 from appliance.errors import DriverMissing, Forbidden
 
-LONGEST: Final = 256 * 1024
 _FILE: Final = re.compile(r".*\.(toml|cfg|xml|txt)", re.IGNORECASE)
 _NAMES: Final = ("{mac}.toml", "{mac}.cfg", "cfg{mac}.xml", "{mac}.xml")
 """As Handset, Yealink and Polycom, Grandstream, and Snom and Cisco telephones ask for them."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from provisioning.draft import LONGEST
 from tests.rig.boot_card import Card
 
 PLACEHOLDERS = """[sip]
@@ -160,3 +161,12 @@ def test_a_file_that_is_no_text_is_told(card):
     (card.boot / "handset.toml").write_bytes(b"\xff\xfe[\x00d\x00")
     outcome = card.start()
     assert [(fault.file, fault.message) for fault in outcome.faults] == [("handset.toml", "is not text")]
+
+
+def test_a_file_that_is_too_long_is_told_and_left_whole(card):
+    text = '[sip]\nserver = "pbx.example.org"\nuser = "201"\npassword = "hush-hush"\n'
+    filled = text + "#" * (LONGEST - len(text))
+    outcome = card.put(settings=filled, user_data=filled + "#").start()
+    assert [(fault.file, fault.message) for fault in outcome.faults] == [("user-data", "is too long")]
+    assert (card.boot / "user-data").read_text() == filled + "#"
+    assert card.sip_password() == "hush-hush"
