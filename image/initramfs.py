@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from image import trees
+
+EPOCH: Final = 0
+"""No file in it is newer, so that when and where its tree was unpacked is not in it. Nothing there asks for a time."""
 
 
 def generate(tree: Path, overlays: Sequence[tuple[Path, Path]], log: Path) -> None:
@@ -16,4 +20,4 @@ def generate(tree: Path, overlays: Sequence[tuple[Path, Path]], log: Path) -> No
     with trees.entered(tree) as inside:
         # Not update-initramfs: its hooks would set up a boot partition of their own making.
         make = "for r in $(ls /lib/modules); do mkinitramfs -o /boot/initrd.img-$r $r || exit; done"
-        trees.run([*inside, "sh", "-c", make], log)
+        trees.run([*inside, "sh", "-c", make], log, environment={"SOURCE_DATE_EPOCH": str(EPOCH)})
