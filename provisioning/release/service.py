@@ -128,10 +128,8 @@ class SystemdService:
             "PYTHONDONTWRITEBYTECODE": "1",
             "LANG": "C.UTF-8",
         }
-        if _CREDENTIALS.is_dir():
-            environ["CREDENTIALS_DIRECTORY"] = str(_CREDENTIALS)
         apart = fenced_in(_CREDENTIALS.parent)
-        if apart:
+        if apart or _CREDENTIALS.is_dir():
             environ["CREDENTIALS_DIRECTORY"] = str(_CREDENTIALS)
         command = [str(release / PROGRAM), verb, "--json"]
         try:
