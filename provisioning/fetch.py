@@ -36,7 +36,7 @@ _WRITTEN: Final = "written"
 """When settings were written that the daemon does not have yet, in Unix seconds."""
 WAIT_SECONDS: Final = 600.0
 """How long one attempt waits for the end of calls and of talk; the next one follows after minutes."""
-_RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.service"))
+_RESTART: Final = Run(("systemctl", "--no-block", "try-restart", "handset.service"), needed=True)
 """A reload would leave some settings, and every credential, for the next start."""
 
 
@@ -73,8 +73,8 @@ def take(
     """Fetch, check and put in force; return a sentence for the log. Raise what `fetch` makes an exit code of.
 
     The daemon is started anew only where a setting is another one, and only once nobody calls or talks. NotPossible
-    where somebody does for WAIT_SECONDS: the settings are written then, and the next attempt goes on from there.
-    A tree that no daemon runs in has none.
+    where somebody does for WAIT_SECONDS, or where systemd does not do it: the settings are written then, and the next
+    attempt goes on from there. A tree that no daemon runs in has none.
     """
     known = _remembered(effects)
     if _WRITTEN in known and not dry:
@@ -120,7 +120,8 @@ def _digest_of(tree: Tree) -> str:
 
 
 def _start_anew(known: Mapping[str, Any], effects: Effects, daemon: Around | None) -> None:
-    """Have the daemon take what is written. Raise NotPossible while somebody calls or talks."""
+    """Have the daemon take what is written. Raise NotPossible while somebody calls or talks, and where it cannot be
+    started anew: then `known` has it tried at the next attempt."""
     _remember(known, effects)
     if daemon is not None and not _late(known[_WRITTEN], daemon.now()) and quiet(daemon, WAIT_SECONDS).busy:
         raise NotPossible(

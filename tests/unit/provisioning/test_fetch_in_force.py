@@ -109,3 +109,16 @@ def test_a_server_that_is_away_keeps_nothing_from_being_in_force(server, machine
     with pytest.raises(NotPossible, match="no file"):
         take(trusting, server.url, machine.effects, daemon)
     assert machine.count("systemctl") == 1
+
+
+def test_a_daemon_that_cannot_be_started_anew_is_told_and_started_at_the_next_attempt(server, box, trusting):
+    server.files[f"/phones/{MAC}.toml"] = TEXT.encode()
+
+    def fails(run: Run) -> None:
+        raise NotPossible(f"{run.command[0]} failed: the bus is gone")
+
+    with pytest.raises(NotPossible, match="systemctl failed"):
+        take(trusting, server.url, Effects(box.root, fails))
+    machine = Machine(box, tpm=False)
+    assert "nothing new" in take(trusting, server.url, machine.effects)
+    assert machine.count("systemctl") == 1
