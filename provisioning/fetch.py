@@ -8,7 +8,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
@@ -62,9 +61,11 @@ def fetch(args: argparse.Namespace) -> int:
 
 def _offered() -> str:
     network: Network = plugins.load("appliance.networks", "nmcli")()
-    with suppress(ApplianceError):
+    try:
         return network.provisioning_server()
-    return ""
+    except ApplianceError as error:
+        print(f"the network could not be asked for a server: {error.message}")
+        return ""
 
 
 def take(

@@ -219,3 +219,13 @@ def test_what_is_remembered_holds_no_secret(server, box, trusting):
     take(trusting, server.url, box)
     kept = json.loads((box.root / "etc/handset/fetched.json").read_text())
     assert set(kept) == {"host", "sha256", "settings"}
+
+
+def test_a_network_that_cannot_be_asked_is_told_apart_from_one_that_names_no_server(box, monkeypatch, capsys):
+    class Broken:
+        def provisioning_server(self) -> str:
+            raise NotPossible("nmcli did not end well")
+
+    monkeypatch.setattr("provisioning.fetch.plugins.load", lambda *_: Broken)
+    assert main(["fetch", "--root", str(box.root)]) == 0
+    assert "could not be asked for a server: nmcli did not end well" in capsys.readouterr().out
