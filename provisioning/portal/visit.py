@@ -53,7 +53,11 @@ def portal(_: argparse.Namespace) -> int:
 
 def attend(visit: "Visit") -> None:
     """Until there is a network, or SIGTERM or SIGINT comes: also then no network of ours stays open."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # the second, too: whoever starts us in the background has it ignored
+        signal.signal(stop, signal.default_int_handler)
     try:
         visit.sweep()
         while not visit.step(time.monotonic()):

@@ -283,10 +283,11 @@ def test_a_network_whose_end_was_not_noted_is_closed_at_the_next_call(air):
 def test_told_to_stop_it_leaves_no_network_of_its_own_and_that_is_no_failure(air, visit, monkeypatch, sign):
     opened(visit)
     assert air.world["active"] == "handset-hotspot"
-    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(visit, "sweep", lambda: signal.raise_signal(sign))
+    before = {stop: signal.signal(stop, signal.SIG_IGN) for stop in (signal.SIGTERM, signal.SIGINT)}
     try:
         attend(visit)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
     assert air.world["active"] == ""
