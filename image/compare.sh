@@ -11,4 +11,10 @@ for step in keys tools wheels packages initramfs pjsua2 libraries release image;
   [ -z "$newest" ] || cp -a --reflink=auto "$newest" "$second/"
 done
 .venv/bin/python -m image --cache "$second" --out "$second/out"
-.venv/bin/python -m image --compare "$(ls -td "$first"/image-* | head -n 1)/disk.img" "$(ls -td "$second"/image-* | head -n 1)/disk.img"
+again=$(ls -td "$second"/image-* | head -n 1)
+before=$first/${again##*/}
+if [ ! -e "$before/disk.img" ]; then
+  echo "compare: the cache $first has no image of these sources any more: make image, then again" >&2
+  exit 1
+fi
+.venv/bin/python -m image --compare "$before/disk.img" "$again/disk.img"
