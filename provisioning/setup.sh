@@ -96,6 +96,8 @@ install_packages() {
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input -qq "$@"; }
 
+uv() { "$venv/bin/uv" --quiet --system-certs pip install --python "$venv/bin/python" "$@"; }
+
 make_venv() {
   local made_here=$PWD/$venv # its programs name this folder
   if ! grep -q "^command = .* $made_here\$" "$venv/pyvenv.cfg" 2>/dev/null || ! "$venv/bin/python" -c "
@@ -110,12 +112,12 @@ import sys; sys.exit(['%d.%d' % sys.version_info[:2], sys.base_prefix] != sys.ar
 
 # By uv, in a fifth of pip's time. It knows the index that pip is told, and no more of pip's settings: what it cannot do, pip does.
 install_fast() {
-  local index uv=("$venv/bin/uv" --quiet --system-certs pip install --python "$venv/bin/python")
+  local index
   pip install --require-hashes -r requirements-install.txt || return 1
   index=${PIP_INDEX_URL:-$(pip config get global.index-url 2>/dev/null)} && export UV_DEFAULT_INDEX=$index
-  "${uv[@]}" --require-hashes -r requirements-build.txt &&
-    "${uv[@]}" --require-hashes --no-build-isolation "${locks[@]/#/-r}" &&
-    "${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+  uv --require-hashes -r requirements-build.txt &&
+    uv --require-hashes --no-build-isolation "${locks[@]/#/-r}" &&
+    uv --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 }
 
 # What is imported is compiled then: to compile all of it would take as long as the rest.
@@ -137,7 +139,8 @@ install_pjsua2() {
   local own=
   "$venv/bin/python" -c 'import pjsua2' 2>/dev/null && ! pip show pjsua2-python >/dev/null 2>&1 && own=yes
   if [ "$goal" != pjsua2 ] && [ "$machine" = x86_64 ] && [ "$version" != 3.13 ]; then
-    [ -n "$own" ] || pip install --require-hashes -r requirements-pjsua2.txt || fail "pjsua2 could not be installed."
+    [ -n "$own" ] || uv --require-hashes -r requirements-pjsua2.txt || pip install --require-hashes -r requirements-pjsua2.txt ||
+      fail "pjsua2 could not be installed."
     return
   fi
   [ -x "$pjsua2/pjsua2.sh" ] || fail "$pjsua2/pjsua2.sh is missing: this checkout is not whole."
