@@ -53,10 +53,8 @@ def portal(_: argparse.Namespace) -> int:
 
 def attend(visit: "Visit") -> None:
     """Until there is a network, or SIGTERM or SIGINT comes: also then no network of ours stays open."""
-    for stop in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # the second, too: whoever starts us in the background has it ignored
+    # SIGINT, too: whoever starts us in the background may have had it ignored.
+    for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, signal.default_int_handler)
     try:
         visit.sweep()
