@@ -21,7 +21,8 @@ from appliance.interfaces import EchoCanceller, LineKind, ProviderCommand, Respo
 from appliance.session.line import Line
 from appliance.session.lines import Ears, Lines
 from appliance.session.place import Surroundings
-from tests.fakes.provider import FakeConnection, FakeProvider
+from tests.fakes.provider import FakeProvider
+from tests.fakes.provider_connection import FakeConnection
 from tests.fakes.voice import FakeVoice
 from tests.rig.appliance import Handset
 from tests.rig.booth import Shelf

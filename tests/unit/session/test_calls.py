@@ -5,7 +5,8 @@ import pytest
 from appliance.events import Interrupted, ToolCancelled, ToolFinished, Transcript, Warned
 from appliance.interfaces import CalledTool, CancelResponse, CommitTurn, Delivery, HistoryItem, ToolResult
 from appliance.session.turn import Phase
-from tests.fakes.provider import RESTORING, Say
+from tests.fakes.answers import Say
+from tests.fakes.provider import RESTORING
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 

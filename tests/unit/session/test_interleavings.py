@@ -19,7 +19,8 @@ from appliance.events import (
 )
 from appliance.interfaces import HistoryItem
 from appliance.session.calls import GIVEN_AT_MOST
-from tests.fakes.provider import FAST, RESTORING, Answer, Say
+from tests.fakes.answers import Answer, Say
+from tests.fakes.provider import FAST, RESTORING
 from tests.rig.booth import Booth
 from tests.rig.stories import FADE_SECONDS, PAUSES, VOICES, check_rest, check_tools, stories, told
 from tests.rig.virtual_time import run

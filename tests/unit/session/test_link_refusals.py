@@ -7,7 +7,8 @@ import pytest
 from appliance.errors import ApplianceError, CredentialsRejected, QuotaExhausted, RateLimited, SetupRejected
 from appliance.events import Failed, Warned
 from appliance.session.phrases import Phrase, phrase, phrase_for
-from tests.fakes.provider import RESTORING, Say
+from tests.fakes.answers import Say
+from tests.fakes.provider import RESTORING
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 from tests.unit.session.outage import (

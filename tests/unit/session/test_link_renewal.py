@@ -9,7 +9,8 @@ import pytest
 from appliance.errors import SetupRejected
 from appliance.events import Failed
 from appliance.interfaces import HistoryItem, ResponseAudio, ResponseStarted
-from tests.fakes.provider import FAST, FakeConnection, FakeProvider
+from tests.fakes.provider import FAST, FakeProvider
+from tests.fakes.provider_connection import FakeConnection
 from tests.rig.booth import Booth
 from tests.rig.virtual_time import virtual_time
 from tests.unit.session.outage import LONG, SETTLED, all_is_answered, answered_by, states, three, told, whole

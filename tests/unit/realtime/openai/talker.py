@@ -28,3 +28,9 @@ async def talking(provider: OpenAiRealtime, **setup: Any) -> AsyncIterator[Talke
         yield talker
     finally:
         await talker.close()
+
+
+def outputs(cloud: FakeOpenAi) -> list[dict[str, str]]:
+    """The results of calls that the service was told."""
+    items = [event["item"] for event in cloud.session.sent("conversation.item.create")]
+    return [item for item in items if item["type"] == "function_call_output"]

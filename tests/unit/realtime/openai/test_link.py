@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,12 +30,6 @@ from tests.fakes.openai_realtime import FakeOpenAi
 from tests.unit.realtime.openai.talker import provider_of, speech, talking
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def cloud() -> AsyncIterator[FakeOpenAi]:
-    async with FakeOpenAi() as cloud:
-        yield cloud
 
 
 # --- dialling ---
