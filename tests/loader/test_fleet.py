@@ -19,7 +19,7 @@ from image.build import HERE
 from image.signing import Signing, signing
 from tests.fakes import hawkbit
 from tests.fakes.certificate import loopback_certificate
-from tests.loader.test_rauc import CHECKOUT, Appliance, Board
+from tests.loader.board import CHECKOUT, Board
 from tests.rig.booted_system import BootedSystem
 
 ROOT = Path(os.environ.get("HANDSET_FLEET", "/nowhere"))
@@ -96,18 +96,8 @@ def fleet(tmp_path: Path) -> Fleet:
 
 
 @pytest.fixture
-def appliance() -> Iterator[Appliance]:
-    appliance = Appliance()
-    yield appliance
-    appliance.close()
-
-
-@pytest.fixture
-def board(tmp_path: Path, appliance: Appliance) -> Board:
-    """Started from slot A."""
-    (tmp_path / "run").mkdir()
-    shutil.copyfile(signing({}, tmp_path / "keys").authority, tmp_path / "run/keyring.pem")
-    board = Board(tmp_path, appliance)
+def board(board: Board) -> Board:
+    """It runs from slot A, which no boot loader had to start."""
     board.slot, board.boots = "A", 1
     return board
 
